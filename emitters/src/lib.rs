@@ -1,0 +1,1 @@
+//! Writers: legal IR to the bytes of a model file.

@@ -1,0 +1,1 @@
+//! What each model format is: wire types and the rows that bind its operators to the IR.

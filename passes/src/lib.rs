@@ -1,0 +1,1 @@
+//! Graph rewrites and the driver that runs them.

@@ -1,0 +1,1 @@
+//! Executors of IR models behind one trait.

@@ -1,0 +1,2 @@
+//! The `hoist` command.
+fn main() {}
