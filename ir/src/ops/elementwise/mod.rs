@@ -1,0 +1,3 @@
+//! Operators that work element by element.
+pub mod identity;
+pub mod leaky_relu;

@@ -1,0 +1,79 @@
+//! The closed set of operators. A new one costs its file, one line in its family's `mod.rs` and one line here.
+use crate::op::{OpDef, Schema};
+
+pub mod control;
+pub mod custom;
+pub mod elementwise;
+pub mod index;
+pub mod linear;
+pub mod movement;
+pub mod norm;
+pub mod quant;
+pub mod reduce;
+pub mod shape;
+pub mod spatial;
+pub mod words;
+
+pub use custom::Custom;
+
+/// Declares [`Op`] from the paths of its operators.
+macro_rules! op_list {
+    ($($($module:ident)::+ . $Op:ident),* $(,)?) => {
+        /// An operator with its attributes.
+        #[derive(Clone, PartialEq, Debug)]
+        pub enum Op {
+            /// An operator Hoist does not know; passed through untouched.
+            Custom(Box<Custom>),
+            $(#[doc = concat!("See [`", stringify!($Op), "`](", stringify!($($module)::+), "::", stringify!($Op), ").")] $Op($($module)::+::$Op)),*
+        }
+        $(impl From<$($module)::+::$Op> for Op { fn from(op: $($module)::+::$Op) -> Self { Self::$Op(op) } })*
+        impl From<Custom> for Op { fn from(op: Custom) -> Self { Self::Custom(Box::new(op)) } }
+        impl Op {
+            /// Declarations of all operators but `custom`.
+            pub const ALL: &'static [&'static Schema] = &[$(&$($module)::+::$Op::SCHEMA),*];
+            /// The operator of that name with default attributes.
+            pub fn by_name(name: &str) -> Option<Self> {
+                $(if name == $($module)::+::$Op::SCHEMA.name { return Some(Self::$Op(Default::default())); })*
+                None
+            }
+            /// Its contract.
+            pub fn def(&self) -> &dyn OpDef {
+                match self { Self::Custom(op) => op.as_ref(), $(Self::$Op(op) => op),* }
+            }
+            /// Its contract, for setting attributes.
+            pub fn def_mut(&mut self) -> &mut dyn OpDef {
+                match self { Self::Custom(op) => op.as_mut(), $(Self::$Op(op) => op),* }
+            }
+        }
+    };
+}
+
+op_list! {
+    elementwise::identity.Identity,
+    elementwise::leaky_relu.LeakyRelu,
+    movement::transpose.Transpose,
+}
+
+impl Op {
+    /// Its declaration.
+    pub fn schema(&self) -> &'static Schema {
+        self.def().schema()
+    }
+    /// Name in the text form.
+    pub fn name(&self) -> &'static str {
+        self.schema().name
+    }
+    /// Attributes that differ from their defaults, in declaration order.
+    pub fn set_attrs(&self) -> Vec<(&'static str, crate::attr::Attr)> {
+        let default = Self::by_name(self.name());
+        let mut out = vec![];
+        for spec in self.schema().attrs {
+            let Some(value) = self.def().attr(spec.name) else { continue };
+            let standard = default.as_ref().and_then(|d| d.def().attr(spec.name));
+            if !standard.is_some_and(|s| s.same(&value)) {
+                out.push((spec.name, value));
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,2 @@
+//! Operators that move data without computing.
+pub mod transpose;

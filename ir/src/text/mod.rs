@@ -1,0 +1,2 @@
+//! The `.hir` text form.
+pub mod print;
