@@ -83,12 +83,16 @@ impl Tree {
 
     /// Rust files written by hand.
     fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.texts().filter(|(path, _)| path.ends_with(".rs") && !path.ends_with("/generated.rs"))
+        self.texts().filter(|(path, _)| has_extension(path, "rs") && !path.ends_with("/generated.rs"))
     }
 
     fn text(&self, path: &str) -> &str {
         self.texts().find(|(other, _)| *other == path).map_or("", |(_, text)| text)
     }
+}
+
+fn has_extension(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|have| have == extension)
 }
 
 fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) {
@@ -144,7 +148,7 @@ fn pass_names(tree: &Tree) -> Vec<String> {
             wrong.push(format!("{path}: a pass is named verb first ({})", VERBS.join(", ")));
         }
         let folder = format!("testdata/hir/{}/", pass.replace('_', "-"));
-        if !tree.0.iter().any(|(test, _)| test.starts_with(&folder) && test.ends_with(".hir")) {
+        if !tree.0.iter().any(|(test, _)| test.starts_with(&folder) && has_extension(test, "hir")) {
             wrong.push(format!("{path}: no .hir test in {folder}"));
         }
     }
@@ -256,7 +260,7 @@ fn decision_names(tree: &Tree) -> Vec<String> {
         match title {
             None => wrong.push(format!("docs/decisions/{page}: the name is NNN-title.md")),
             Some((number, _)) if !numbers.insert(number) => {
-                wrong.push(format!("docs/decisions/{page}: {number} is taken"))
+                wrong.push(format!("docs/decisions/{page}: {number} is taken"));
             }
             Some(_) => {}
         }
