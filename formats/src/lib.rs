@@ -1,1 +1,3 @@
 //! What each model format is: wire types and the rows that bind its operators to the IR.
+
+pub mod onnx;

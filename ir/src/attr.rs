@@ -256,8 +256,11 @@ impl fmt::Display for Attr {
             Self::Body(i) => write!(f, "body({i})"),
             Self::Bodies(v) => write!(f, "bodies{v:?}"),
             Self::Opaque(tag, bytes) => {
-                let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-                write!(f, "opaque({tag:?}, {hex:?})")
+                write!(f, "opaque({tag:?}, \"")?;
+                for b in bytes {
+                    write!(f, "{b:02x}")?;
+                }
+                f.write_str("\")")
             }
         }
     }

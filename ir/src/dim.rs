@@ -390,13 +390,11 @@ mod tests {
         let mut e = SymInt::symbol("a0");
         let mut gave_up = false;
         for i in 1..200 {
-            match e.add(&SymInt::symbol(&format!("a{i}"))) {
-                Some(next) => e = next,
-                None => {
-                    gave_up = true;
-                    break;
-                }
-            }
+            let Some(next) = e.add(&SymInt::symbol(&format!("a{i}"))) else {
+                gave_up = true;
+                break;
+            };
+            e = next;
         }
         assert!(gave_up);
     }

@@ -1,0 +1,12 @@
+//! ONNX: the messages of its files.
+//!
+//! Strings must be UTF-8 and messages may nest 100 deep; a file that breaks either is a decode error. Fields that the schema does not
+//! list are dropped. Decoded from [`bytes::Bytes`], every `bytes` field is a slice of the input, not a copy.
+
+#[rustfmt::skip]
+#[expect(missing_docs, reason = "the fields of a wire message say no more than their names")]
+#[expect(clippy::pedantic, reason = "written by prost-build")]
+pub mod generated;
+
+#[cfg(test)]
+mod tests;
