@@ -59,7 +59,7 @@ fn magnitude(code: u8, mantissa: u32, bias: i32) -> f32 {
     let m = f32::from(code & ((1 << mantissa) - 1)) / (1u32 << mantissa) as f32;
     let e = i32::from(code >> mantissa);
     let (scale, lead) = if e == 0 { (1 - bias, 0.0) } else { (e - bias, 1.0) };
-    ((f64::from(lead) + f64::from(m)) * f64::from(scale).exp2()) as f32
+    ((lead + f64::from(m)) * f64::from(scale).exp2()) as f32
 }
 
 /// The number that `code` stands for.
