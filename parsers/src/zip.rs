@@ -20,6 +20,9 @@ const MAX_RATIO: u64 = 128;
 const LOCAL_HEADER: usize = 30;
 const LOCAL_SIGNATURE: &[u8] = b"PK\x03\x04";
 
+/// Signature of the end record of the directory.
+const END_SIGNATURE: &[u8] = b"PK\x05\x06";
+
 /// Why an archive or one of its entries is refused.
 #[derive(Debug, Error)]
 pub enum ZipError {
@@ -122,7 +125,7 @@ impl std::fmt::Debug for Archive {
 
 /// Whether `bytes` begin like a zip archive.
 pub fn looks_like_zip(bytes: &[u8]) -> bool {
-    bytes.starts_with(LOCAL_SIGNATURE) || bytes.starts_with(b"PK\x05\x06")
+    bytes.starts_with(LOCAL_SIGNATURE) || bytes.starts_with(END_SIGNATURE)
 }
 
 impl Archive {
@@ -135,6 +138,7 @@ impl Archive {
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let reader = ZipArchive::with_config(config, Cursor::new(bytes.clone()))
             .map_err(|error| ZipError::Directory(error.to_string()))?;
+        check_end_record(&bytes)?;
         if reader.is_empty() {
             return Err(ZipError::Empty);
         }
@@ -202,6 +206,27 @@ impl Archive {
         }
         Ok(Bytes::from(out))
     }
+}
+
+/// Checks that the directory lies before its end record (APPNOTE.TXT 4.3.16), which the reader does not.
+///
+/// A size of all ones stands for a number in the zip64 record.
+fn check_end_record(bytes: &[u8]) -> Result<(), ZipError> {
+    let Some(at) = bytes.windows(END_SIGNATURE.len()).rposition(|window| window == END_SIGNATURE) else {
+        return Err(ZipError::Directory("no end record".to_owned()));
+    };
+    let field = |from: usize| {
+        let field = bytes.get(at + from..at + from + 4)?;
+        Some(field.iter().rev().fold(0_u64, |n, &byte| n << 8 | u64::from(byte)))
+    };
+    let (Some(size), Some(start)) = (field(12), field(16)) else {
+        return Err(ZipError::Directory("the end record is cut off".to_owned()));
+    };
+    let zip64 = u64::from(u32::MAX);
+    if size != zip64 && start != zip64 && start + size > at as u64 {
+        return Err(ZipError::Directory("the directory reaches past its end record".to_owned()));
+    }
+    Ok(())
 }
 
 /// Reads one directory record and the local header it points to; returns also where that header starts.
@@ -310,6 +335,10 @@ pub(crate) mod tests {
         let mut twice = good.clone();
         patch_last(&mut twice, b"bb", b"aa");
         assert!(matches!(Archive::open(twice.into()), Err(ZipError::Duplicate)));
+        let mut long = good.clone();
+        let size_at = long.len() - 10;
+        long[size_at + 3] = 0x7f;
+        assert!(matches!(Archive::open(long.into()), Err(ZipError::Directory(_))));
         for cut in 0..good.len() {
             assert!(Archive::open(Bytes::copy_from_slice(&good[..cut])).is_err(), "{cut}");
         }

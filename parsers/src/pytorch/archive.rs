@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::checkpoint::{Checkpoint, CheckpointError, check_byte_order, root_tensor};
 use super::sample::Sample;
-use super::schema::{ExportedProgram, PayloadConfig, PayloadMeta, SymInt, TensorMeta};
+use super::schema::{ExportedProgram, InputSpec, PayloadConfig, PayloadMeta, Problem, SymInt, TensorMeta};
 use super::tensor::{TensorError, TorchDtype, View};
 use crate::zip::{Archive, ZipError};
 
@@ -149,6 +149,44 @@ impl Pt2Archive {
     /// The weight or constant called `name`. Weights come first.
     pub fn payload(&self, name: &str) -> Option<&Payload> {
         self.weights.iter().chain(&self.constants).find(|payload| payload.name == name)
+    }
+
+    /// Everything that is wrong with the program and with the payloads it asks for: what
+    /// [`ExportedProgram::validate`] finds, and parameters, buffers and constants that the archive does not hold or
+    /// holds with another type. Empty when the archive is sound.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.program.validate();
+        let module = &self.program.graph_module;
+        for spec in &module.signature.input_specs {
+            let (arg, name) = match spec {
+                InputSpec::Parameter { arg, parameter_name: name }
+                | InputSpec::Buffer { arg, buffer_name: name, .. }
+                | InputSpec::TensorConstant { arg, tensor_constant_name: name } => (arg, name),
+                _ => continue,
+            };
+            let meta = module.graph.tensor_values.get(&arg.name);
+            if let Some(what) = self.mismatch(name, meta) {
+                problems.push(Problem { place: format!("weight {name:?}"), what });
+            }
+        }
+        problems
+    }
+
+    /// What is wrong with the payload `name` of a graph input of type `meta`.
+    fn mismatch(&self, name: &str, meta: Option<&TensorMeta>) -> Option<String> {
+        let Some(payload) = self.payload(name) else {
+            return Some("the program needs it, and the archive does not hold it".to_owned());
+        };
+        let (Some(view), Some(meta)) = (&payload.view, meta) else { return None };
+        let size = |&number: &u64| i64::try_from(number).map(SymInt::Int);
+        let sizes: Result<Vec<_>, _> = view.sizes.iter().map(size).collect();
+        if meta.dtype.dtype() == Some(view.dtype) && sizes.is_ok_and(|sizes| sizes == meta.sizes) {
+            return None;
+        }
+        Some(format!(
+            "the archive holds {} {:?}, and the program declares another type",
+            view.dtype, view.sizes
+        ))
     }
 
     /// The elements of `payload`.

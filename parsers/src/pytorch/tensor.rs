@@ -35,6 +35,7 @@ pub enum TorchDtype {
     Float8E5M2,
     Float8E4M3FnUz,
     Float8E5M2FnUz,
+    Float8E8M0Fnu,
     QUInt8,
     QInt8,
     QInt32,
@@ -64,8 +65,9 @@ const TABLE: &[Row] = &[
     (TorchDtype::Float8E5M2, "float8_e5m2", "", 1, 30),
     (TorchDtype::Float8E4M3FnUz, "float8_e4m3fnuz", "", 1, 31),
     (TorchDtype::Float8E5M2FnUz, "float8_e5m2fnuz", "", 1, 32),
-    (TorchDtype::UInt32, "uint32", "", 4, 0),
-    (TorchDtype::UInt64, "uint64", "", 8, 0),
+    (TorchDtype::Float8E8M0Fnu, "float8_e8m0fnu", "", 1, 33),
+    (TorchDtype::UInt32, "uint32", "", 4, 34),
+    (TorchDtype::UInt64, "uint64", "", 8, 35),
     (TorchDtype::QUInt8, "quint8", "QUInt8Storage", 1, 0),
     (TorchDtype::QInt8, "qint8", "QInt8Storage", 1, 0),
     (TorchDtype::QInt32, "qint32", "QInt32Storage", 4, 0),
@@ -352,6 +354,7 @@ mod tests {
         assert_eq!(TorchDtype::from_storage_class("BFloat16Storage"), Some(TorchDtype::BFloat16));
         assert_eq!(TorchDtype::from_storage_class(""), None);
         assert_eq!(TorchDtype::from_code(29), Some(TorchDtype::Float8E4M3Fn));
+        assert_eq!(TorchDtype::from_code(35), Some(TorchDtype::UInt64));
         assert_eq!(TorchDtype::from_code(0), None);
         assert_eq!(TorchDtype::Complex128.size(), 16);
     }

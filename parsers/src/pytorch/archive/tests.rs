@@ -22,6 +22,10 @@ fn config(fields: &str) -> String {
 }
 
 fn archive(format: &str, order: &str, config: &str, weight: &[u8]) -> Bytes {
+    with_program(PROGRAM, format, order, config, weight)
+}
+
+fn with_program(program: &str, format: &str, order: &str, config: &str, weight: &[u8]) -> Bytes {
     let sample = build(
         &[("archive/data.pkl", SAMPLE), ("archive/data/0", &1.5_f32.to_le_bytes())],
         CompressionMethod::Stored,
@@ -30,7 +34,7 @@ fn archive(format: &str, order: &str, config: &str, weight: &[u8]) -> Bytes {
         ("m/data/weights/weight_0", weight),
         ("m/data/weights/model_weights_config.json", config.as_bytes()),
         ("m/data/constants/model_constants_config.json", NO_CONSTANTS.as_bytes()),
-        ("m/models/model.json", PROGRAM.as_bytes()),
+        ("m/models/model.json", program.as_bytes()),
         ("m/data/sample_inputs/model.pt", &sample),
         ("m/archive_format", format.as_bytes()),
         ("m/byteorder", order.as_bytes()),
@@ -54,6 +58,26 @@ fn weights_are_read_through_their_strides() {
     assert_eq!(data.data, shorts(&[0, 3, 1, 4, 2, 5]));
     assert!(opened.payload("v").is_none());
     assert_eq!(opened.program().validate(), []);
+}
+
+#[test]
+fn weights_that_the_program_asks_for_must_be_there() {
+    let input = r#""inputs": [{"as_tensor": {"name": "p"}}]"#;
+    let spec = r#""input_specs": [{"parameter": {"arg": {"name": "p"}, "parameter_name": "w"}}]"#;
+    let meta = config("").split_once("\"tensor_meta\": ").unwrap().1.trim_end_matches("}}}").to_owned();
+    let problems = |spec: &str, meta: &str| {
+        let program = PROGRAM
+            .replace("\"inputs\": []", input)
+            .replace("\"input_specs\": []", spec)
+            .replace("\"tensor_values\": {}", &format!("\"tensor_values\": {{\"p\": {meta}}}"));
+        let bytes = with_program(&program, "pt2", "little", &config(""), &shorts(&[0; 6]));
+        open(bytes).unwrap().validate().len()
+    };
+    assert_eq!(problems(spec, &meta), 0);
+    assert_eq!(problems(&spec.replace("\"w\"", "\"v\""), &meta), 1);
+    assert_eq!(problems(spec, &meta.replace("\"dtype\": 3", "\"dtype\": 13")), 1);
+    assert_eq!(problems(spec, &meta.replace("\"as_int\": 2", "\"as_int\": 4")), 1);
+    assert_eq!(problems(&spec.replace("\"p\"", "\"q\""), &meta), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::machine::Machine;
 use super::names::{Known, classify};
 use super::{Dict, GlobalName, ObjId, Object, PickleError, StorageRef, TensorRef};
-use crate::pytorch::tensor::{TensorError, TorchDtype, View};
+use crate::pytorch::tensor::{TorchDtype, View};
 
 impl Machine<'_> {
     /// The result of calling `callee` with `args`; `None` when the name is not on the list.
@@ -76,7 +76,7 @@ impl Machine<'_> {
         let metadata = self.arg(args, if dtype.is_some() { 7 } else { 6 });
         self.refuse_lazy_bits(metadata)?;
         let (sizes, strides) = (self.ints(sizes)?, self.ints(strides)?);
-        let fail = |error: TensorError| self.bad(error.to_string());
+        let fail = |source| PickleError::Tensor { at: self.position(), source };
         let view = View::new(dtype.unwrap_or(storage.dtype), &sizes, &strides, *offset).map_err(fail)?;
         Ok(Object::Tensor(Box::new(TensorRef { storage: storage.clone(), view })))
     }

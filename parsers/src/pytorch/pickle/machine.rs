@@ -62,6 +62,11 @@ impl Machine<'_> {
         bad(self.at, what)
     }
 
+    /// Offset of the instruction being carried out.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn get(&self, id: ObjId) -> &Object {
         self.objects.get(id.0 as usize).unwrap_or(&Object::None)
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::tensor::{TorchDtype, View};
+use super::tensor::{TensorError, TorchDtype, View};
 
 /// Deepest nesting of containers that is accepted.
 pub const MAX_DEPTH: usize = 256;
@@ -188,6 +188,14 @@ pub enum PickleError {
         at: usize,
         /// What is wrong.
         what: String,
+    },
+    /// A tensor's sizes, strides or offset are wrong.
+    #[error("tensor at byte {at} of the pickle: {source}")]
+    Tensor {
+        /// Offset in the stream.
+        at: usize,
+        /// What is wrong.
+        source: TensorError,
     },
     /// The object graph is too deep, too large, or holds itself.
     #[error("the pickle is refused: {0}")]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::{Argument, ExportedProgram, Graph, SCHEMA_MAJOR, SymInt, Table, TensorMeta};
+use super::{Argument, ExportedProgram, Graph, InputSpec, SCHEMA_MAJOR, SymInt, Table, TensorMeta};
 
 /// Deepest nesting of parentheses in a symbolic expression.
 const MAX_EXPR_DEPTH: usize = 64;
@@ -42,6 +42,11 @@ impl ExportedProgram {
         }
         let graph = &self.graph_module.graph;
         let signature = &self.graph_module.signature;
+        if signature.input_specs.len() != graph.inputs.len() {
+            let (specs, inputs) = (signature.input_specs.len(), graph.inputs.len());
+            check.add("signature", format!("{specs} input specs for {inputs} graph inputs"));
+        }
+        check.inputs(&signature.input_specs, &graph.inputs);
         if signature.output_specs.len() != graph.outputs.len() {
             let (specs, outputs) = (signature.output_specs.len(), graph.outputs.len());
             check.add("signature", format!("{specs} output specs for {outputs} graph outputs"));
@@ -63,6 +68,29 @@ struct Check {
 impl Check {
     fn add(&mut self, place: &str, what: impl Into<String>) {
         self.problems.push(Problem { place: place.to_owned(), what: what.into() });
+    }
+
+    /// Each spec of a tensor speaks of the graph input at its own place.
+    fn inputs(&mut self, specs: &[InputSpec], inputs: &[Argument]) {
+        for (index, (spec, input)) in specs.iter().zip(inputs).enumerate() {
+            let same = match spec {
+                InputSpec::UserInput { arg } => arg == input,
+                InputSpec::Parameter { arg, .. }
+                | InputSpec::Buffer { arg, .. }
+                | InputSpec::TensorConstant { arg, .. } => {
+                    matches!(input, Argument::Tensor(tensor) if tensor == arg)
+                }
+                InputSpec::CustomObj { .. } | InputSpec::Token { .. } | InputSpec::ConstantInput { .. } => {
+                    true
+                }
+            };
+            if !same {
+                self.add(
+                    "signature",
+                    format!("input spec {index} speaks of another value than graph input {index}"),
+                );
+            }
+        }
     }
 
     fn graph(&mut self, graph: &Graph, place: &str, depth: usize) {
