@@ -335,6 +335,12 @@ pub(crate) mod tests {
         let mut twice = good.clone();
         patch_last(&mut twice, b"bb", b"aa");
         assert!(matches!(Archive::open(twice.into()), Err(ZipError::Duplicate)));
+        let mut wide = good.clone();
+        let record = wide.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+        (wide[record + 20], wide[record + 24]) = (40, 40);
+        assert!(
+            matches!(Archive::open(wide.into()), Err(ZipError::Entry { what, .. }) if what.contains("overlaps"))
+        );
         let mut long = good.clone();
         let size_at = long.len() - 10;
         long[size_at + 3] = 0x7f;

@@ -1,4 +1,4 @@
-//! NumPy's `.npy` and `.npz` files: named arrays, read in place and written with fixed bytes.
+//! `NumPy`'s `.npy` and `.npz` files: named arrays, read in place and written with fixed bytes.
 //!
 //! The layout is that of `numpy.lib.format`: a magic number, a version, a Python dict literal with `descr`,
 //! `fortran_order` and `shape`, then the elements. Arrays in Fortran order or big-endian order are turned into
@@ -26,7 +26,7 @@ const MAX_EMPTY_TEXTS: usize = 1 << 20;
 
 /// Element type of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is NumPy's dtype of the same name")]
+#[expect(missing_docs, reason = "each variant is `NumPy`'s dtype of the same name")]
 pub enum NpyType {
     Bool,
     Int8,

@@ -158,11 +158,11 @@ impl Pt2Archive {
         let mut problems = self.program.validate();
         let module = &self.program.graph_module;
         for spec in &module.signature.input_specs {
-            let (arg, name) = match spec {
-                InputSpec::Parameter { arg, parameter_name: name }
-                | InputSpec::Buffer { arg, buffer_name: name, .. }
-                | InputSpec::TensorConstant { arg, tensor_constant_name: name } => (arg, name),
-                _ => continue,
+            let (InputSpec::Parameter { arg, parameter_name: name }
+            | InputSpec::Buffer { arg, buffer_name: name, .. }
+            | InputSpec::TensorConstant { arg, tensor_constant_name: name }) = spec
+            else {
+                continue;
             };
             let meta = module.graph.tensor_values.get(&arg.name);
             if let Some(what) = self.mismatch(name, meta) {

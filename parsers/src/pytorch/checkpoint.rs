@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::pickle::{Object, Pickle, PickleError, StorageRef, TensorRef};
-use super::tensor::{TensorError, TorchDtype};
+use super::tensor::TensorError;
 use crate::zip::{Archive, ZipError, looks_like_zip};
 
 /// First pickle of the plain layout: the integer 0x1950a86a20f9469cfc6c, little endian.
@@ -235,7 +235,7 @@ fn plain_range(bytes: &[u8], at: usize, width: u64) -> Option<Range<usize>> {
     (end <= bytes.len()).then_some(start..end)
 }
 
-/// The typed tensor that a pickle consists of, if it is one.
+/// The tensor that a pickle consists of, if it is one.
 pub fn root_tensor(pickle: &Pickle) -> Option<&TensorRef> {
     match pickle.get(pickle.root()) {
         Object::Tensor(tensor) => Some(tensor),
@@ -243,7 +243,81 @@ pub fn root_tensor(pickle: &Pickle) -> Option<&TensorRef> {
     }
 }
 
-/// Element type and extents of a tensor of a checkpoint.
-pub fn tensor_type(tensor: &TensorRef) -> (TorchDtype, &[u64]) {
-    (tensor.view.dtype, &tensor.view.sizes)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pytorch::sample::Sample;
+    use crate::zip::tests::build;
+    use ::zip::CompressionMethod;
+
+    /// A dict with the key `w` for a short tensor of three elements, on storage `7` of `count` elements.
+    fn pickle(count: u8) -> Vec<u8> {
+        let head = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nShortStorage\n\
+X\x01\0\0\x007X\x03\0\0\0cpuK";
+        let tail = b"tQK\x01K\x03\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.";
+        [&head[..], &[count], &tail[..]].concat()
+    }
+
+    const DATA: [u8; 8] = [0, 0, 1, 0, 2, 0, 3, 0];
+
+    fn zipped(order: &[u8], count: u8) -> Bytes {
+        let pickle = pickle(count);
+        let entries: [(&str, &[u8]); 3] =
+            [("m/data.pkl", &pickle), ("m/byteorder", order), ("m/data/7", &DATA)];
+        build(&entries, CompressionMethod::Deflated).into()
+    }
+
+    fn plain(count: u64, system: &[u8]) -> Bytes {
+        let magic = [&b"\x80\x02\x8a\x0a"[..], &LEGACY_MAGIC, b"."].concat();
+        let keys = b"\x80\x02]X\x01\0\0\x007a.";
+        [&magic[..], b"\x80\x02M\xe9\x03.", system, &pickle(4), keys, &count.to_le_bytes(), &DATA]
+            .concat()
+            .into()
+    }
+
+    const LITTLE: &[u8] = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
+
+    fn weight(bytes: Bytes) -> Result<Vec<u8>, CheckpointError> {
+        match Sample::read(&Checkpoint::open(bytes)?)? {
+            Sample::Dict(items) => match &items[..] {
+                [(name, Sample::Tensor(tensor))] if name == "w" => Ok(tensor.data.to_vec()),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn both_layouts_give_the_tensor() {
+        assert_eq!(weight(zipped(b"little", 4)).unwrap(), DATA[2..]);
+        assert_eq!(weight(plain(4, LITTLE)).unwrap(), DATA[2..]);
+    }
+
+    #[test]
+    fn short_storages_and_big_endian_files_are_refused() {
+        assert!(matches!(weight(zipped(b"little", 5)), Err(CheckpointError::Storage { .. })));
+        assert!(matches!(weight(zipped(b"little", 2)), Err(CheckpointError::Tensor(_))));
+        assert!(matches!(weight(zipped(b"big", 4)), Err(CheckpointError::ByteOrder(_))));
+        for count in [3, 5, u64::MAX] {
+            assert!(matches!(weight(plain(count, LITTLE)), Err(CheckpointError::Storage { .. })), "{count}");
+        }
+        let big = b"\x80\x02}X\x0d\0\0\0little_endian\x89s.";
+        assert!(matches!(weight(plain(4, big)), Err(CheckpointError::ByteOrder(_))));
+        assert!(matches!(
+            Checkpoint::open(Bytes::from_static(b"<html>")),
+            Err(CheckpointError::NotACheckpoint)
+        ));
+    }
+
+    #[test]
+    fn shared_lists_do_not_unfold_without_bound() {
+        let mut stream = b"\x80\x02]q\0".to_vec();
+        for i in 1..100_u8 {
+            stream.extend([b']', b'q', i, b'(', b'h', i - 1, b'h', i - 1, b'e']);
+        }
+        stream.push(b'.');
+        let bytes = build(&[("m/data.pkl", &stream)], CompressionMethod::Stored);
+        let checkpoint = Checkpoint::open(bytes.into()).unwrap();
+        assert!(matches!(Sample::read(&checkpoint), Err(CheckpointError::Pickle(PickleError::Shape(_)))));
+    }
 }

@@ -183,7 +183,7 @@ pub struct Device {
 /// A symbolic expression.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct SymExpr {
-    /// The expression in SymPy's `srepr` form, as `Add(Symbol('s0', integer=True), Integer(1))`.
+    /// The expression in `SymPy`'s `srepr` form, as `Add(Symbol('s0', integer=True), Integer(1))`.
     pub expr_str: String,
     /// Value at export.
     #[serde(default)]

@@ -4,13 +4,13 @@ use super::NpyType;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Longest header that is read; NumPy itself stops at 10,000 bytes for untrusted files.
+/// Longest header that is read; `NumPy` itself stops at 10,000 bytes for untrusted files.
 const MAX_HEADER: usize = 64 << 10;
 
-/// Most dimensions; NumPy's own limit.
+/// Most dimensions; `NumPy`'s own limit.
 const MAX_RANK: usize = 64;
 
-/// NumPy aligns the elements to this many bytes.
+/// `NumPy` aligns the elements to this many bytes.
 const ALIGN: usize = 64;
 
 /// Element type as the file writes it; `swap` when big endian.

@@ -19,10 +19,11 @@ impl Machine<'_> {
                 };
                 self.rebuild_tensor(args, Some(*dtype))?
             }
-            Known::RebuildParameter | Known::TypeTag => return self.first(callee, args).map(Some),
+            Known::RebuildParameter | Known::TypeTag | Known::Layout => {
+                return self.first(callee, args).map(Some);
+            }
             Known::RebuildFromType => return self.rebuild_from_type(args),
             Known::Device => self.device(args)?,
-            Known::Layout => return self.first(callee, args).map(Some),
             Known::Tuple => Object::Tuple(self.elements(args)?),
             Known::List => Object::List(self.elements(args)?),
             Known::Set => Object::Set(self.elements(args)?),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::names::classify;
-use super::reader::{Reader, bad, text};
+use super::reader::{Reader, bad};
 use super::{Dict, GlobalName, MAX_DEPTH, MAX_OBJECTS, ObjId, Object, Opaque, Pickle, PickleError};
 
 /// Newest pickle protocol.
@@ -11,15 +11,15 @@ const NEWEST_PROTOCOL: u8 = 5;
 
 /// Objects that every pickle shares, at fixed places of the arena.
 const NONE: ObjId = ObjId(0);
-const FALSE: ObjId = ObjId(1);
-const TRUE: ObjId = ObjId(2);
+pub(super) const FALSE: ObjId = ObjId(1);
+pub(super) const TRUE: ObjId = ObjId(2);
 const EMPTY_TUPLE: ObjId = ObjId(3);
 
 /// State of one run.
 pub(super) struct Machine<'a> {
-    reader: Reader<'a>,
+    pub(super) reader: Reader<'a>,
     /// Offset of the instruction being carried out.
-    at: usize,
+    pub(super) at: usize,
     objects: Vec<Object>,
     stack: Vec<ObjId>,
     /// Stack heights at the open marks.
@@ -88,7 +88,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn push(&mut self, object: Object) -> Result<(), PickleError> {
+    pub(super) fn push(&mut self, object: Object) -> Result<(), PickleError> {
         let id = self.add(object)?;
         self.stack.push(id);
         Ok(())
@@ -179,74 +179,9 @@ impl Machine<'_> {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "one result type for all instructions")]
-    fn shared(&mut self, id: ObjId) -> Result<(), PickleError> {
+    pub(super) fn shared(&mut self, id: ObjId) -> Result<(), PickleError> {
         self.stack.push(id);
         Ok(())
-    }
-
-    fn integer(&mut self, op: u8) -> Result<(), PickleError> {
-        let value = match op {
-            b'J' => i64::from(self.reader.uint(4)? as u32 as i32),
-            b'K' => self.reader.uint(1)? as i64,
-            b'M' => self.reader.uint(2)? as i64,
-            b'L' => self.reader.line_number()?,
-            b'I' => match self.reader.line()? {
-                b"00" => return self.shared(FALSE),
-                b"01" => return self.shared(TRUE),
-                line => {
-                    let digits = text(line, self.at)?.trim();
-                    digits.parse().map_err(|_| self.bad("an integer that does not fit 64 bits"))?
-                }
-            },
-            _ => {
-                let bytes = self.reader.counted(if op == 0x8a { 1 } else { 4 })?;
-                return self.push(long(bytes));
-            }
-        };
-        self.push(Object::Int(value))
-    }
-
-    fn float(&mut self, op: u8) -> Result<(), PickleError> {
-        let value = match op {
-            b'G' => f64::from_bits(self.reader.uint(8)?.swap_bytes()),
-            _ => self.reader.line_number()?,
-        };
-        self.push(Object::Float(value))
-    }
-
-    fn text(&mut self, op: u8) -> Result<(), PickleError> {
-        let value = match op {
-            b'X' => self.reader.counted_text(4)?,
-            0x8c => self.reader.counted_text(1)?,
-            0x8d => self.reader.counted_text(8)?,
-            b'U' => self.reader.counted_text(1)?,
-            b'T' => self.reader.counted_text(4)?,
-            _ => return self.quoted(op),
-        };
-        self.push(Object::Str(value.into()))
-    }
-
-    /// Protocol 0 texts: `V` raw-unicode-escape, `S` a Python literal. Those with escapes are refused.
-    fn quoted(&mut self, op: u8) -> Result<(), PickleError> {
-        let line = self.reader.line_text()?;
-        let inner = match op {
-            b'V' => Some(line),
-            _ => ['\'', '"'].iter().find_map(|&q| line.strip_prefix(q)?.strip_suffix(q)),
-        };
-        match inner {
-            Some(inner) if !inner.contains('\\') => self.push(Object::Str(inner.into())),
-            _ => Err(self.bad("a protocol 0 text with escapes; save with protocol 2 or newer")),
-        }
-    }
-
-    fn bytes(&mut self, op: u8) -> Result<(), PickleError> {
-        let width = match op {
-            b'C' => 1,
-            b'B' => 4,
-            _ => 8,
-        };
-        let bytes = self.reader.counted(width)?;
-        self.push(Object::Bytes(bytes.into()))
     }
 
     fn list(&mut self, op: u8) -> Result<(), PickleError> {
@@ -361,7 +296,7 @@ impl Machine<'_> {
         Object::Global(Box::new(name))
     }
 
-    /// REDUCE, NEWOBJ, NEWOBJ_EX, OBJ and INST: an object made by a callee from arguments.
+    /// `REDUCE`, `NEWOBJ`, `NEWOBJ_EX`, `OBJ` and `INST`: an object made by a callee from arguments.
     fn construct(&mut self, op: u8) -> Result<(), PickleError> {
         let kwargs = if op == 0x92 { Some(self.pop()?) } else { None };
         let (callee, args) = match op {
@@ -424,20 +359,5 @@ impl Machine<'_> {
         let slot = id.0 as usize;
         let at = self.at;
         self.objects.get_mut(slot).ok_or_else(|| bad(at, "an instruction finds the stack empty"))
-    }
-}
-
-/// An integer in two's complement, little endian, of any length.
-fn long(bytes: &[u8]) -> Object {
-    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let fill = if negative { 0xff } else { 0 };
-    let (low, high) = bytes.split_at(bytes.len().min(8));
-    let mut word = [fill; 8];
-    word[..low.len()].copy_from_slice(low);
-    let value = i64::from_le_bytes(word);
-    if high.iter().all(|&byte| byte == fill) && (high.is_empty() || (value < 0) == negative) {
-        Object::Int(value)
-    } else {
-        Object::BigInt(bytes.into())
     }
 }

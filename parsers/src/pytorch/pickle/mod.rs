@@ -11,6 +11,7 @@ mod globals;
 mod machine;
 mod names;
 mod reader;
+mod values;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub const MAX_DEPTH: usize = 256;
 const MAX_RANK: usize = 64;
 
 /// Most objects that one pickle may make; bounds memory to some hundred megabytes.
-pub const MAX_OBJECTS: usize = 8 << 20;
+pub const MAX_OBJECTS: usize = 4 << 20;
 
 /// Refers to an object of one [`Pickle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -161,7 +162,7 @@ impl Object {
         match self {
             Self::List(items) | Self::Tuple(items) | Self::Set(items) => items.get(index).copied(),
             Self::Dict(dict) => match dict.items.get(index / 2) {
-                Some(&(key, value)) => Some(if index % 2 == 0 { key } else { value }),
+                Some(&(key, value)) => Some(if index.is_multiple_of(2) { key } else { value }),
                 None => dict.attributes.filter(|_| index == 2 * dict.items.len()),
             },
             Self::Opaque(opaque) => {

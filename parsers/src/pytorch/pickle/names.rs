@@ -21,7 +21,7 @@ pub(super) enum Known {
     Device,
     /// Makes a tuple of an iterable: `tuple`, `torch.Size`.
     Tuple,
-    /// Makes a list of an iterable: `list` and the `build_*list` functions of TorchScript.
+    /// Makes a list of an iterable: `list` and the `build_*list` functions of `TorchScript`.
     List,
     Set,
     Dict,

@@ -303,7 +303,7 @@ impl Argument {
             }
             Self::CustomObj(object) => visit(&object.name),
             Self::StringToArgument(map) => {
-                map.items.values().for_each(|argument| argument.visit_names(visit))
+                map.items.values().for_each(|argument| argument.visit_names(visit));
             }
             _ => {}
         }
