@@ -125,10 +125,9 @@ const FIXED: &[Row] = &[
         AttrIsInput { attr: "max", slot: 2, form: Form::Scalar },
     ]),
     row("dropout", "Dropout", 12),
-    row("dropout", "Dropout", 1).until(11).with(&[
-        Upgrade(lift::dropout_ratio),
-        AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar },
-    ]),
+    row("dropout", "Dropout", 1)
+        .until(11)
+        .with(&[Upgrade(lift::dropout_ratio), AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar }]),
     row("reduce_sum", "ReduceSum", 13),
     row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES, AttrSince("noop_with_empty_axes", 13)]),
     row("arg_max", "ArgMax", 1).with(&[AttrSince("select_last_index", 12)]),
@@ -169,12 +168,13 @@ const FIXED: &[Row] = &[
     row("resize", "Upsample", 7).until(8).with(&[Upgrade(lift::upsample_7)]),
     row("depth_to_space", "DepthToSpace", 1).with(&[WordSince("mode", "CRD", 11)]),
     row("grid_sample", "GridSample", 20),
-    row("grid_sample", "GridSample", 16).until(19).with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
+    row("grid_sample", "GridSample", 16)
+        .until(19)
+        .with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
     row("batch_normalization", "BatchNormalization", 14),
-    row("batch_normalization", "BatchNormalization", 1).until(13).with(&[
-        OnRead(lift::batch_norm_inference),
-        AttrSince("training_mode", 14),
-    ]),
+    row("batch_normalization", "BatchNormalization", 1)
+        .until(13)
+        .with(&[OnRead(lift::batch_norm_inference), AttrSince("training_mode", 14)]),
     row("group_normalization", "GroupNormalization", 21),
     row("quantize_linear", "QuantizeLinear", 10).with(&[
         AttrSince("axis", 13),
@@ -199,7 +199,11 @@ const FIXED: &[Row] = &[
     row("unsqueeze", "Unsqueeze", 1).until(12).with(&[AXES]),
     row("concat", "Concat", 1).until(3).with(&[Upgrade(lift::concat_axis)]),
     row("split", "Split", 18).with(&[OnRead(lift::split_count)]),
-    row("split", "Split", 13).until(17).with(&[OnRead(lift::split_count), OnWrite(lift::splits_evenly), Finish(lift::drop_split_count)]),
+    row("split", "Split", 13).until(17).with(&[
+        OnRead(lift::split_count),
+        OnWrite(lift::splits_evenly),
+        Finish(lift::drop_split_count),
+    ]),
     row("split", "Split", 2).until(12).with(&[
         OnRead(lift::split_count),
         OnWrite(lift::splits_evenly),

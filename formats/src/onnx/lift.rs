@@ -147,7 +147,8 @@ pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError
 pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
     let node = graph.node(n);
     let values = node.inputs().iter().flatten().chain(node.outputs());
-    let wide = |v: &ValueId| graph.ty(*v).as_tensor().is_some_and(|t| matches!(t.dtype, DType::I16 | DType::U16));
+    let wide =
+        |v: &ValueId| graph.ty(*v).as_tensor().is_some_and(|t| matches!(t.dtype, DType::I16 | DType::U16));
     if opset < 21 && values.into_iter().any(wide) {
         return Err("16-bit quantization (since opset 21)".to_owned());
     }
@@ -175,7 +176,8 @@ pub fn concat_axis(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
 
 /// Without sizes, `Split` before 18 cuts into as many equal parts as it has results.
 pub fn split_count(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
-    let has_sizes = node.inputs.get(1).is_some_and(|a| *a != Arg::None) || node.attrs.iter().any(|(n, _)| n == "split");
+    let has_sizes =
+        node.inputs.get(1).is_some_and(|a| *a != Arg::None) || node.attrs.iter().any(|(n, _)| n == "split");
     let counted = node.attrs.iter().any(|(n, _)| n == "num_outputs");
     if !has_sizes && !counted {
         node.attrs.push(("num_outputs".to_owned(), Attr::Int(node.outputs as i64)));
@@ -191,7 +193,11 @@ pub fn splits_evenly(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
     }
     let uneven = || "a split into parts that may be uneven (since opset 18)".to_owned();
     let Some(Attr::Int(axis)) = node.op().def().attr("axis") else { return Err(uneven()) };
-    let shape = node.input(0).and_then(|x| graph.ty(x).as_tensor()).and_then(|t| t.shape.clone()).ok_or_else(uneven)?;
+    let shape = node
+        .input(0)
+        .and_then(|x| graph.ty(x).as_tensor())
+        .and_then(|t| t.shape.clone())
+        .ok_or_else(uneven)?;
     let axis = hoist_ir::infer::resolve_axis(axis, shape.len()).map_err(|e| e.message)?;
     let size = shape[axis].known().ok_or_else(uneven)?;
     if size.is_multiple_of(node.outputs().len().max(1) as u64) { Ok(()) } else { Err(uneven()) }

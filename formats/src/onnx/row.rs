@@ -178,8 +178,9 @@ impl Row {
         add(b, op, node).map_err(|d| d.op(name))
     }
     fn op_of(&self, node: &Foreign) -> Result<Op, OpError> {
-        let mut op = Op::by_name(self.op)
-            .ok_or_else(|| OpError::new("E0901", format!("row for `{}` names an unknown op", self.foreign)))?;
+        let mut op = Op::by_name(self.op).ok_or_else(|| {
+            OpError::new("E0901", format!("row for `{}` names an unknown op", self.foreign))
+        })?;
         for (name, value) in &node.attrs {
             set_attr(&mut op, name, value)?;
         }
@@ -244,7 +245,8 @@ impl Row {
                     return Err(format!("operand {slot} (since opset {since})"));
                 }
                 Fix::WordSince(attr, word, since) if opset < *since => {
-                    let used = out.attrs.iter().any(|(n, v)| n == attr && matches!(v, Attr::Str(w) if w == word));
+                    let used =
+                        out.attrs.iter().any(|(n, v)| n == attr && matches!(v, Attr::Str(w) if w == word));
                     if used {
                         return Err(format!("`{attr}` = {word} (since opset {since})"));
                     }
