@@ -122,8 +122,9 @@ fn split<'o, T: Real, C, L, R>(
 ) -> Vec<Tile<'o, C>> {
     let tile_cols = TILE_ROW_BYTES / size_of::<T>();
     let col_tiles = p.n.div_ceil(tile_cols);
-    // Each part packs the right operand anew: no more parts than give every thread a tile.
-    let parts = exec.threads().div_ceil(col_tiles.saturating_mul(p.units.len()));
+    // Rows are split only to give every thread the same share: each part packs the right operand anew.
+    let (threads, whole) = (exec.threads(), col_tiles.saturating_mul(p.units.len()));
+    let parts = if whole.is_multiple_of(threads) || whole >= 4 * threads { 1 } else { threads };
     let tile_rows = rows.len().div_ceil(parts).max(4 * shape.height).next_multiple_of(shape.height);
     let mut tiles = Vec::new();
     for (unit, chunk) in out.chunks_mut(p.m * p.n).enumerate() {
