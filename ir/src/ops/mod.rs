@@ -51,6 +51,10 @@ macro_rules! op_list {
 op_list! {
     elementwise::identity.Identity,
     elementwise::leaky_relu.LeakyRelu,
+    linear::einsum.Einsum,
+    linear::gemm.Gemm,
+    linear::mat_mul.MatMul,
+    linear::mat_mul_integer.MatMulInteger,
     movement::transpose.Transpose,
 }
 
