@@ -77,6 +77,7 @@ op_list! {
     spatial::global_pool.GlobalMaxPool,
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
+    spatial::resize.Resize,
     movement::transpose.Transpose,
 }
 

@@ -21,10 +21,6 @@ pub(crate) trait Compute: Real + Element + std::ops::Sub<Output = Self> + std::i
     }
     /// A tensor of `dtype`; values are rounded once where it is narrower.
     fn tensor(dtype: DType, shape: &[usize], values: Vec<Self>) -> Result<Tensor, TensorError>;
-    /// `self + other`, where the operator would be ambiguous.
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
     /// Nearest value.
     fn from_f64(v: f64) -> Self;
     /// The value as `f64`.

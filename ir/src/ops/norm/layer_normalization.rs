@@ -66,7 +66,7 @@ impl<T: Compute> Affine<T> {
             _ => {
                 for (j, v) in row.iter_mut().enumerate() {
                     let scaled = (*v - m) * k * self.scale.at(start + j, j);
-                    *v = self.bias.as_ref().map_or(scaled, |b| Compute::plus(scaled, b.at(start + j, j)));
+                    *v = self.bias.as_ref().map_or(scaled, |b| scaled + b.at(start + j, j));
                 }
             }
         }
