@@ -136,6 +136,18 @@ op_list! {
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
     movement::transpose.Transpose,
+    movement::concat.Concat,
+    movement::expand.Expand,
+    movement::flatten.Flatten,
+    movement::pad.Pad,
+    movement::reshape.Reshape,
+    movement::reverse_sequence.ReverseSequence,
+    movement::slice.Slice,
+    movement::split.Split,
+    movement::squeeze.Squeeze,
+    movement::tile.Tile,
+    movement::trilu.Trilu,
+    movement::unsqueeze.Unsqueeze,
 }
 
 impl Op {
