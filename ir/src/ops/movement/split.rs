@@ -99,11 +99,11 @@ impl Semantics for Split {
         let list = cx.opt(1)?.map(tensor_list).transpose()?.map(|l| syms(&l));
         let pieces = self.pieces(list.as_deref(), &Dim::from(x.shape()[axis]), cx.outputs)?;
         let steps = steps(x.shape());
-        let (mut out, mut at) = (vec![], 0);
+        let (mut out, mut at) = (vec![], 0usize);
         for n in super::lists::sizes(&pieces)? {
             let mut shape = x.shape().to_vec();
             shape[axis] = n;
-            out.push(copy_strided(x, &shape, &steps, at * steps[axis].unsigned_abs())?.into());
+            out.push(copy_strided(x, &shape, &steps, at.wrapping_mul(steps[axis].unsigned_abs()))?.into());
             at += n;
         }
         Ok(out)
