@@ -49,6 +49,8 @@ macro_rules! op_list {
 }
 
 op_list! {
+    control::if_.If,
+    control::loop_.Loop,
     elementwise::identity.Identity,
     elementwise::arithmetic.Add,
     elementwise::arithmetic.Div,
@@ -166,6 +168,34 @@ op_list! {
     reduce::softmax.LogSoftmax,
     reduce::softmax.Softmax,
     reduce::top_k.TopK,
+    elementwise::leaky_relu.LeakyRelu,
+    shape::constant_of_shape.ConstantOfShape,
+    shape::eye_like.EyeLike,
+    shape::non_zero.NonZero,
+    shape::one_hot.OneHot,
+    shape::range.Range,
+    shape::shape.Shape,
+    shape::size.Size,
+    index::compress.Compress,
+    index::gather.Gather,
+    index::gather_elements.GatherElements,
+    index::gather_nd.GatherNd,
+    index::scatter_elements.ScatterElements,
+    index::scatter_nd.ScatterNd,
+    index::unique.Unique,
+    movement::transpose.Transpose,
+    movement::concat.Concat,
+    movement::expand.Expand,
+    movement::flatten.Flatten,
+    movement::pad.Pad,
+    movement::reshape.Reshape,
+    movement::reverse_sequence.ReverseSequence,
+    movement::slice.Slice,
+    movement::split.Split,
+    movement::squeeze.Squeeze,
+    movement::tile.Tile,
+    movement::trilu.Trilu,
+    movement::unsqueeze.Unsqueeze,
 }
 
 impl Op {
