@@ -103,8 +103,8 @@ impl Plan {
         let mut out = zeros::<T>(count(&self.shape)?)?;
         if !self.a.is_empty() {
             let (left, right) = (T::read(a)?, T::read(b)?);
-            let left = BatchOperand { data: &*left, offsets: &self.a, row_stride: k, col_stride: 1 };
-            let right = BatchOperand { data: &*right, offsets: &self.b, row_stride: n, col_stride: 1 };
+            let left = BatchOperand { data: &left, offsets: &self.a, row_stride: k, col_stride: 1 };
+            let right = BatchOperand { data: &right, offsets: &self.b, row_stride: n, col_stride: 1 };
             batched_matmul(left, right, self.mkn, &mut out)?;
         }
         Ok(T::tensor(a.dtype(), &self.shape, out)?)
@@ -160,7 +160,10 @@ mod tests {
     fn integers_wrap_and_empty_sums_are_zero() {
         let a = Tensor::from_vec(&[1, 2], vec![i32::MAX, 1]);
         let b = Tensor::from_vec(&[2, 1], vec![2, 3]);
-        assert_eq!(eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0], Tensor::from_vec(&[1, 1], vec![1i32]));
+        assert_eq!(
+            eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0],
+            Tensor::from_vec(&[1, 1], vec![1i32])
+        );
         let (a, b) = (f32s(&[2, 0], &[]), f32s(&[0, 2], &[]));
         assert_eq!(eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0], f32s(&[2, 2], &[0.; 4]));
         let huge = f32s(&[usize::MAX, 0, 3], &[]);
