@@ -103,8 +103,8 @@ impl Plan {
         let mut out = zeros::<T>(count(&self.shape)?)?;
         if !self.a.is_empty() {
             let (left, right) = (T::read(a)?, T::read(b)?);
-            let left = BatchOperand { data: &*left, offsets: &self.a, row_stride: k, col_stride: 1 };
-            let right = BatchOperand { data: &*right, offsets: &self.b, row_stride: n, col_stride: 1 };
+            let left = BatchOperand { data: &left, offsets: &self.a, row_stride: k, col_stride: 1 };
+            let right = BatchOperand { data: &right, offsets: &self.b, row_stride: n, col_stride: 1 };
             batched_matmul(left, right, self.mkn, &mut out)?;
         }
         Ok(T::tensor(a.dtype(), &self.shape, out)?)
