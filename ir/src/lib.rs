@@ -22,6 +22,7 @@ pub mod entity;
 pub mod eval;
 pub mod graph;
 pub mod infer;
+pub mod kernel;
 pub mod model;
 pub mod ops;
 pub mod tensor;

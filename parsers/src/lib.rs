@@ -1,1 +1,5 @@
 //! Readers: bytes of a model file to IR.
+
+pub mod pytorch;
+pub mod source;
+pub mod zip;

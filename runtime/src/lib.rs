@@ -1,1 +1,3 @@
 //! Executors of IR models behind one trait.
+
+pub mod npz;

@@ -51,6 +51,21 @@ macro_rules! op_list {
 op_list! {
     elementwise::identity.Identity,
     elementwise::leaky_relu.LeakyRelu,
+    linear::einsum.Einsum,
+    linear::gemm.Gemm,
+    linear::mat_mul.MatMul,
+    linear::mat_mul_integer.MatMulInteger,
+    spatial::average_pool.AveragePool,
+    spatial::conv.Conv,
+    spatial::conv_integer.ConvInteger,
+    spatial::conv_transpose.ConvTranspose,
+    spatial::depth_space.DepthToSpace,
+    spatial::depth_space.SpaceToDepth,
+    spatial::global_pool.GlobalAveragePool,
+    spatial::global_pool.GlobalLpPool,
+    spatial::global_pool.GlobalMaxPool,
+    spatial::lp_pool.LpPool,
+    spatial::max_pool.MaxPool,
     movement::transpose.Transpose,
 }
 

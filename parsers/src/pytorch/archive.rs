@@ -1,0 +1,362 @@
+//! A `.pt2` archive: an exported program with its weights, constants and sample inputs.
+//!
+//! The zip holds, below one folder of any name: `archive_format` ("pt2"), `byteorder`, `models/<model>.json`, and for
+//! each model `data/weights/<model>_weights_config.json`, `data/constants/<model>_constants_config.json` and
+//! `data/sample_inputs/<model>.pt`. A raw payload is the whole storage; its configuration has the view on it.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::checkpoint::{Checkpoint, CheckpointError, check_byte_order, root_tensor};
+use super::sample::Sample;
+use super::schema::{ExportedProgram, InputSpec, PayloadConfig, PayloadMeta, Problem, SymInt, TensorMeta};
+use super::tensor::{TensorError, TorchDtype, View};
+use crate::zip::{Archive, ZipError};
+
+/// Code of the strided (dense) layout.
+const STRIDED: u32 = 7;
+
+/// Name of the model that is read when an archive holds several.
+const DEFAULT_MODEL: &str = "model";
+
+/// Why a `.pt2` archive is refused.
+#[derive(Debug, Error)]
+pub enum Pt2Error {
+    /// The container is damaged.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
+    /// The archive is of another kind.
+    #[error("this zip archive is no exported program: {0}; write it with torch.export.save")]
+    NotPt2(String),
+    /// The archive was written by torch.export before the current layout.
+    #[error(
+        "this .pt2 has the layout of PyTorch 2.7 and older; load it and save it again with PyTorch 2.8 or newer"
+    )]
+    OldLayout,
+    /// The archive holds several models and none is called `model`.
+    #[error("the archive holds the models {0:?}, and none is called {DEFAULT_MODEL:?}; name one")]
+    WhichModel(Vec<String>),
+    /// A JSON entry is damaged.
+    #[error("{entry}: {source}; the file is damaged or of another schema version")]
+    Json {
+        /// Name of the entry.
+        entry: String,
+        /// The reader's reason, with line and column.
+        source: serde_json::Error,
+    },
+    /// A weight or constant cannot be read.
+    #[error("weight {name:?}: {what}")]
+    Payload {
+        /// Name of the weight.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A pickled entry is damaged or refused.
+    #[error("{entry}: {source}")]
+    Pickled {
+        /// Name of the entry.
+        entry: String,
+        /// The reason.
+        source: Box<CheckpointError>,
+    },
+    /// The sample inputs are not (args, kwargs).
+    #[error(
+        "the sample inputs are not a pair of arguments and keyword arguments; export again with example inputs"
+    )]
+    SampleShape,
+}
+
+/// A weight or constant: its type and its place in the archive.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// Its name in the state dict or among the constants.
+    pub name: String,
+    /// Name of its entry in the archive.
+    pub entry: String,
+    /// Whether it is a parameter.
+    pub is_param: bool,
+    /// Whether the entry is a file of `torch.save`.
+    pub pickled: bool,
+    /// The view on the entry's bytes; `None` for script objects and for pickled entries without one.
+    pub view: Option<View>,
+}
+
+/// The elements of a weight or constant in row-major order, little endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadData {
+    /// Element type.
+    pub dtype: TorchDtype,
+    /// Extents.
+    pub shape: Vec<u64>,
+    /// Elements: a slice of the archive unless it is deflated or the tensor is strided.
+    pub data: Bytes,
+}
+
+/// An opened archive. Payloads are read when asked for.
+#[derive(Debug)]
+pub struct Pt2Archive {
+    archive: Archive,
+    root: String,
+    model: String,
+    program: ExportedProgram,
+    weights: Vec<Payload>,
+    constants: Vec<Payload>,
+}
+
+impl Pt2Archive {
+    /// Opens the archive in `bytes` and reads the program of `model`, or of the only model, or of `model`.
+    ///
+    /// The program's structure is not judged here, see [`ExportedProgram::validate`].
+    ///
+    /// # Errors
+    /// [`Pt2Error`] when the container, its marks or its JSON entries are not those of a `.pt2` archive.
+    pub fn open(bytes: Bytes, model: Option<&str>) -> Result<Self, Pt2Error> {
+        let archive = Archive::open(bytes)?;
+        let root = find_root(&archive)?;
+        let order = format!("{root}byteorder");
+        check_byte_order(&archive, &order)
+            .map_err(|source| Pt2Error::Pickled { entry: order, source: source.into() })?;
+        let model = choose_model(&archive, &root, model)?;
+        let entry = format!("{root}models/{model}.json");
+        let text = archive.read(&entry)?;
+        let program = ExportedProgram::parse(&text).map_err(|source| Pt2Error::Json { entry, source })?;
+        let weights = payloads(&archive, &root, &model, "weights")?;
+        let constants = payloads(&archive, &root, &model, "constants")?;
+        Ok(Self { archive, root, model, program, weights, constants })
+    }
+
+    /// The exported program.
+    pub fn program(&self) -> &ExportedProgram {
+        &self.program
+    }
+
+    /// Name of the model that was read.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Parameters and persistent buffers, in the order of the file.
+    pub fn weights(&self) -> &[Payload] {
+        &self.weights
+    }
+
+    /// Constants and other buffers, in the order of the file.
+    pub fn constants(&self) -> &[Payload] {
+        &self.constants
+    }
+
+    /// The weight or constant called `name`. Weights come first.
+    pub fn payload(&self, name: &str) -> Option<&Payload> {
+        self.weights.iter().chain(&self.constants).find(|payload| payload.name == name)
+    }
+
+    /// Everything that is wrong with the program and with the payloads it asks for: what
+    /// [`ExportedProgram::validate`] finds, and parameters, buffers and constants that the archive does not hold or
+    /// holds with another type. Empty when the archive is sound.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.program.validate();
+        let module = &self.program.graph_module;
+        for spec in &module.signature.input_specs {
+            let (InputSpec::Parameter { arg, parameter_name: name }
+            | InputSpec::Buffer { arg, buffer_name: name, .. }
+            | InputSpec::TensorConstant { arg, tensor_constant_name: name }) = spec
+            else {
+                continue;
+            };
+            let meta = module.graph.tensor_values.get(&arg.name);
+            if let Some(what) = self.mismatch(name, meta) {
+                problems.push(Problem { place: format!("weight {name:?}"), what });
+            }
+        }
+        problems
+    }
+
+    /// What is wrong with the payload `name` of a graph input of type `meta`.
+    fn mismatch(&self, name: &str, meta: Option<&TensorMeta>) -> Option<String> {
+        let Some(payload) = self.payload(name) else {
+            return Some("the program needs it, and the archive does not hold it".to_owned());
+        };
+        let (Some(view), Some(meta)) = (&payload.view, meta) else { return None };
+        let size = |&number: &u64| i64::try_from(number).map(SymInt::Int);
+        let sizes: Result<Vec<_>, _> = view.sizes.iter().map(size).collect();
+        if meta.dtype.dtype() == Some(view.dtype) && sizes.is_ok_and(|sizes| sizes == meta.sizes) {
+            return None;
+        }
+        Some(format!(
+            "the archive holds {} {:?}, and the program declares another type",
+            view.dtype, view.sizes
+        ))
+    }
+
+    /// The elements of `payload`.
+    ///
+    /// # Errors
+    /// [`Pt2Error`] when the entry is missing, is too short for the view, or is a pickle of anything but a tensor.
+    pub fn read(&self, payload: &Payload) -> Result<PayloadData, Pt2Error> {
+        if payload.pickled {
+            return self.read_pickled(payload);
+        }
+        let Some(view) = &payload.view else {
+            return Err(fail(&payload.name, "it is a script object, which is not read"));
+        };
+        let storage = self.archive.read(&payload.entry)?;
+        let data = view.read(&storage).map_err(|error| tensor_fail(&payload.name, &error))?;
+        Ok(PayloadData { dtype: view.dtype, shape: view.sizes.clone(), data })
+    }
+
+    fn read_pickled(&self, payload: &Payload) -> Result<PayloadData, Pt2Error> {
+        let pickled = |source| Pt2Error::Pickled { entry: payload.entry.clone(), source: Box::new(source) };
+        let checkpoint = Checkpoint::open(self.archive.read(&payload.entry)?).map_err(pickled)?;
+        checkpoint.pickle().require_known().map_err(|error| pickled(error.into()))?;
+        let Some(tensor) = root_tensor(checkpoint.pickle()) else {
+            return Err(fail(&payload.name, "its pickle holds no plain tensor"));
+        };
+        if let Some(view) = &payload.view
+            && (view.dtype, &view.sizes) != (tensor.view.dtype, &tensor.view.sizes)
+        {
+            return Err(fail(&payload.name, "its pickle holds a tensor of another type than configured"));
+        }
+        let data = checkpoint.tensor(tensor).map_err(pickled)?;
+        Ok(PayloadData { dtype: tensor.view.dtype, shape: tensor.view.sizes.clone(), data })
+    }
+
+    /// The example inputs of the export: positional arguments and keyword arguments; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`Pt2Error`] when the entry is damaged, names anything but tensors and plain values, or is no such pair.
+    pub fn sample_inputs(&self) -> Result<Option<SampleInputs>, Pt2Error> {
+        let entry = format!("{}data/sample_inputs/{}.pt", self.root, self.model);
+        if !self.archive.contains(&entry) {
+            return Ok(None);
+        }
+        let bytes = self.archive.read(&entry)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let sample = Checkpoint::open(bytes).and_then(|checkpoint| Sample::read(&checkpoint));
+        match sample.map_err(|source| Pt2Error::Pickled { entry, source: source.into() })? {
+            Sample::None => Ok(None),
+            Sample::Tuple(pair) => match <[Sample; 2]>::try_from(pair) {
+                Ok([Sample::Tuple(args) | Sample::List(args), Sample::Dict(kwargs)]) => {
+                    Ok(Some(SampleInputs { args, kwargs }))
+                }
+                _ => Err(Pt2Error::SampleShape),
+            },
+            _ => Err(Pt2Error::SampleShape),
+        }
+    }
+}
+
+/// Example inputs of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleInputs {
+    /// Positional arguments.
+    pub args: Vec<Sample>,
+    /// Keyword arguments.
+    pub kwargs: Vec<(String, Sample)>,
+}
+
+/// The folder of the archive, with its slash, found by the entry `archive_format`.
+fn find_root(archive: &Archive) -> Result<String, Pt2Error> {
+    if archive.contains("serialized_exported_program.json") {
+        return Err(Pt2Error::OldLayout);
+    }
+    let roots: Vec<&str> = archive
+        .names()
+        .filter_map(|name| name.strip_suffix("archive_format"))
+        .filter(|root| root.is_empty() || root.find('/') == Some(root.len() - 1))
+        .collect();
+    let [root] = roots[..] else {
+        return Err(Pt2Error::NotPt2(format!("it has {} entries called archive_format", roots.len())));
+    };
+    let format = archive.read(&format!("{root}archive_format"))?;
+    if format.trim_ascii() != b"pt2" {
+        let found: String = String::from_utf8_lossy(&format).chars().take(16).collect();
+        return Err(Pt2Error::NotPt2(format!("its archive_format is {found:?}, not \"pt2\"")));
+    }
+    Ok(root.to_owned())
+}
+
+fn choose_model(archive: &Archive, root: &str, wanted: Option<&str>) -> Result<String, Pt2Error> {
+    let folder = format!("{root}models/");
+    let models: Vec<&str> = archive
+        .names()
+        .filter_map(|name| name.strip_prefix(&folder)?.strip_suffix(".json"))
+        .filter(|name| !name.contains('/'))
+        .collect();
+    let chosen = match (wanted, &models[..]) {
+        (Some(name), models) => models.iter().find(|model| **model == name),
+        (None, [only]) => Some(only),
+        (None, models) => models.iter().find(|model| **model == DEFAULT_MODEL),
+    };
+    match chosen {
+        Some(model) => Ok((*model).to_owned()),
+        None if models.is_empty() => Err(Pt2Error::NotPt2("it has no models/*.json".to_owned())),
+        None => Err(Pt2Error::WhichModel(models.iter().map(ToString::to_string).collect())),
+    }
+}
+
+fn payloads(archive: &Archive, root: &str, model: &str, kind: &str) -> Result<Vec<Payload>, Pt2Error> {
+    let entry = format!("{root}data/{kind}/{model}_{kind}_config.json");
+    if !archive.contains(&entry) {
+        return Ok(Vec::new());
+    }
+    let text = archive.read(&entry)?;
+    let config: PayloadConfig =
+        serde_json::from_slice(&text).map_err(|source| Pt2Error::Json { entry, source })?;
+    if let Some(name) = config.config.repeated.first() {
+        return Err(fail(name, "it is configured twice"));
+    }
+    config.config.iter().map(|(name, meta)| payload(archive, root, kind, name, meta)).collect()
+}
+
+fn payload(
+    archive: &Archive,
+    root: &str,
+    kind: &str,
+    name: &str,
+    meta: &PayloadMeta,
+) -> Result<Payload, Pt2Error> {
+    let path = &meta.path_name;
+    if path.is_empty() || path == ".." || path.contains(['/', '\\', '\0']) {
+        return Err(fail(name, format!("its path {path:?} is not a plain name")));
+    }
+    let entry = format!("{root}data/{kind}/{path}");
+    if !archive.contains(&entry) {
+        return Err(fail(name, format!("the archive has no entry {entry:?}; it is incomplete")));
+    }
+    let view = meta.tensor_meta.as_ref().map(|meta| view(name, meta)).transpose()?;
+    Ok(Payload { name: name.to_owned(), entry, is_param: meta.is_param, pickled: meta.use_pickle, view })
+}
+
+fn view(name: &str, meta: &TensorMeta) -> Result<View, Pt2Error> {
+    let dtype = meta.dtype.dtype();
+    let dtype = dtype.ok_or_else(|| fail(name, format!("element type {} is not known", meta.dtype.0)))?;
+    if meta.layout != STRIDED {
+        return Err(fail(name, format!("its layout has code {}; only dense tensors are read", meta.layout)));
+    }
+    let known =
+        |list: &[SymInt]| list.iter().map(|number| known_int(name, number)).collect::<Result<Vec<_>, _>>();
+    let (sizes, strides) = (known(&meta.sizes)?, known(&meta.strides)?);
+    let offset = known_int(name, &meta.storage_offset)?;
+    View::new(dtype, &sizes, &strides, offset).map_err(|error| tensor_fail(name, &error))
+}
+
+fn known_int(name: &str, number: &SymInt) -> Result<i64, Pt2Error> {
+    match number {
+        SymInt::Int(value) => Ok(*value),
+        SymInt::Expr(_) => Err(fail(name, "its size is symbolic, which no stored tensor has")),
+    }
+}
+
+fn fail(name: &str, what: impl Into<String>) -> Pt2Error {
+    Pt2Error::Payload { name: name.to_owned(), what: what.into() }
+}
+
+fn tensor_fail(name: &str, error: &TensorError) -> Pt2Error {
+    fail(name, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! PyTorch: pickled checkpoints and exported programs (`.pt2`).
+
+pub mod archive;
+pub mod checkpoint;
+pub mod pickle;
+pub mod sample;
+pub mod schema;
+pub mod tensor;
