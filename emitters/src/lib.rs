@@ -1,1 +1,2 @@
 //! Writers: legal IR to the bytes of a model file.
+pub mod onnx;

@@ -261,6 +261,15 @@ impl Graph {
     pub fn order_list(&self) -> Vec<NodeId> {
         self.order().collect()
     }
+    /// The last node in order.
+    pub fn order_end(&self) -> Option<NodeId> {
+        self.last
+    }
+    /// Nodes behind `after` in order; all of them after `None`.
+    pub fn order_after(&self, after: Option<NodeId>) -> Vec<NodeId> {
+        let next = after.map_or(self.first, |n| self.nodes[n].next);
+        Order { graph: self, next }.collect()
+    }
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
         self.live

@@ -1,5 +1,6 @@
 //! Readers: bytes of a model file to IR.
 
+pub mod onnx;
 pub mod pytorch;
 pub mod source;
 pub mod zip;

@@ -1,7 +1,13 @@
-//! ONNX: the messages of its files.
+//! ONNX: the messages of its files, its element types and versions, and the rows that bind its operators.
 //!
 //! Strings must be UTF-8 and messages may nest 100 deep; a file that breaks either is a decode error. Fields that the schema does not
 //! list are dropped. Decoded from [`bytes::Bytes`], every `bytes` field is a slice of the input, not a copy.
+
+pub mod bind;
+pub mod dtype;
+pub mod lift;
+pub mod row;
+pub mod versions;
 
 #[rustfmt::skip]
 #[expect(missing_docs, reason = "the fields of a wire message say no more than their names")]

@@ -99,7 +99,7 @@ pub const CODES: &[CodeInfo] = &[
     ),
     code(
         "E0403",
-        "unsafe edit refused",
+        "edit refused",
         "A rewrite would have left a use before its definition or a value without one.",
     ),
     code("E0404", "text does not parse", "The .hir text has a syntax error at the line shown."),

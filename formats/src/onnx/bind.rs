@@ -1,0 +1,292 @@
+//! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
+use super::lift;
+use super::row::{Fix, Form, Row, row};
+use Fix::{AttrIsInput, AttrSince, Build, Finish, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+
+/// Rows of operators whose every version since `since` means what the IR's means.
+const PLAIN: &[(&str, &str, i64)] = &[
+    ("abs", "Abs", 1),
+    ("neg", "Neg", 1),
+    ("sign", "Sign", 9),
+    ("ceil", "Ceil", 1),
+    ("floor", "Floor", 1),
+    ("round", "Round", 11),
+    ("sqrt", "Sqrt", 1),
+    ("exp", "Exp", 1),
+    ("log", "Log", 1),
+    ("erf", "Erf", 9),
+    ("reciprocal", "Reciprocal", 1),
+    ("sin", "Sin", 7),
+    ("cos", "Cos", 7),
+    ("tan", "Tan", 7),
+    ("asin", "Asin", 7),
+    ("acos", "Acos", 7),
+    ("atan", "Atan", 7),
+    ("sinh", "Sinh", 9),
+    ("cosh", "Cosh", 9),
+    ("tanh", "Tanh", 1),
+    ("asinh", "Asinh", 9),
+    ("acosh", "Acosh", 9),
+    ("atanh", "Atanh", 9),
+    ("not", "Not", 1),
+    ("bitwise_not", "BitwiseNot", 18),
+    ("is_nan", "IsNaN", 9),
+    ("is_inf", "IsInf", 10),
+    ("identity", "Identity", 1),
+    ("relu", "Relu", 1),
+    ("leaky_relu", "LeakyRelu", 1),
+    ("p_relu", "PRelu", 7),
+    ("elu", "Elu", 1),
+    ("selu", "Selu", 6),
+    ("celu", "Celu", 12),
+    ("sigmoid", "Sigmoid", 1),
+    ("hard_sigmoid", "HardSigmoid", 1),
+    ("hard_swish", "HardSwish", 14),
+    ("swish", "Swish", 24),
+    ("softplus", "Softplus", 1),
+    ("softsign", "Softsign", 1),
+    ("mish", "Mish", 18),
+    ("gelu", "Gelu", 20),
+    ("thresholded_relu", "ThresholdedRelu", 10),
+    ("shrink", "Shrink", 9),
+    ("add", "Add", 7),
+    ("sub", "Sub", 7),
+    ("mul", "Mul", 7),
+    ("div", "Div", 7),
+    ("mod", "Mod", 10),
+    ("max", "Max", 1),
+    ("min", "Min", 1),
+    ("mean", "Mean", 1),
+    ("sum", "Sum", 1),
+    ("pow", "Pow", 7),
+    ("and", "And", 7),
+    ("or", "Or", 7),
+    ("xor", "Xor", 7),
+    ("bitwise_and", "BitwiseAnd", 18),
+    ("bitwise_or", "BitwiseOr", 18),
+    ("bitwise_xor", "BitwiseXor", 18),
+    ("bit_shift", "BitShift", 11),
+    ("equal", "Equal", 7),
+    ("greater", "Greater", 7),
+    ("less", "Less", 7),
+    ("greater_or_equal", "GreaterOrEqual", 12),
+    ("less_or_equal", "LessOrEqual", 12),
+    ("where", "Where", 9),
+    ("cum_prod", "CumProd", 26),
+    ("cum_sum", "CumSum", 11),
+    ("mat_mul", "MatMul", 1),
+    ("einsum", "Einsum", 12),
+    ("mat_mul_integer", "MatMulInteger", 10),
+    ("conv", "Conv", 1),
+    ("conv_transpose", "ConvTranspose", 1),
+    ("conv_integer", "ConvInteger", 10),
+    ("global_average_pool", "GlobalAveragePool", 1),
+    ("global_max_pool", "GlobalMaxPool", 1),
+    ("global_lp_pool", "GlobalLpPool", 2),
+    ("space_to_depth", "SpaceToDepth", 1),
+    ("layer_normalization", "LayerNormalization", 17),
+    ("rms_normalization", "RMSNormalization", 23),
+    ("instance_normalization", "InstanceNormalization", 1),
+    ("lrn", "LRN", 1),
+    ("lp_normalization", "LpNormalization", 1),
+    ("mean_variance_normalization", "MeanVarianceNormalization", 9),
+    ("dynamic_quantize_linear", "DynamicQuantizeLinear", 11),
+    ("flatten", "Flatten", 1),
+    ("expand", "Expand", 8),
+    ("tile", "Tile", 6),
+    ("reverse_sequence", "ReverseSequence", 10),
+    ("trilu", "Trilu", 14),
+    ("size", "Size", 1),
+    ("range", "Range", 11),
+    ("constant_of_shape", "ConstantOfShape", 9),
+    ("eye_like", "EyeLike", 9),
+    ("one_hot", "OneHot", 9),
+    ("non_zero", "NonZero", 9),
+    ("gather", "Gather", 1),
+    ("gather_elements", "GatherElements", 11),
+    ("if", "If", 1),
+    ("loop", "Loop", 1),
+    ("compress", "Compress", 9),
+    ("unique", "Unique", 11),
+    ("col2_im", "Col2Im", 18),
+    ("concat", "Concat", 4),
+];
+
+const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
+
+/// Rows with a difference somewhere in their range.
+const FIXED: &[Row] = &[
+    row("cast", "Cast", 6).with(&[AttrSince("saturate", 19), AttrSince("round_mode", 24)]),
+    row("cast_like", "CastLike", 15).with(&[AttrSince("saturate", 19), AttrSince("round_mode", 24)]),
+    row("clip", "Clip", 11),
+    row("clip", "Clip", 1).until(10).with(&[
+        Upgrade(lift::clip_bounds),
+        AttrIsInput { attr: "min", slot: 1, form: Form::Scalar },
+        AttrIsInput { attr: "max", slot: 2, form: Form::Scalar },
+    ]),
+    row("dropout", "Dropout", 12),
+    row("dropout", "Dropout", 1)
+        .until(11)
+        .with(&[Upgrade(lift::dropout_ratio), AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar }]),
+    row("reduce_sum", "ReduceSum", 13),
+    row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES, AttrSince("noop_with_empty_axes", 13)]),
+    row("arg_max", "ArgMax", 1).with(&[AttrSince("select_last_index", 12)]),
+    row("arg_min", "ArgMin", 1).with(&[AttrSince("select_last_index", 12)]),
+    row("softmax", "Softmax", 13),
+    row("log_softmax", "LogSoftmax", 13),
+    row("hardmax", "Hardmax", 13),
+    row("softmax", "Softmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("log_softmax", "LogSoftmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("hardmax", "Hardmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("top_k", "TopK", 10).with(&[AttrSince("largest", 11), AttrSince("sorted", 11)]),
+    row("top_k", "TopK", 1).until(9).with(&[
+        AttrSince("largest", 11),
+        AttrSince("sorted", 11),
+        AttrIsInput { attr: "k", slot: 1, form: Form::Int1 },
+    ]),
+    row("gemm", "Gemm", 7).with(&[OnWrite(lift::gemm_needs_bias)]),
+    row("max_pool", "MaxPool", 1).with(&[
+        AttrSince("storage_order", 8),
+        AttrSince("dilations", 10),
+        AttrSince("ceil_mode", 10),
+    ]),
+    row("average_pool", "AveragePool", 1).with(&[
+        AttrSince("count_include_pad", 7),
+        AttrSince("ceil_mode", 10),
+        AttrSince("dilations", 19),
+    ]),
+    row("lp_pool", "LpPool", 2).with(&[AttrSince("ceil_mode", 18), AttrSince("dilations", 18)]),
+    row("resize", "Resize", 11).with(&[
+        OnRead(lift::resize_operands),
+        AttrSince("antialias", 18),
+        AttrSince("axes", 18),
+        AttrSince("keep_aspect_ratio_policy", 18),
+        WordSince("coordinate_transformation_mode", "half_pixel_symmetric", 19),
+    ]),
+    row("resize", "Resize", 10).until(10).with(&[Upgrade(lift::resize_10)]),
+    row("resize", "Upsample", 9).until(9).with(&[Upgrade(lift::resize_10)]),
+    row("resize", "Upsample", 7).until(8).with(&[Upgrade(lift::upsample_7)]),
+    row("depth_to_space", "DepthToSpace", 1).with(&[WordSince("mode", "CRD", 11)]),
+    row("grid_sample", "GridSample", 20),
+    row("grid_sample", "GridSample", 16)
+        .until(19)
+        .with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
+    row("batch_normalization", "BatchNormalization", 14),
+    row("batch_normalization", "BatchNormalization", 1)
+        .until(13)
+        .with(&[OnRead(lift::batch_norm_inference), AttrSince("training_mode", 14)]),
+    row("group_normalization", "GroupNormalization", 21),
+    row("quantize_linear", "QuantizeLinear", 10).with(&[
+        AttrSince("axis", 13),
+        AttrSince("saturate", 19),
+        AttrSince("block_size", 21),
+        AttrSince("output_dtype", 21),
+        AttrSince("precision", 23),
+        OnWrite(lift::sixteen_bit_since_21),
+    ]),
+    row("dequantize_linear", "DequantizeLinear", 10).with(&[
+        AttrSince("axis", 13),
+        AttrSince("block_size", 21),
+        AttrSince("output_dtype", 23),
+        OnWrite(lift::sixteen_bit_since_21),
+    ]),
+    row("transpose", "Transpose", 1).with(&[OnRead(lift::full_perm)]),
+    row("reshape", "Reshape", 5).with(&[AttrSince("allowzero", 14)]),
+    row("reshape", "Reshape", 1).until(4).with(&[AttrIsInput { attr: "shape", slot: 1, form: Form::Ints }]),
+    row("squeeze", "Squeeze", 13),
+    row("squeeze", "Squeeze", 1).until(12).with(&[AXES]),
+    row("unsqueeze", "Unsqueeze", 13),
+    row("unsqueeze", "Unsqueeze", 1).until(12).with(&[AXES]),
+    row("concat", "Concat", 1).until(3).with(&[Upgrade(lift::concat_axis)]),
+    row("split", "Split", 18).with(&[OnRead(lift::split_count)]),
+    row("split", "Split", 13).until(17).with(&[
+        OnRead(lift::split_count),
+        OnWrite(lift::splits_evenly),
+        Finish(lift::drop_split_count),
+    ]),
+    row("split", "Split", 2).until(12).with(&[
+        OnRead(lift::split_count),
+        OnWrite(lift::splits_evenly),
+        Finish(lift::drop_split_count),
+        AttrIsInput { attr: "split", slot: 1, form: Form::Ints },
+    ]),
+    row("slice", "Slice", 10),
+    row("slice", "Slice", 1).until(9).with(&[
+        OnWrite(lift::unit_steps),
+        AttrIsInput { attr: "starts", slot: 1, form: Form::Ints },
+        AttrIsInput { attr: "ends", slot: 2, form: Form::Ints },
+        AttrIsInput { attr: "axes", slot: 3, form: Form::Ints },
+    ]),
+    row("pad", "Pad", 11).with(&[InputSince(3, 18), WordSince("mode", "wrap", 19)]),
+    row("pad", "Pad", 2).until(10).with(&[
+        AttrIsInput { attr: "pads", slot: 1, form: Form::Ints },
+        AttrIsInput { attr: "value", slot: 2, form: Form::Scalar },
+        InputSince(3, 18),
+        WordSince("mode", "wrap", 19),
+    ]),
+    row("shape", "Shape", 1).with(&[AttrSince("start", 15), AttrSince("end", 15)]),
+    row("gather_nd", "GatherND", 11).with(&[AttrSince("batch_dims", 12)]),
+    row("scatter_elements", "ScatterElements", 11).with(SCATTER),
+    row("scatter_elements", "Scatter", 9).until(10).with(&[AttrSince("reduction", 16)]),
+    row("scatter_nd", "ScatterND", 11).with(SCATTER),
+];
+
+const SCATTER: &[Fix] =
+    &[AttrSince("reduction", 16), WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];
+
+/// Reductions that took `axes` as an operand at opset 18.
+const REDUCTIONS: &[(&str, &str)] = &[
+    ("reduce_mean", "ReduceMean"),
+    ("reduce_max", "ReduceMax"),
+    ("reduce_min", "ReduceMin"),
+    ("reduce_prod", "ReduceProd"),
+    ("reduce_l1", "ReduceL1"),
+    ("reduce_l2", "ReduceL2"),
+    ("reduce_log_sum", "ReduceLogSum"),
+    ("reduce_log_sum_exp", "ReduceLogSumExp"),
+    ("reduce_sum_square", "ReduceSumSquare"),
+];
+
+/// All rows: newest form of an operator first.
+pub fn rows() -> &'static [Row] {
+    static ALL: std::sync::LazyLock<Vec<Row>> = std::sync::LazyLock::new(|| {
+        let mut all: Vec<Row> = PLAIN.iter().map(|(op, foreign, since)| row(op, foreign, *since)).collect();
+        all.extend_from_slice(FIXED);
+        for (op, foreign) in REDUCTIONS {
+            all.push(row(op, foreign, 18));
+            all.push(row(op, foreign, 1).until(17).with(&[AXES, AttrSince("noop_with_empty_axes", 18)]));
+        }
+        all.sort_by_key(|r| r.foreign);
+        all
+    });
+    &ALL
+}
+
+/// The row that reads `op_type` of operator set `opset`.
+pub fn read_row(op_type: &str, opset: i64) -> Option<&'static Row> {
+    let all = rows();
+    let at = all.partition_point(|r| r.foreign < op_type);
+    all[at..].iter().take_while(|r| r.foreign == op_type).find(|r| r.covers(opset))
+}
+
+/// The rows that can write IR operator `op`.
+pub fn write_rows(op: &str) -> &'static [&'static Row] {
+    type Index = std::collections::BTreeMap<&'static str, Vec<&'static Row>>;
+    static BY_OP: std::sync::LazyLock<Index> = std::sync::LazyLock::new(|| {
+        let mut index = Index::new();
+        for r in rows().iter().filter(|r| r.writes()) {
+            index.entry(r.op).or_default().push(r);
+        }
+        index
+    });
+    BY_OP.get(op).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Names of the body attributes of an operator whose bodies the IR knows, in the IR's order.
+pub fn body_attrs(op_type: &str) -> &'static [&'static str] {
+    match op_type {
+        "If" => &["then_branch", "else_branch"],
+        "Loop" => &["body"],
+        _ => &[],
+    }
+}

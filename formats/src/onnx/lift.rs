@@ -1,0 +1,218 @@
+//! The named fix-ups of the rows: what older or implicit forms mean in the IR's terms.
+use super::row::{Arg, Foreign};
+use hoist_ir::attr::Attr;
+use hoist_ir::builder::Builder;
+use hoist_ir::diag::Diag;
+use hoist_ir::dtype::DType;
+use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::op::OpError;
+use hoist_ir::ops::Op;
+use hoist_ir::tensor::Tensor;
+
+fn rank_of(node: &Foreign, slot: usize, graph: &Graph) -> Option<usize> {
+    graph.ty(node.value(slot)?).as_tensor()?.rank()
+}
+
+/// `Clip` before 11: bounds default to the ends of the `float` range, which is no bound but for infinities.
+pub fn clip_bounds(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    for (name, default) in [("min", f32::MIN), ("max", f32::MAX)] {
+        if !node.attrs.iter().any(|(n, _)| n == name) {
+            node.attrs.push((name.to_owned(), Attr::Float(default)));
+        }
+    }
+    Ok(())
+}
+
+/// `Dropout` before 12: `ratio` is an attribute; `is_test` (before 7) must say inference.
+pub fn dropout_ratio(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let test = if node.opset < 7 { node.take_int("is_test", 0)? } else { 1 };
+    if test == 0 {
+        return Err(OpError::attr("`Dropout` in training mode (`is_test` = 0) has no fixed result"));
+    }
+    Ok(())
+}
+
+/// `Softmax`, `LogSoftmax`, `Hardmax` before 13: the axes from `axis` (default 1) on are taken together.
+pub fn flattened_softmax(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
+    let at = |e: OpError| Diag::error(e.code, e.message);
+    let axis = node.take_int("axis", 1).map_err(at)?;
+    let name = match node.op_type.as_str() {
+        "Softmax" => "softmax",
+        "LogSoftmax" => "log_softmax",
+        _ => "hardmax",
+    };
+    let missing = || Diag::error("E0303", format!("`{}` has no operand", node.op_type));
+    let x = node.value(0).ok_or_else(missing)?;
+    let rank = b.graph().ty(x).as_tensor().and_then(hoist_ir::types::TensorType::rank);
+    let op = |axis: i64| -> Result<Op, Diag> {
+        let mut op = Op::by_name(name).ok_or_else(|| Diag::error("E0901", "unknown op"))?;
+        op.def_mut().set_attr("axis", &Attr::Int(axis)).map_err(at)?;
+        Ok(op)
+    };
+    if rank.is_some_and(|r| axis == -1 || axis + 1 == r as i64) {
+        return b.add(op(-1)?, &[Some(x)]);
+    }
+    let mut flatten = Op::by_name("flatten").ok_or_else(|| Diag::error("E0901", "unknown op"))?;
+    flatten.def_mut().set_attr("axis", &Attr::Int(axis)).map_err(at)?;
+    let by_name = |n: &str| Op::by_name(n).ok_or_else(|| Diag::error("E0901", "unknown op"));
+    let flat = b.add(flatten, &[Some(x)])?;
+    let soft = b.add(op(1)?, &[Some(flat[0])])?;
+    let shape = b.add(by_name("shape")?, &[Some(x)])?;
+    b.add(by_name("reshape")?, &[Some(soft[0]), Some(shape[0])])
+}
+
+/// `Gemm` before 11 has no optional bias.
+pub fn gemm_needs_bias(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let has = graph.node(n).input(2).is_some();
+    if opset < 11 && !has { Err("no bias operand (optional since opset 11)".to_owned()) } else { Ok(()) }
+}
+
+/// `Resize` 11 and 12 give an empty `roi` or `scales` where later versions leave it out; `sizes` counts then.
+pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError> {
+    // An attribute of opset 11 and 12 without effect on any mode the operator lists.
+    node.take("tf_half_pixel_for_nn");
+    for slot in 1..node.inputs.len() {
+        let empty = |v: ValueId| graph.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::sizes).is_some_and(|s| s == [0]);
+        if node.value(slot).is_some_and(empty) {
+            node.inputs[slot] = Arg::None;
+        }
+    }
+    Ok(())
+}
+
+fn asymmetric(node: &mut Foreign, scales: Arg) {
+    let x = node.inputs.first().cloned().unwrap_or(Arg::None);
+    node.inputs = vec![x, Arg::None, scales];
+    node.attrs.push(("coordinate_transformation_mode".to_owned(), Attr::Str("asymmetric".to_owned())));
+    node.attrs.push(("nearest_mode".to_owned(), Attr::Str("floor".to_owned())));
+}
+
+/// `Resize` 10 and `Upsample` 9: scales only, asymmetric coordinates, nearest rounds down.
+pub fn resize_10(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let scales = node.inputs.get(1).cloned().unwrap_or(Arg::None);
+    asymmetric(node, scales);
+    Ok(())
+}
+
+/// `Upsample` 7: as [`resize_10`], with the scales in an attribute.
+pub fn upsample_7(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let Some(Attr::Floats(scales)) = node.take("scales") else {
+        return Err(OpError::attr("`Upsample` needs the attribute `scales`"));
+    };
+    asymmetric(node, Arg::Const(Tensor::from_vec(&[scales.len()], scales)));
+    Ok(())
+}
+
+const GRID_WORDS: [(&str, &str); 2] = [("bilinear", "linear"), ("bicubic", "cubic")];
+
+/// `GridSample` 16 names its modes after two dimensions.
+pub fn grid_words(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    for (name, value) in &mut node.attrs {
+        if let (true, Attr::Str(w)) = (name == "mode", &value) {
+            let new = GRID_WORDS.iter().find(|(old, _)| old == w);
+            if let Some((_, new)) = new {
+                *value = Attr::Str((*new).to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The reverse of [`grid_words`].
+pub fn grid_words_back(node: &mut Foreign, _: &Graph, _: NodeId) {
+    for (name, value) in &mut node.attrs {
+        if let (true, Attr::Str(w)) = (name == "mode", &value) {
+            let old = GRID_WORDS.iter().find(|(_, new)| new == w);
+            if let Some((old, _)) = old {
+                *value = Attr::Str((*old).to_owned());
+            }
+        }
+    }
+}
+
+/// `BatchNormalization` before 14 is in inference mode (`is_test` before 7) when it has one result; `spatial` must be 1.
+pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let test = if node.opset < 7 { node.take_int("is_test", 0)? } else { 1 };
+    let spatial = node.take_int("spatial", 1)?;
+    if test == 0 || node.outputs > 1 {
+        return Err(OpError::attr("`BatchNormalization` in training mode has no fixed result"));
+    }
+    if spatial != 1 {
+        return Err(OpError::attr("`BatchNormalization` with `spatial` = 0 is not supported"));
+    }
+    Ok(())
+}
+
+/// 16-bit integers are quantized types since opset 21.
+pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    let values = node.inputs().iter().flatten().chain(node.outputs());
+    let wide =
+        |v: &ValueId| graph.ty(*v).as_tensor().is_some_and(|t| matches!(t.dtype, DType::I16 | DType::U16));
+    if opset < 21 && values.into_iter().any(wide) {
+        return Err("16-bit quantization (since opset 21)".to_owned());
+    }
+    Ok(())
+}
+
+/// ONNX leaves `perm` out to mean "reversed".
+pub fn full_perm(node: &mut Foreign, graph: &Graph) -> Result<(), OpError> {
+    if node.attrs.iter().any(|(n, _)| n == "perm") {
+        return Ok(());
+    }
+    let unknown = || OpError::shape("`Transpose` without `perm` needs an operand of known rank");
+    let rank = rank_of(node, 0, graph).ok_or_else(unknown)? as i64;
+    node.attrs.push(("perm".to_owned(), Attr::Ints((0..rank).rev().collect())));
+    Ok(())
+}
+
+/// `Concat` before 4 joins along axis 1 unless told otherwise.
+pub fn concat_axis(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    if !node.attrs.iter().any(|(n, _)| n == "axis") {
+        node.attrs.push(("axis".to_owned(), Attr::Int(1)));
+    }
+    Ok(())
+}
+
+/// Without sizes, `Split` before 18 cuts into as many equal parts as it has results.
+pub fn split_count(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let has_sizes =
+        node.inputs.get(1).is_some_and(|a| *a != Arg::None) || node.attrs.iter().any(|(n, _)| n == "split");
+    let counted = node.attrs.iter().any(|(n, _)| n == "num_outputs");
+    if !has_sizes && !counted {
+        node.attrs.push(("num_outputs".to_owned(), Attr::Int(node.outputs as i64)));
+    }
+    Ok(())
+}
+
+/// Before 18, a `Split` without sizes must cut evenly.
+pub fn splits_evenly(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    if node.input(1).is_some() {
+        return Ok(());
+    }
+    let uneven = || "a split into parts that may be uneven (since opset 18)".to_owned();
+    let Some(Attr::Int(axis)) = node.op().def().attr("axis") else { return Err(uneven()) };
+    let shape = node
+        .input(0)
+        .and_then(|x| graph.ty(x).as_tensor())
+        .and_then(|t| t.shape.clone())
+        .ok_or_else(uneven)?;
+    let axis = hoist_ir::infer::resolve_axis(axis, shape.len()).map_err(|e| e.message)?;
+    let size = shape[axis].known().ok_or_else(uneven)?;
+    if size.is_multiple_of(node.outputs().len().max(1) as u64) { Ok(()) } else { Err(uneven()) }
+}
+
+/// Before 18 there is no `num_outputs`.
+pub fn drop_split_count(node: &mut Foreign, _: &Graph, _: NodeId) {
+    node.take("num_outputs");
+}
+
+/// `Slice` before 10 has no steps.
+pub fn unit_steps(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    match graph.node(n).input(4) {
+        None => Ok(()),
+        Some(v) if graph.const_ints(Some(v)).is_some_and(|s| s.iter().all(|v| *v == 1)) => Ok(()),
+        Some(_) => Err("steps (since opset 10)".to_owned()),
+    }
+}

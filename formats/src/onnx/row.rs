@@ -1,0 +1,341 @@
+//! A binding row ties one IR operator to one ONNX operator over a range of operator sets. Reading and writing use the same row.
+use super::dtype;
+use hoist_ir::attr::Attr;
+use hoist_ir::builder::Builder;
+use hoist_ir::diag::Diag;
+use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::infer::diag_at;
+use hoist_ir::op::OpError;
+use hoist_ir::ops::Op;
+use hoist_ir::tensor::Tensor;
+
+/// An operand of a foreign node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arg {
+    /// Left out.
+    None,
+    /// A value of the graph.
+    Value(ValueId),
+    /// A constant that an older form keeps in an attribute.
+    Const(Tensor),
+}
+
+/// A node as ONNX has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreign {
+    /// Operator.
+    pub op_type: String,
+    /// Operator set of the file.
+    pub opset: i64,
+    /// Attributes, in file order.
+    pub attrs: Vec<(String, Attr)>,
+    /// Operands.
+    pub inputs: Vec<Arg>,
+    /// Number of results.
+    pub outputs: usize,
+}
+
+impl Foreign {
+    /// Removes attribute `name` and returns it.
+    pub fn take(&mut self, name: &str) -> Option<Attr> {
+        let at = self.attrs.iter().position(|(n, _)| n == name)?;
+        Some(self.attrs.remove(at).1)
+    }
+    /// Removes integer attribute `name`; `default` when absent.
+    ///
+    /// # Errors
+    /// When it has another kind.
+    pub fn take_int(&mut self, name: &str, default: i64) -> Result<i64, OpError> {
+        match self.take(name) {
+            None => Ok(default),
+            Some(Attr::Int(v)) => Ok(v),
+            Some(other) => Err(OpError::attr(format!("attribute `{name}` must be an integer, got {other}"))),
+        }
+    }
+    /// Puts `arg` at operand position `slot`, padding with absent ones.
+    pub fn set_input(&mut self, slot: usize, arg: Arg) {
+        if self.inputs.len() <= slot {
+            self.inputs.resize(slot + 1, Arg::None);
+        }
+        self.inputs[slot] = arg;
+    }
+    /// The graph value of operand `slot`.
+    pub fn value(&self, slot: usize) -> Option<ValueId> {
+        if let Some(Arg::Value(v)) = self.inputs.get(slot) { Some(*v) } else { None }
+    }
+}
+
+/// How an attribute of an older form becomes an operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// A list of integers, 1-d.
+    Ints,
+    /// One integer, as a 1-d tensor of one element.
+    Int1,
+    /// One number, as a 0-d tensor of the element type of operand 0.
+    Scalar,
+}
+
+/// A difference between the IR's form of an operator and that of a range of operator sets.
+#[derive(Clone, Copy)]
+pub enum Fix {
+    /// The file's attribute `attr` is the IR's operand `slot`. Writing needs that operand constant or absent.
+    AttrIsInput {
+        /// Name in the file.
+        attr: &'static str,
+        /// Operand position in the IR.
+        slot: usize,
+        /// How it is converted.
+        form: Form,
+    },
+    /// The attribute exists from this operator set on; before, only its default can be written.
+    AttrSince(&'static str, i64),
+    /// The word of the attribute exists from this operator set on.
+    WordSince(&'static str, &'static str, i64),
+    /// Operand `slot` exists from this operator set on.
+    InputSince(usize, i64),
+    /// Reading: brings the node into the row's form. The row is not used for writing.
+    Upgrade(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
+    /// Reading: the node becomes several. The row is not used for writing.
+    Build(fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
+    /// Reading: completes what ONNX leaves implicit.
+    OnRead(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
+    /// Writing: a condition on the node; the text says what is missing.
+    OnWrite(fn(&Graph, NodeId, i64) -> Result<(), String>),
+    /// Writing: the last change to the foreign node.
+    Finish(fn(&mut Foreign, &Graph, NodeId)),
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// IR operator.
+    pub op: &'static str,
+    /// ONNX operator.
+    pub foreign: &'static str,
+    /// First operator set.
+    pub since: i64,
+    /// Last operator set.
+    pub until: i64,
+    /// Differences.
+    pub fixes: &'static [Fix],
+}
+
+/// A row from `since` on.
+pub const fn row(op: &'static str, foreign: &'static str, since: i64) -> Row {
+    Row { op, foreign, since, until: i64::MAX, fixes: &[] }
+}
+
+impl Row {
+    /// Ends the row's range.
+    #[must_use]
+    pub const fn until(mut self, last: i64) -> Self {
+        self.until = last;
+        self
+    }
+    /// Adds the row's differences.
+    #[must_use]
+    pub const fn with(mut self, fixes: &'static [Fix]) -> Self {
+        self.fixes = fixes;
+        self
+    }
+    /// Whether operator set `opset` is in range.
+    pub fn covers(&self, opset: i64) -> bool {
+        (self.since..=self.until).contains(&opset)
+    }
+    /// Whether the row can be written, not only read.
+    pub fn writes(&self) -> bool {
+        !self.fixes.iter().any(|f| matches!(f, Fix::Upgrade(_) | Fix::Build(_)))
+    }
+
+    /// Adds the IR form of `node` and returns its results.
+    ///
+    /// # Errors
+    /// When attributes or operands do not fit.
+    pub fn lift(&self, b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
+        let name = node.op_type.clone();
+        let fail = |e: OpError| {
+            let mut d = Diag::error(e.code, e.message).op(name.clone());
+            d.hint = e.hint;
+            d
+        };
+        // Left over from operator set 1 to 5, without meaning.
+        node.take("consumed_inputs");
+        for fix in self.fixes {
+            match fix {
+                Fix::Upgrade(f) | Fix::OnRead(f) => f(&mut node, b.graph()).map_err(fail)?,
+                Fix::Build(f) => return f(b, node).map_err(|d| d.op(name)),
+                Fix::AttrIsInput { attr, slot, form } => {
+                    if let Some(value) = node.take(attr) {
+                        let tensor = to_operand(&value, *form, &node, b.graph()).map_err(fail)?;
+                        node.set_input(*slot, Arg::Const(tensor));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let op = self.op_of(&node).map_err(fail)?;
+        add(b, op, node).map_err(|d| d.op(name))
+    }
+    fn op_of(&self, node: &Foreign) -> Result<Op, OpError> {
+        let mut op = Op::by_name(self.op).ok_or_else(|| {
+            OpError::new("E0901", format!("row for `{}` names an unknown op", self.foreign))
+        })?;
+        for (name, value) in &node.attrs {
+            set_attr(&mut op, name, value)?;
+        }
+        Ok(op)
+    }
+
+    /// The ONNX form of node `n` at `opset`.
+    ///
+    /// # Errors
+    /// What the operator set lacks, as a phrase.
+    pub fn lower(&self, graph: &Graph, n: NodeId, opset: i64) -> Result<Foreign, String> {
+        let node = graph.node(n);
+        let mut out = Foreign {
+            op_type: self.foreign.to_owned(),
+            opset,
+            attrs: vec![],
+            inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
+            outputs: node.outputs().len(),
+        };
+        // Defaults changed between versions, so only the newest form leaves them out.
+        let all = self.until != i64::MAX;
+        let set = node.op().set_attrs();
+        for spec in node.op().schema().attrs {
+            let changed = set.iter().find(|(n, _)| *n == spec.name);
+            if spec.name == "layout" {
+                if changed.is_some() {
+                    return Err("data with channels last".to_owned());
+                }
+                continue;
+            }
+            let since = self.attr_since(spec.name);
+            if opset < since {
+                if let Some((name, value)) = changed {
+                    return Err(format!("`{name}` = {value} (since opset {since})"));
+                }
+                continue;
+            }
+            let value = match changed {
+                Some((_, value)) => value.clone(),
+                None if all => node.op().def().attr(spec.name).unwrap_or(Attr::None),
+                None => continue,
+            };
+            if value != Attr::None {
+                out.attrs.push((spec.name.to_owned(), to_foreign(value)));
+            }
+        }
+        self.check_write(graph, n, opset, &mut out)?;
+        Ok(out)
+    }
+    fn attr_since(&self, name: &str) -> i64 {
+        let since = self.fixes.iter().find_map(|f| match f {
+            Fix::AttrSince(a, v) if *a == name => Some(*v),
+            _ => None,
+        });
+        since.unwrap_or(0)
+    }
+    fn check_write(&self, graph: &Graph, n: NodeId, opset: i64, out: &mut Foreign) -> Result<(), String> {
+        for fix in self.fixes {
+            match fix {
+                Fix::AttrIsInput { attr, slot, form } => to_attr(graph, out, attr, *slot, *form)?,
+                Fix::InputSince(slot, since) if opset < *since && out.value(*slot).is_some() => {
+                    return Err(format!("operand {slot} (since opset {since})"));
+                }
+                Fix::WordSince(attr, word, since) if opset < *since => {
+                    let used =
+                        out.attrs.iter().any(|(n, v)| n == attr && matches!(v, Attr::Str(w) if w == word));
+                    if used {
+                        return Err(format!("`{attr}` = {word} (since opset {since})"));
+                    }
+                }
+                Fix::OnWrite(check) => check(graph, n, opset)?,
+                Fix::Finish(f) => f(out, graph, n),
+                _ => {}
+            }
+        }
+        while out.inputs.last() == Some(&Arg::None) {
+            out.inputs.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Adds `op` with the operands of `node`.
+///
+/// # Errors
+/// When they do not fit.
+pub fn add(b: &mut Builder<'_>, op: Op, node: Foreign) -> Result<Vec<ValueId>, Diag> {
+    let inputs: Vec<Option<ValueId>> = node
+        .inputs
+        .into_iter()
+        .map(|a| match a {
+            Arg::None => None,
+            Arg::Value(v) => Some(v),
+            Arg::Const(t) => Some(b.constant(t)),
+        })
+        .collect();
+    b.add_n(op, &inputs, node.outputs)
+}
+
+/// Sets an attribute from its file form, where element types are codes.
+///
+/// # Errors
+/// When the operator has no such attribute or its kind is wrong.
+pub fn set_attr(op: &mut Op, name: &str, value: &Attr) -> Result<(), OpError> {
+    let spec = op.schema().attrs.iter().find(|a| a.name == name);
+    let dtype = |code: i64| i32::try_from(code).ok().and_then(dtype::from_code);
+    match (spec.map(|s| s.kind), value) {
+        // Code 0 means "not given".
+        (Some("dtype"), Attr::Int(0)) => op.def_mut().set_attr(name, &Attr::None),
+        (Some("dtype"), Attr::Int(code)) => {
+            let unknown = || OpError::attr(format!("`{name}` has the unknown element type {code}"));
+            let dtype = dtype(*code).ok_or_else(unknown)?;
+            op.def_mut().set_attr(name, &Attr::DType(dtype))
+        }
+        _ => op.def_mut().set_attr(name, value),
+    }
+}
+
+fn to_foreign(value: Attr) -> Attr {
+    match value {
+        Attr::Bool(v) => Attr::Int(i64::from(v)),
+        Attr::Word(w) => Attr::Str(w.to_owned()),
+        Attr::DType(d) => Attr::Int(i64::from(dtype::to_code(d))),
+        other => other,
+    }
+}
+
+fn to_operand(value: &Attr, form: Form, node: &Foreign, graph: &Graph) -> Result<Tensor, OpError> {
+    match (form, value) {
+        (Form::Ints, Attr::Ints(v)) => Ok(Tensor::from_ints(v)),
+        (Form::Int1, Attr::Int(v)) => Ok(Tensor::from_ints(&[*v])),
+        (Form::Scalar, Attr::Float(v)) => {
+            let like = node.value(0).and_then(|x| graph.ty(x).as_tensor()).map(|t| t.dtype);
+            let dtype = like.unwrap_or(hoist_ir::dtype::DType::F32);
+            Ok(Tensor::scalar(*v).cast(dtype, false)?)
+        }
+        (_, other) => Err(OpError::attr(format!("an attribute has the unexpected value {other}"))),
+    }
+}
+
+fn to_attr(graph: &Graph, out: &mut Foreign, attr: &str, slot: usize, form: Form) -> Result<(), String> {
+    let Some(v) = out.value(slot) else { return Ok(()) };
+    let dynamic = || format!("operand {slot} that is not constant (an attribute in this opset)");
+    let tensor = graph.constant(v).ok_or_else(dynamic)?;
+    let value = match form {
+        Form::Ints => tensor.to_i64s().ok().map(Attr::Ints),
+        Form::Int1 => tensor.as_int().map(Attr::Int),
+        Form::Scalar => tensor.as_f64().map(|v| Attr::Float(v as f32)),
+    };
+    out.attrs.push((attr.to_owned(), value.ok_or_else(dynamic)?));
+    out.inputs[slot] = Arg::None;
+    Ok(())
+}
+
+/// The diagnostic for an operator that cannot be typed, in ONNX's terms.
+pub fn lift_error(e: OpError, op: &Op, node: &str) -> Diag {
+    diag_at(e, op, Some(node))
+}

@@ -1,0 +1,528 @@
+//! `GraphProto` to graphs.
+use super::tensor::{Loader, shorten};
+use super::{attr, captures, order, sparse, types};
+use hoist_formats::onnx::bind::read_row;
+use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
+use hoist_formats::onnx::generated::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
+use hoist_formats::onnx::row::{Arg, Foreign};
+use hoist_formats::onnx::versions::{NEWEST_OPSET, since_version};
+use hoist_ir::attr::Attr;
+use hoist_ir::builder::Builder;
+use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::dtype::DType;
+use hoist_ir::edit::NewNode;
+use hoist_ir::graph::{Graph, Notes, Origin, OriginPart, ValueId};
+use hoist_ir::model::Model;
+use hoist_ir::ops::{Custom, Op};
+use hoist_ir::tensor::Tensor;
+use hoist_ir::types::{TensorType, Type};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Diagnostics collected before reading stops.
+const MAX_DIAGS: usize = 64;
+/// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
+const INLINE_CONST: usize = 4096;
+
+/// Reads the graphs of one model.
+pub(super) struct Reader {
+    opset: i64,
+    functions: Vec<(Arc<str>, Arc<str>)>,
+    loader: Loader,
+    diags: Diags,
+    warnings: Vec<Diag>,
+}
+
+/// A graph while its nodes are added.
+#[derive(Default)]
+struct Scope {
+    graph: Graph,
+    names: HashMap<Arc<str>, ValueId>,
+    declared: HashMap<String, Type>,
+}
+
+/// What a body gets from outside.
+enum Outer {
+    Const(Tensor),
+    Capture(Type),
+}
+
+pub(super) fn notes(doc: &str, props: &[StringStringEntryProto]) -> Option<Box<Notes>> {
+    if doc.is_empty() && props.is_empty() {
+        return None;
+    }
+    let props = props.iter().map(|p| (p.key().to_owned(), p.value().to_owned())).collect();
+    Some(Box::new(Notes { doc: doc.to_owned(), props }))
+}
+
+impl Reader {
+    pub(super) fn new(model: &Model, loader: Loader) -> Self {
+        let functions = model.functions.iter().map(|f| (f.domain.clone(), f.name.clone())).collect();
+        Self {
+            opset: model.opset("").unwrap_or(1),
+            functions,
+            loader,
+            diags: Diags::default(),
+            warnings: vec![],
+        }
+    }
+    pub(super) fn warnings(self) -> Vec<Diag> {
+        self.warnings
+    }
+    /// The main graph.
+    pub(super) fn main(&mut self, proto: GraphProto) -> Result<Graph, Diags> {
+        let graph = self.graph(proto, vec![], &[]);
+        std::mem::take(&mut self.diags).into_result()?;
+        Ok(graph)
+    }
+    fn report(&mut self, d: Diag) {
+        if self.diags.0.len() < MAX_DIAGS {
+            self.diags.push(d);
+        }
+    }
+
+    /// Reads one graph. `outer` are the values it gets from outside; `formal` types its inputs where the file does not.
+    fn graph(&mut self, proto: GraphProto, outer: Vec<(Arc<str>, Outer)>, formal: &[Type]) -> Graph {
+        let mut scope = Scope::default();
+        scope.graph = Graph::new(proto.name());
+        scope.graph.notes = notes(proto.doc_string(), &proto.metadata_props);
+        let initialized: std::collections::HashSet<&str> =
+            proto.initializer.iter().map(|t| t.name()).collect();
+        for (i, input) in proto.input.iter().enumerate() {
+            // Before IR version 4 every initializer is listed as an input too.
+            if !initialized.contains(input.name()) {
+                self.input(&mut scope, input, formal.get(i));
+            }
+        }
+        for (name, what) in outer {
+            let v = match what {
+                Outer::Const(t) => scope.graph.add_const(t),
+                Outer::Capture(ty) => scope.graph.add_input(&name, ty),
+            };
+            scope.names.insert(name, v);
+        }
+        self.initializers(&mut scope, &proto);
+        for info in &proto.value_info {
+            if let Ok(Some(ty)) = types::read(info.r#type.as_ref()) {
+                scope.declared.insert(info.name().to_owned(), ty);
+            }
+        }
+        for o in &proto.output {
+            if let Ok(Some(ty)) = types::read(o.r#type.as_ref()) {
+                scope.declared.insert(o.name().to_owned(), ty);
+            }
+        }
+        if !proto.quantization_annotation.is_empty() {
+            let d = Diag::warning(
+                "E0202",
+                "quantization annotations are dropped; quantize/dequantize nodes are kept",
+            );
+            self.warnings.push(d);
+        }
+        match order::topological(&proto.node) {
+            Err(d) => self.report(d),
+            Ok(order) => {
+                for i in order {
+                    self.node(&mut scope, &proto.node[i]);
+                }
+            }
+        }
+        for o in &proto.output {
+            self.output(&mut scope, o);
+        }
+        scope.graph
+    }
+
+    fn input(&mut self, scope: &mut Scope, info: &ValueInfoProto, formal: Option<&Type>) {
+        let name = info.name();
+        let declared = match types::read(info.r#type.as_ref()) {
+            Ok(t) => t,
+            Err(m) => {
+                let d = Diag::error("E0202", format!("input `{}`: {m}", shorten(name)));
+                return self.report(d);
+            }
+        };
+        let ty = match (declared, formal) {
+            (Some(t), _) => t,
+            (None, Some(f)) => f.clone(),
+            (None, None) => Type::Unknown,
+        };
+        if name.is_empty() || scope.names.contains_key(name) {
+            let d = Diag::error("E0202", format!("input `{}` is listed twice or has no name", shorten(name)));
+            return self.report(d);
+        }
+        let v = scope.graph.add_input(name, ty);
+        if let Some(n) = notes(info.doc_string(), &info.metadata_props) {
+            scope.graph.set_notes(v, *n);
+        }
+        scope.names.insert(name.into(), v);
+    }
+
+    fn initializers(&mut self, scope: &mut Scope, proto: &GraphProto) {
+        for t in &proto.initializer {
+            match self.loader.read(t) {
+                Ok(tensor) => {
+                    let v = self.constant(scope, t.name(), tensor);
+                    if let (Some(v), Some(n)) = (v, notes(t.doc_string(), &t.metadata_props)) {
+                        scope.graph.set_notes(v, *n);
+                    }
+                }
+                Err(d) => self.report(d),
+            }
+        }
+        for s in &proto.sparse_initializer {
+            match sparse::read(s, &mut self.loader) {
+                Ok(tensor) => {
+                    let name = s.values.as_ref().map(|v| v.name().to_owned()).unwrap_or_default();
+                    self.constant(scope, &name, tensor);
+                }
+                Err(d) => self.report(d),
+            }
+        }
+    }
+    fn constant(&mut self, scope: &mut Scope, name: &str, tensor: Tensor) -> Option<ValueId> {
+        if scope.names.contains_key(name) {
+            self.report(Diag::error("E0202", format!("`{}` is defined twice", shorten(name))));
+            return None;
+        }
+        let v = scope.graph.add_const(tensor);
+        let name: Arc<str> = name.into();
+        scope.graph.set_name(v, Some(name.clone()));
+        scope.names.insert(name, v);
+        Some(v)
+    }
+
+    fn output(&mut self, scope: &mut Scope, info: &ValueInfoProto) {
+        let name = info.name();
+        let Some(v) = scope.names.get(name).copied() else {
+            self.report(Diag::error(
+                "E0202",
+                format!("output `{}` is not defined by any node", shorten(name)),
+            ));
+            return;
+        };
+        if let Err(m) = types::read(info.r#type.as_ref()) {
+            self.report(Diag::error("E0202", format!("output `{}`: {m}", shorten(name))));
+        }
+        if let Some(ty) = scope.declared.get(name).cloned()
+            && scope.graph.constant(v).is_none()
+            && let Err(d) = scope.graph.declare_type(v, &ty)
+        {
+            self.warnings.push(Diag { severity: hoist_ir::diag::Severity::Warning, ..d });
+        }
+        scope.graph.add_output(name, v);
+        if let Some(n) = notes(info.doc_string(), &info.metadata_props) {
+            let i = scope.graph.outputs().len() - 1;
+            scope.graph.set_output_notes(i, *n);
+        }
+    }
+
+    fn node(&mut self, scope: &mut Scope, n: &NodeProto) {
+        let label = if n.name().is_empty() { n.output.first().map_or("", String::as_str) } else { n.name() };
+        let at = |d: Diag| {
+            let d = if d.op.is_none() { d.op(n.op_type()) } else { d };
+            d.node(shorten(label))
+        };
+        let results = match self.results(scope, n) {
+            Ok(r) => r,
+            Err(d) => {
+                self.report(at(d));
+                // Values of unknown type stand in, so that later nodes are checked too.
+                let custom = Custom { name: n.op_type().to_owned(), ..Custom::default() };
+                let new = NewNode { outputs: n.output.len(), ..NewNode::new(custom, &[]) };
+                match scope.graph.append(new) {
+                    Ok(id) => scope.graph.node(id).outputs().to_vec(),
+                    Err(_) => return,
+                }
+            }
+        };
+        for (name, v) in n.output.iter().zip(results) {
+            if name.is_empty() {
+                continue;
+            }
+            let key: Arc<str> = name.as_str().into();
+            if scope.names.insert(key.clone(), v).is_some() {
+                self.report(at(Diag::error("E0202", format!("`{}` is defined twice", shorten(name)))));
+            }
+            if scope.graph.value(v).name.is_none() {
+                scope.graph.set_name(v, Some(key));
+            }
+            if *scope.graph.ty(v) == Type::Unknown
+                && let Some(ty) = scope.declared.get(name).cloned()
+                && let Err(d) = scope.graph.declare_type(v, &ty)
+            {
+                self.report(d);
+            }
+        }
+    }
+
+    /// Adds the node and returns its results, one per output of the file's node.
+    fn results(&mut self, scope: &mut Scope, n: &NodeProto) -> Result<Vec<ValueId>, Diag> {
+        if n.op_type().is_empty() {
+            return Err(Diag::error("E0202", "a node has no operator"));
+        }
+        if !n.device_configurations.is_empty() {
+            self.warnings
+                .push(Diag::warning("E0202", "device configurations are dropped").node(shorten(n.name())));
+        }
+        let own = super::domain(n.domain()).is_empty();
+        if own && n.op_type() == "Constant" {
+            let tensor = self.constant_value(n)?;
+            return Ok(vec![scope.graph.add_const(tensor)]);
+        }
+        let inputs = operands(scope, n)?;
+        let outputs = n.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
+        let attrs = self.attributes(n)?;
+        let part = OriginPart { name: n.name().into(), op: n.op_type().into(), ..OriginPart::default() };
+        let origin = Origin::new(part);
+        let start = scope.graph.order_end();
+        let row = if own && self.function(n).is_none() { read_row(n.op_type(), self.opset) } else { None };
+        let has_bodies = captures::bodies(n).next().is_some();
+        let results = match row {
+            Some(row) if has_bodies => {
+                self.with_bodies(scope, n, row.op, attrs, &inputs, outputs, &origin)?
+            }
+            Some(row) if !is_control(n.op_type()) => {
+                let args = inputs.into_iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect();
+                let foreign = Foreign {
+                    op_type: n.op_type().to_owned(),
+                    opset: self.opset,
+                    attrs,
+                    inputs: args,
+                    outputs,
+                };
+                let mut b = Builder::at_end(&mut scope.graph, origin);
+                b.set_name(Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()));
+                row.lift(&mut b, foreign)?
+            }
+            Some(_) => return Err(Diag::error("E0202", format!("`{}` has no body", n.op_type()))),
+            None => self.custom(scope, n, attrs, &inputs, outputs, &origin)?,
+        };
+        if let Some(notes) = notes(n.doc_string(), &n.metadata_props) {
+            for id in scope.graph.order_after(start) {
+                let name = scope.graph.node(id).name.clone();
+                scope.graph.describe_node(id, name, Some(notes.clone()));
+            }
+        }
+        Ok(results)
+    }
+
+    fn function(&self, n: &NodeProto) -> Option<()> {
+        let domain = super::domain(n.domain());
+        self.functions.iter().any(|(d, f)| **d == *domain && **f == *n.op_type()).then_some(())
+    }
+
+    fn attributes(&mut self, n: &NodeProto) -> Result<Vec<(String, Attr)>, Diag> {
+        let mut out: Vec<(String, Attr)> = vec![];
+        let mut body = 0;
+        for a in &n.attribute {
+            if a.name().is_empty() || out.iter().any(|(k, _)| k == a.name()) {
+                let d = Diag::error(
+                    "E0304",
+                    format!("attribute `{}` is given twice or has no name", shorten(a.name())),
+                );
+                return Err(d);
+            }
+            let value = match attr::kind(a)? {
+                Kind::Graph if a.g.is_some() => {
+                    body += 1;
+                    Attr::Body(body - 1)
+                }
+                Kind::Graphs => {
+                    let first = body;
+                    body += a.graphs.len();
+                    Attr::Bodies((first..body).collect())
+                }
+                kind => attr::read(a, kind, &mut self.loader)?,
+            };
+            out.push((a.name().to_owned(), value));
+        }
+        Ok(out)
+    }
+
+    /// What the bodies of `n` use from outside: those that become captured operands, and all by name.
+    #[expect(clippy::type_complexity, reason = "two parallel lists, used once")]
+    fn outer(
+        &mut self,
+        scope: &Scope,
+        n: &NodeProto,
+    ) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
+        let (mut captured, mut all) = (vec![], vec![]);
+        for name in captures::of_node(n) {
+            let Some((key, v)) = scope.names.get_key_value(name.as_str()) else {
+                return Err(Diag::error(
+                    "E0202",
+                    format!("a body uses `{}`, which nothing defines", shorten(&name)),
+                ));
+            };
+            match scope.graph.constant(*v) {
+                Some(t) if t.byte_len() <= INLINE_CONST => all.push((key.clone(), Outer::Const(t.clone()))),
+                _ => {
+                    captured.push(*v);
+                    all.push((key.clone(), Outer::Capture(scope.graph.ty(*v).clone())));
+                }
+            }
+        }
+        Ok((captured, all))
+    }
+    fn read_bodies(
+        &mut self,
+        protos: Vec<GraphProto>,
+        outer: &[(Arc<str>, Outer)],
+        formal: &[Type],
+    ) -> Vec<Graph> {
+        let copy = |(n, o): &(Arc<str>, Outer)| {
+            let o = match o {
+                Outer::Const(t) => Outer::Const(t.clone()),
+                Outer::Capture(t) => Outer::Capture(t.clone()),
+            };
+            (n.clone(), o)
+        };
+        protos.into_iter().map(|p| self.graph(p, outer.iter().map(copy).collect(), formal)).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
+    fn with_bodies(
+        &mut self,
+        scope: &mut Scope,
+        n: &NodeProto,
+        op: &str,
+        attrs: Vec<(String, Attr)>,
+        inputs: &[Option<ValueId>],
+        outputs: usize,
+        origin: &Origin,
+    ) -> Result<Vec<ValueId>, Diag> {
+        let names: &[&str] = if op == "if" { &["then_branch", "else_branch"] } else { &["body"] };
+        let mut protos = vec![];
+        for name in names {
+            let a = n.attribute.iter().find(|a| a.name() == *name);
+            let g = a.and_then(|a| a.g.as_deref());
+            protos.push(
+                g.cloned()
+                    .ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?,
+            );
+        }
+        if let Some((extra, _)) = attrs.iter().find(|(k, _)| !names.contains(&k.as_str())) {
+            return Err(Diag::error(
+                "E0304",
+                format!("`{}` has no attribute `{}`", n.op_type(), shorten(extra)),
+            ));
+        }
+        let (captured, outer) = self.outer(scope, n)?;
+        let formal = if op == "loop" { loop_formals(&scope.graph, inputs) } else { vec![] };
+        let bodies = self.read_bodies(protos, &outer, &formal);
+        let op = Op::by_name(op).ok_or_else(|| Diag::error("E0901", format!("no operator `{op}`")))?;
+        let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
+        let new = NewNode {
+            op,
+            inputs: all,
+            outputs,
+            bodies,
+            captures: captured.len(),
+            origin: origin.clone(),
+            name: Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()),
+        };
+        let id = scope.graph.append(new)?;
+        Ok(scope.graph.node(id).outputs().to_vec())
+    }
+
+    fn custom(
+        &mut self,
+        scope: &mut Scope,
+        n: &NodeProto,
+        attrs: Vec<(String, Attr)>,
+        inputs: &[Option<ValueId>],
+        outputs: usize,
+        origin: &Origin,
+    ) -> Result<Vec<ValueId>, Diag> {
+        let domain = super::domain(n.domain());
+        if domain.is_empty() && self.function(n).is_none() && since_version(n.op_type(), self.opset).is_none()
+        {
+            let m = match since_version(n.op_type(), NEWEST_OPSET) {
+                Some(_) => format!("`{}` is not in operator set {}", n.op_type(), self.opset),
+                None => format!("`{}` is no operator of ai.onnx", shorten(n.op_type())),
+            };
+            return Err(Diag::error("E0301", m).hint("an operator of another vendor must name its domain"));
+        }
+        let (captured, outer) = self.outer(scope, n)?;
+        let protos = captures::bodies(n).cloned().collect();
+        let bodies = self.read_bodies(protos, &outer, &[]);
+        let result_types = n
+            .output
+            .iter()
+            .take(outputs)
+            .map(|o| scope.declared.get(o).cloned().unwrap_or(Type::Unknown))
+            .collect();
+        let custom = Custom {
+            domain: domain.to_owned(),
+            name: n.op_type().to_owned(),
+            overload: n.overload().to_owned(),
+            attrs,
+            result_types,
+        };
+        let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
+        let new = NewNode {
+            op: custom.into(),
+            inputs: all,
+            outputs,
+            bodies,
+            captures: captured.len(),
+            origin: origin.clone(),
+            name: Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()),
+        };
+        let id = scope.graph.append(new)?;
+        Ok(scope.graph.node(id).outputs().to_vec())
+    }
+
+    fn constant_value(&mut self, n: &NodeProto) -> Result<Tensor, Diag> {
+        let [a] = n.attribute.as_slice() else {
+            return Err(Diag::error("E0304", "`Constant` needs exactly one value"));
+        };
+        if let Some(s) = &a.sparse_tensor {
+            return sparse::read(s, &mut self.loader);
+        }
+        let kind = attr::kind(a)?;
+        Ok(match (a.name(), attr::read(a, kind, &mut self.loader)?) {
+            ("value", Attr::Tensor(t)) => t,
+            ("value_int", Attr::Int(v)) => Tensor::scalar(v),
+            ("value_ints", Attr::Ints(v)) => Tensor::from_ints(&v),
+            ("value_float", Attr::Float(v)) => Tensor::scalar(v),
+            ("value_floats", Attr::Floats(v)) => Tensor::from_vec(&[v.len()], v),
+            ("value_string", Attr::Str(v)) => Tensor::from_strings(&[], vec![v]),
+            ("value_strings", Attr::Strs(v)) => Tensor::from_strings(&[v.len()], v),
+            (name, _) => {
+                return Err(Diag::error("E0304", format!("`Constant` has no attribute `{}`", shorten(name))));
+            }
+        })
+    }
+}
+
+fn is_control(op: &str) -> bool {
+    matches!(op, "If" | "Loop")
+}
+
+fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> {
+    let count = n.input.iter().rposition(|i| !i.is_empty()).map_or(0, |i| i + 1);
+    let one = |name: &String| {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let missing =
+            || Diag::error("E0202", format!("operand `{}` is not defined by anything", shorten(name)));
+        scope.names.get(name.as_str()).map(|v| Some(*v)).ok_or_else(missing)
+    };
+    n.input[..count].iter().map(one).collect()
+}
+
+/// Types of a loop body's inputs where the file leaves them out: iteration number, condition, and the carried values' element types.
+fn loop_formals(graph: &Graph, inputs: &[Option<ValueId>]) -> Vec<Type> {
+    let mut out = vec![TensorType::fixed(DType::I64, &[]).into(), TensorType::fixed(DType::Bool, &[]).into()];
+    for v in inputs.iter().skip(2) {
+        out.push(match v.map(|v| graph.ty(v)) {
+            Some(Type::Tensor(t)) => TensorType::unranked(t.dtype).into(),
+            Some(other) => other.clone(),
+            None => Type::Unknown,
+        });
+    }
+    out
+}
