@@ -6,7 +6,7 @@ use super::types::value_info;
 use hoist_formats::onnx::bind::body_attrs;
 use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
 use hoist_formats::onnx::generated::{
-    AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto, TypeProto, ValueInfoProto,
+    AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 use hoist_formats::onnx::row::Arg;
 use hoist_ir::attr::Attr;
@@ -76,23 +76,10 @@ impl Printer<'_> {
         for n in graph.order() {
             let node = self.node(graph, n, &names)?;
             proto.node.push(node);
-            self.declare(graph, n, &names, &mut proto);
+            declare(graph, n, &names, &mut proto);
         }
         self.namer.release(&own);
         Ok((proto, initializers))
-    }
-
-    /// Types of what a custom node defines: no reader could infer them.
-    fn declare(&self, graph: &Graph, n: NodeId, names: &Names, proto: &mut GraphProto) {
-        let node = graph.node(n);
-        if !matches!(node.op(), Op::Custom(_)) {
-            return;
-        }
-        for v in node.outputs() {
-            if *graph.ty(*v) != Type::Unknown && !graph.is_output(*v) {
-                proto.value_info.push(value_info(name(names, *v), graph.ty(*v)));
-            }
-        }
     }
 
     fn node(&mut self, graph: &Graph, n: NodeId, names: &Names) -> Result<NodeProto, Diag> {
@@ -151,6 +138,19 @@ impl Printer<'_> {
     }
 }
 
+/// Types of what a custom node defines: no reader could infer them.
+fn declare(graph: &Graph, n: NodeId, names: &Names, proto: &mut GraphProto) {
+    let node = graph.node(n);
+    if !matches!(node.op(), Op::Custom(_)) {
+        return;
+    }
+    for v in node.outputs() {
+        if *graph.ty(*v) != Type::Unknown && !graph.is_output(*v) {
+            proto.value_info.push(value_info(name(names, *v), graph.ty(*v)));
+        }
+    }
+}
+
 fn name(names: &Names, v: ValueId) -> &str {
     names.get(v).as_deref().unwrap_or_default()
 }
@@ -181,7 +181,7 @@ fn attribute(name: &str, kind: Kind) -> AttributeProto {
 fn attr(name: &str, value: &Attr, bodies: &[GraphProto]) -> Result<Option<AttributeProto>, Diag> {
     let new = |kind| attribute(name, kind);
     let bytes = |s: &String| bytes::Bytes::copy_from_slice(s.as_bytes());
-    let ty = |t: &Type| super::types::proto(t).unwrap_or_else(TypeProto::default);
+    let ty = |t: &Type| super::types::proto(t).unwrap_or_default();
     let body = |i: &usize| bodies.get(*i).cloned().unwrap_or_default();
     Ok(Some(match value {
         Attr::None => return Ok(None),

@@ -34,13 +34,11 @@ pub(super) fn choose(model: &Model, requested: Option<i64>) -> Result<i64, Diags
         candidates.insert(0, s);
     }
     let first = |t: &&i64| fits(&model.graph, **t, source);
-    match candidates.iter().find(first) {
-        Some(t) => Ok(*t),
-        None => {
-            check(&model.graph, NEWEST_OPSET, source).into_result()?;
-            Err(Diag::error("E0302", "no single operator set expresses all operators of this model").into())
-        }
+    if let Some(t) = candidates.iter().find(first) {
+        return Ok(*t);
     }
+    check(&model.graph, NEWEST_OPSET, source).into_result()?;
+    Err(Diag::error("E0302", "no single operator set expresses all operators of this model").into())
 }
 
 fn fits(graph: &Graph, t: i64, source: Option<i64>) -> bool {

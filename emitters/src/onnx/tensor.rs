@@ -26,7 +26,7 @@ pub(super) struct Sidecar {
     pub(super) parts: Vec<(u64, Tensor)>,
 }
 
-fn entry(key: &str, value: impl ToString) -> StringStringEntryProto {
+fn entry(key: &str, value: &dyn ToString) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_string()) }
 }
 
@@ -73,7 +73,7 @@ impl Sidecar {
 
 fn locate(proto: &mut TensorProto, location: &str, offset: u64, length: usize) {
     proto.data_location = Some(DataLocation::External as i32);
-    proto.external_data = vec![entry("location", location), entry("offset", offset), entry("length", length)];
+    proto.external_data = vec![entry("location", &location), entry("offset", &offset), entry("length", &length)];
 }
 
 /// Name, type and sizes.
