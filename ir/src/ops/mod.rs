@@ -148,7 +148,6 @@ op_list! {
     spatial::global_pool.GlobalMaxPool,
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
-    elementwise::leaky_relu.LeakyRelu,
     shape::constant_of_shape.ConstantOfShape,
     shape::eye_like.EyeLike,
     shape::non_zero.NonZero,
