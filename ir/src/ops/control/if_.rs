@@ -10,7 +10,7 @@ use crate::types::Type;
 
 crate::op! {
     /// The results of the first body when `cond` is true, else those of the second. Bodies have no inputs but captured ones.
-    if_ If(cond: One<B>) -> (outputs: Many<V>) {} where B: BOOL_ONLY;
+    r#if If(cond: One<B>) -> (outputs: Many<V>) {} where B: BOOL_ONLY;
 }
 
 fn types(body: &Graph) -> Vec<Type> {

@@ -18,7 +18,7 @@ crate::op! {
     /// and the scan values. Results are the last carried values, then each scan value of all iterations stacked along a new first
     /// axis. Without the operand `cond` the condition is ignored. Evaluation stops with an error after 10 million iterations,
     /// those of loops inside included.
-    loop_ Loop(max_trip_count: Opt<I>, cond: Opt<B>, v_initial: Many<V>) -> (v_final_and_scan_outputs: Many<V>) {} where I: I64_ONLY, B: BOOL_ONLY;
+    r#loop Loop(max_trip_count: Opt<I>, cond: Opt<B>, v_initial: Many<V>) -> (v_final_and_scan_outputs: Many<V>) {} where I: I64_ONLY, B: BOOL_ONLY;
 }
 
 /// Iterations that one outermost loop may take in evaluation, those of loops inside included.
@@ -118,11 +118,11 @@ impl Semantics for Loop {
         let carried = carried.ok_or_else(|| OpError::operand("a carried value is missing"))?;
         let scans = Scans::new(body, carried.len());
         let mut run = Run { body, captured, carried, scans, checked: cond.is_some() };
-        let budget = Budget::enter();
+        let _account = Budget::enter();
         let mut go = cond.unwrap_or(true);
         let mut i = 0;
         while go && i < count {
-            budget.spend()?;
+            Budget::spend()?;
             go = run.step(&cx, i, go)?;
             i += 1;
         }
@@ -232,7 +232,8 @@ impl Budget {
         }
         Self { outermost }
     }
-    fn spend(&self) -> Result<(), OpError> {
+    /// Takes one iteration from the account.
+    fn spend() -> Result<(), OpError> {
         let left = LEFT.get().unwrap_or(MAX_ITERATIONS).checked_sub(1);
         let left = left.ok_or_else(|| {
             OpError::new("E0307", format!("a loop takes more than {MAX_ITERATIONS} iterations"))
