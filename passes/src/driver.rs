@@ -309,3 +309,6 @@ fn text_of(g: &Graph, options: PrintOptions) -> String {
     let _ = write_graph(&mut out, g, options);
     out
 }
+
+#[cfg(test)]
+mod tests;
