@@ -211,6 +211,16 @@ impl SymInt {
         }
         Some(out)
     }
+    /// Whether the value cannot be negative, symbols being sizes: no term is subtracted. `false` when that does not tell.
+    pub fn is_surely_nonnegative(&self) -> bool {
+        let atom = |a: &Atom| match a {
+            Atom::Symbol(_) => true,
+            Atom::FloorDiv(p) | Atom::Min(p) => p.0.is_surely_nonnegative() && p.1.is_surely_nonnegative(),
+            Atom::Mod(p) => p.1.is_surely_nonnegative(),
+            Atom::Max(p) => p.0.is_surely_nonnegative() || p.1.is_surely_nonnegative(),
+        };
+        self.terms.iter().all(|(m, c)| *c >= 0 && m.iter().all(atom))
+    }
     /// Names of all symbols that take part, sorted, without repeats.
     pub fn symbols(&self) -> Vec<Arc<str>> {
         let mut out = Vec::new();

@@ -281,3 +281,12 @@ pub fn write_rows(op: &str) -> &'static [&'static Row] {
     });
     BY_OP.get(op).map(Vec::as_slice).unwrap_or_default()
 }
+
+/// Names of the body attributes of an operator whose bodies the IR knows, in the IR's order.
+pub fn body_attrs(op_type: &str) -> &'static [&'static str] {
+    match op_type {
+        "If" => &["then_branch", "else_branch"],
+        "Loop" => &["body"],
+        _ => &[],
+    }
+}

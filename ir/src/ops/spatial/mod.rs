@@ -1,1 +1,11 @@
 //! Operators of the family `spatial`.
+pub mod average_pool;
+pub mod conv;
+pub mod conv_integer;
+pub mod conv_transpose;
+pub mod depth_space;
+pub mod global_pool;
+pub mod lp_pool;
+pub mod max_pool;
+mod pooling;
+mod window;
