@@ -120,7 +120,6 @@ op_list! {
     elementwise::unary.Sqrt,
     elementwise::unary.Tan,
     elementwise::unary.Tanh,
-    elementwise::leaky_relu.LeakyRelu,
     linear::einsum.Einsum,
     linear::gemm.Gemm,
     linear::mat_mul.MatMul,
