@@ -161,8 +161,7 @@ mod tests {
         let (w, b) = (iota(&[2, 1, 2, 2]), f32s(&[2], &[10., 20.]));
         let op = Conv { group: 2, pads: vec![0, 1, 0, 0], ..Conv::default() };
         let y = eval(&op, &[Some(&iota(&[1, 2, 2, 2])), Some(&w), Some(&b)]).expect("fits");
-        // onnxruntime
-        assert_near(&y[0], &[1, 2, 1, 2], &[16., 22., 36. + 18., 156. - 20.]);
+        assert_near(&y[0], &[1, 2, 1, 2], &[16., 24., 82., 146.]);
     }
 
     #[test]
@@ -181,7 +180,7 @@ mod tests {
     fn types() {
         let op = Conv { strides: vec![2, 2], pads: vec![1; 4], ..Conv::default() };
         let t = infer(&op, &shapes(&["f32[N, 3, H, 224]", "f32[8, 3, 3, 3]", "f32[8]"])).expect("fits");
-        assert_eq!(t[0].to_string(), "f32[N, 8, floordiv(H+1, 2), 112]".replace("H+1, 2)", "H-1, 2)+1"));
+        assert_eq!(t[0].to_string(), "f32[N, 8, floordiv(H+1, 2), 112]");
         for bad in [
             &["f32[1, 4, 5, 5]", "f32[8, 3, 3, 3]", "_"],
             &["f32[1, 3, 5, 5]", "f32[8, 3, 3]", "_"],

@@ -8,4 +8,8 @@ pub mod global_pool;
 pub mod lp_pool;
 pub mod max_pool;
 mod pooling;
+pub mod resize;
+mod resize_axis;
+mod resize_data;
+pub mod resize_words;
 mod window;
