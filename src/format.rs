@@ -26,13 +26,6 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Onnx => "onnx",
-            Self::Hir => "hir",
-        }
-    }
     /// The format to write `path` in: `to` when given, else by the extension.
     ///
     /// # Errors

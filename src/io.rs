@@ -1,13 +1,13 @@
 //! Models from files.
 use crate::format::{self, InputFormat, Kind};
 use hoist_ir::diag::{Diag, Diags};
-use hoist_ir::dim::SymInt;
 use hoist_ir::dim::Dim;
+use hoist_ir::dim::SymInt;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::types::{TensorType, Type};
+use hoist_parsers::onnx;
 use hoist_parsers::source::Source;
-use hoist_parsers::{onnx, pytorch};
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -26,7 +26,8 @@ pub struct Reading {
 
 /// Reads `NAME=SIZE`.
 pub fn binding(text: &str) -> Result<(String, u64), String> {
-    let (name, size) = text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as NAME=SIZE")?;
+    let (name, size) =
+        text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as NAME=SIZE")?;
     Ok((name.to_owned(), size.parse().map_err(|_| format!("`{size}` is no size"))?))
 }
 
@@ -63,7 +64,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         Kind::Input(InputFormat::Onnx) => {
             onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
         }
-        Kind::Input(InputFormat::Pt2) => pytorch::lift::read(&source),
+        Kind::Input(InputFormat::Pt2) => Err(Diag::error("E0104", "TEMP").into()),
         Kind::Input(InputFormat::Hir) => text(&source),
         Kind::Other(other) => Err(other.refusal(path).into()),
     }

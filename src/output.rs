@@ -63,10 +63,6 @@ impl Target {
         }
         Ok(Self { shown: path.to_path_buf(), folder, name: name.to_owned() })
     }
-    /// As the user wrote it.
-    pub fn shown(&self) -> &Path {
-        &self.shown
-    }
     /// The folder that will hold the output.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -101,6 +97,10 @@ impl Staging {
     /// The temporary folder.
     pub fn folder(&self) -> &Path {
         &self.path
+    }
+    /// Where the output will go.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
     /// The model while it is temporary.
     pub fn model(&self) -> PathBuf {
@@ -288,7 +288,8 @@ mod tests {
     #[test]
     fn targets_that_are_no_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [dir.path().to_path_buf(), dir.path().join("no/m.onnx"), "/dev/null".into(), "..".into()] {
+        for path in [dir.path().to_path_buf(), dir.path().join("no/m.onnx"), "/dev/null".into(), "..".into()]
+        {
             assert_eq!(Target::new(&path).unwrap_err().code, "E0102", "{}", path.display());
         }
         assert_eq!(Target::new(Path::new("m.onnx")).unwrap().folder(), Path::new("."));

@@ -123,7 +123,8 @@ fn scaled(n: u64, units: &[&str]) -> String {
 /// Rows as left-aligned columns; columns in `right` are right-aligned.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width =
+        |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
     for row in rows {
@@ -162,8 +163,14 @@ mod tests {
 
     #[test]
     fn figures_for_people() {
-        assert_eq!((bytes(999), bytes(1000), bytes(13_640_000)), ("999 B".into(), "1.0 kB".into(), "13.6 MB".into()));
+        assert_eq!(
+            (bytes(999), bytes(1000), bytes(13_640_000)),
+            ("999 B".into(), "1.0 kB".into(), "13.6 MB".into())
+        );
         assert_eq!((count(12), count(999_960)), ("12".into(), "1.0 M".into()));
-        assert_eq!(table(&[vec!["a".into(), "1".into()], vec!["bcd".into(), "22".into()]], &[1]), "a     1\nbcd  22\n");
+        assert_eq!(
+            table(&[vec!["a".into(), "1".into()], vec!["bcd".into(), "22".into()]], &[1]),
+            "a     1\nbcd  22\n"
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Figures about a graph: operators, parameters, arithmetic, memory of activations.
-use hoist_ir::graph::{Def, Graph, Use, ValueId};
+use hoist_ir::graph::{Def, Graph, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::types::Type;
 use std::collections::BTreeMap;
@@ -100,9 +100,4 @@ fn peak(graph: &Graph) -> u64 {
         live = unused.fold(live, |sum, v| sum.saturating_sub(size(*v)));
     }
     most
-}
-
-/// Whether anything but graph outputs uses `v`.
-pub fn has_node_use(graph: &Graph, v: ValueId) -> bool {
-    graph.value(v).uses().iter().any(|u| matches!(u, Use::Node { .. }))
 }

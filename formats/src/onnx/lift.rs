@@ -72,7 +72,9 @@ pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError>
     // An attribute of opset 11 and 12 without effect on any mode the operator lists.
     node.take("tf_half_pixel_for_nn");
     for slot in 1..node.inputs.len() {
-        let empty = |v: ValueId| graph.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::sizes).is_some_and(|s| s == [0]);
+        let empty = |v: ValueId| {
+            graph.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::sizes).is_some_and(|s| s == [0])
+        };
         if node.value(slot).is_some_and(empty) {
             node.inputs[slot] = Arg::None;
         }

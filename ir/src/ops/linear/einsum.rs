@@ -93,7 +93,8 @@ fn label_sizes(labels: &Labels, shapes: &[&[Dim]]) -> Result<Vec<(Label, Dim)>, 
         for (i, (label, dim)) in labels.iter().zip(*shape).enumerate() {
             let repeated = labels[..i].iter().position(|l| l == label);
             if let Some(first) = repeated.filter(|f| shape[*f].surely_differs(dim)) {
-                let m = format!("axes {first} and {i} share a label and have sizes {} and {dim}", shape[first]);
+                let m =
+                    format!("axes {first} and {i} share a label and have sizes {} and {dim}", shape[first]);
                 return Err(OpError::shape(m));
             }
             match sizes.iter_mut().find(|(l, _)| l == label) {
@@ -238,7 +239,8 @@ fn combine<'a, T: Number>(
     let b_transposed = lb.len() == b.labels.len() && b.labels == joined(&[&r.batch, &r.cols, &r.summed]);
     let a = if a_transposed { a } else { a.arrange(&joined(&[&r.batch, &r.rows, &r.summed]))? };
     let b = if b_transposed { b } else { b.arrange(&joined(&[&r.batch, &r.summed, &r.cols]))? };
-    let size = |labels: &[Label], x: &Part<'_, T>| count(&labels.iter().map(|l| x.size(*l)).collect::<Vec<_>>());
+    let size =
+        |labels: &[Label], x: &Part<'_, T>| count(&labels.iter().map(|l| x.size(*l)).collect::<Vec<_>>());
     let step = Step {
         batch: size(&r.batch, &a)?,
         m: size(&r.rows, &a)?,
@@ -369,7 +371,8 @@ fn floats<T: Compute + Number>(
     sizes: &[(Label, Dim)],
     tensors: &[&Tensor],
 ) -> Result<Tensor, OpError> {
-    let operands = tensors.iter().map(|t| Ok((t.shape().to_vec(), T::read(t)?))).collect::<Result<Vec<_>, OpError>>()?;
+    let operands =
+        tensors.iter().map(|t| Ok((t.shape().to_vec(), T::read(t)?))).collect::<Result<Vec<_>, OpError>>()?;
     let (shape, values) = evaluate::<T>(labels, sizes, operands)?;
     Ok(T::tensor(dtype, &shape, values)?)
 }
@@ -424,6 +427,9 @@ mod tests {
         assert_eq!(t.expect("fits")[0].to_string(), "f32[4, I, 7]");
         assert!(infer(&op("ij,jk"), &shapes(&["f32[2, 3]", "f32[4, 5]"])).is_err());
         assert!(infer(&op("ii"), &shapes(&["f32[2, 3]"])).is_err());
-        assert_eq!(infer(&op("ij,j->i"), &shapes(&["f32[*]", "f32[3]"])).expect("ok")[0].to_string(), "f32[?]");
+        assert_eq!(
+            infer(&op("ij,j->i"), &shapes(&["f32[*]", "f32[3]"])).expect("ok")[0].to_string(),
+            "f32[?]"
+        );
     }
 }

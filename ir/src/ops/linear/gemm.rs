@@ -49,7 +49,13 @@ impl Gemm {
         let strides = |transposed: bool, cols: usize| if transposed { (1, cols) } else { (cols, 1) };
         Ok(Sizes { m, k, n, a_strides: strides(self.trans_a, a1), b_strides: strides(self.trans_b, b1) })
     }
-    fn floats<T: Compute>(&self, s: &Sizes, a: &Tensor, b: &Tensor, c: Option<&Tensor>) -> Result<Tensor, OpError> {
+    fn floats<T: Compute>(
+        &self,
+        s: &Sizes,
+        a: &Tensor,
+        b: &Tensor,
+        c: Option<&Tensor>,
+    ) -> Result<Tensor, OpError> {
         let shape = [s.m, s.n];
         let mut out = zeros::<T>(count(&shape)?)?;
         if let Some(c) = c {
@@ -125,7 +131,9 @@ impl Semantics for Gemm {
             match cx.shape(i)?.map(Vec::as_slice) {
                 None => Ok((Dim::Unknown, Dim::Unknown)),
                 Some([r, c]) => Ok(if transposed { (c.clone(), r.clone()) } else { (r.clone(), c.clone()) }),
-                Some(s) => Err(OpError::shape(format!("gemm multiplies 2-d operands, one has {} axes", s.len()))),
+                Some(s) => {
+                    Err(OpError::shape(format!("gemm multiplies 2-d operands, one has {} axes", s.len())))
+                }
             }
         };
         let ((m, k), (k_b, n)) = (matrix(0, self.trans_a)?, matrix(1, self.trans_b)?);
@@ -172,7 +180,9 @@ mod tests {
         let op = Gemm { alpha: 0.5, beta: 2.0, trans_a: true, trans_b: true };
         let a = f32s(&[3, 2], &[1., 2., 3., 4., 5., 6.]);
         let b = f32s(&[2, 3], &[1., 0., 1., 0., 2., 0.]);
-        for (c, extra) in [(f32s(&[2, 1], &[1., 2.]), [2., 2., 4., 4.]), (f32s(&[2], &[1., 2.]), [2., 4., 2., 4.])] {
+        for (c, extra) in
+            [(f32s(&[2, 1], &[1., 2.]), [2., 2., 4., 4.]), (f32s(&[2], &[1., 2.]), [2., 4., 2., 4.])]
+        {
             let y = eval(&op, &[Some(&a), Some(&b), Some(&c)]).expect("fits");
             let product = [3.0f32, 3., 4., 4.];
             let want: Vec<f32> = product.iter().zip(extra).map(|(p, e)| p + e).collect();

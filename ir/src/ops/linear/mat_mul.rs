@@ -160,7 +160,10 @@ mod tests {
     fn integers_wrap_and_empty_sums_are_zero() {
         let a = Tensor::from_vec(&[1, 2], vec![i32::MAX, 1]);
         let b = Tensor::from_vec(&[2, 1], vec![2, 3]);
-        assert_eq!(eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0], Tensor::from_vec(&[1, 1], vec![1i32]));
+        assert_eq!(
+            eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0],
+            Tensor::from_vec(&[1, 1], vec![1i32])
+        );
         let (a, b) = (f32s(&[2, 0], &[]), f32s(&[0, 2], &[]));
         assert_eq!(eval(&MatMul {}, &[Some(&a), Some(&b)]).expect("fits")[0], f32s(&[2, 2], &[0.; 4]));
         let huge = f32s(&[usize::MAX, 0, 3], &[]);

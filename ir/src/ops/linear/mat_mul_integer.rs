@@ -85,7 +85,8 @@ impl Semantics for MatMulInteger {
         let mut out = zeros::<i32>(count(&plan.shape)?)?;
         let none = (Tensor::from_vec::<i8>(&[0], vec![]), Tensor::from_vec::<u8>(&[0], vec![]));
         let empty = |t: &Tensor| if t.dtype() == DType::I8 { none.0.clone() } else { none.1.clone() };
-        let (za, zb) = (a_zero.cloned().unwrap_or_else(|| empty(a)), b_zero.cloned().unwrap_or_else(|| empty(b)));
+        let (za, zb) =
+            (a_zero.cloned().unwrap_or_else(|| empty(a)), b_zero.cloned().unwrap_or_else(|| empty(b)));
         let operands = (Bytes::of(a)?, Bytes::of(&za)?, Bytes::of(b)?, Bytes::of(&zb)?);
         use Bytes::{Signed as S, Unsigned as U};
         match &operands {

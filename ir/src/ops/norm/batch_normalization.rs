@@ -82,10 +82,16 @@ impl Semantics for BatchNormalization {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         if self.training_mode {
-            return Err(OpError::eval("batch_normalization in training mode is not evaluated: its statistics depend on the batch")
-                .hint("export the model in inference mode"));
+            return Err(OpError::eval(
+                "batch_normalization in training mode is not evaluated: its statistics depend on the batch",
+            )
+            .hint("export the model in inference mode"));
         }
-        one(if cx.tensor(0)?.dtype() == DType::F64 { self.compute::<f64>(cx)? } else { self.compute::<f32>(cx)? })
+        one(if cx.tensor(0)?.dtype() == DType::F64 {
+            self.compute::<f64>(cx)?
+        } else {
+            self.compute::<f32>(cx)?
+        })
     }
 }
 

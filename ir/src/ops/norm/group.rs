@@ -133,7 +133,8 @@ mod tests {
         assert_near(&y[0], &[1, 2, 2], &[-1.5 * k, -0.5 * k, 10. + k, 10. + 3. * k]);
         let two = GroupNormalization { num_groups: 2, ..op };
         let single = InstanceNormalization { epsilon: 0.0, ..InstanceNormalization::default() };
-        for y in [eval(&two, &[Some(&x), Some(&s), Some(&b)]), eval(&single, &[Some(&x), Some(&s), Some(&b)])] {
+        for y in [eval(&two, &[Some(&x), Some(&s), Some(&b)]), eval(&single, &[Some(&x), Some(&s), Some(&b)])]
+        {
             assert_near(&y.expect("fits")[0], &[1, 2, 2], &[-1., 1., 8., 12.]);
         }
         let last = InstanceNormalization { epsilon: 0.0, layout: Layout::ChannelsLast };

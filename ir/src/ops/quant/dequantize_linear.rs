@@ -39,7 +39,8 @@ impl DequantizeLinear {
         let target = self.target(scale.dtype())?;
         let granularity = Granularity::new(x.shape(), scale.shape(), self.axis, self.block_size)?;
         let scales = scale.to_f32s()?;
-        let offsets = zero.map(Tensor::to_f32s).transpose()?.unwrap_or_else(|| Cow::Owned(vec![0.0; scales.len()]));
+        let offsets =
+            zero.map(Tensor::to_f32s).transpose()?.unwrap_or_else(|| Cow::Owned(vec![0.0; scales.len()]));
         if offsets.len() != scales.len() {
             return Err(OpError::shape("scale and zero point differ in shape"));
         }
@@ -113,7 +114,8 @@ mod tests {
     fn packed_data() {
         let x = Tensor::from_wide(DType::I4, &[3], &Wide::I64(vec![-8, 7, 1]), true).expect("packs");
         let z = Tensor::from_wide(DType::I4, &[], &Wide::I64(vec![1]), true).expect("packs");
-        let y = eval(&DequantizeLinear::default(), &[Some(&x), Some(&f32s(&[], &[0.5])), Some(&z)]).expect("fits");
+        let y = eval(&DequantizeLinear::default(), &[Some(&x), Some(&f32s(&[], &[0.5])), Some(&z)])
+            .expect("fits");
         assert_eq!(y[0], f32s(&[3], &[-4.5, 3., 0.]));
     }
 

@@ -146,7 +146,13 @@ mod tests {
         assert_eq!(scales(g(&[2, 2, 2], &[2], 1, 0), 8), [0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(scales(g(&[2, 3], &[2, 2], 1, 2), 6), [0, 0, 1, 2, 2, 3]);
         assert_eq!(scales(g(&[3, 2], &[2, 2], 0, 2), 6), [0, 1, 0, 1, 2, 3]);
-        assert!(Granularity::new(&[2, 3], &[2], 1, 0).is_err() && Granularity::new(&[2, 3], &[2, 2], 1, 1).is_err());
-        assert!(Granularity::new(&[2, 3], &[2, 2], 1, i64::MAX).is_err() && Granularity::new(&[2], &[3], 5, 0).is_err());
+        assert!(
+            Granularity::new(&[2, 3], &[2], 1, 0).is_err()
+                && Granularity::new(&[2, 3], &[2, 2], 1, 1).is_err()
+        );
+        assert!(
+            Granularity::new(&[2, 3], &[2, 2], 1, i64::MAX).is_err()
+                && Granularity::new(&[2], &[3], 5, 0).is_err()
+        );
     }
 }

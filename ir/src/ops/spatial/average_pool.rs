@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn padding_counts_when_asked_for() {
-        let op = AveragePool { kernel_shape: vec![3], pads: vec![1, 1], strides: vec![2], ..Default::default() };
+        let op =
+            AveragePool { kernel_shape: vec![3], pads: vec![1, 1], strides: vec![2], ..Default::default() };
         let x = iota(&[1, 1, 4]);
         assert_near(&eval(&op, &[Some(&x)]).expect("fits")[0], &[1, 1, 2], &[0.5, 2.0]);
         let op = AveragePool { count_include_pad: true, ceil_mode: true, ..op };

@@ -6,7 +6,9 @@ use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
 use crate::kernel::Channels;
 use crate::op::{OpError, Semantics};
-use crate::ops::linear::compute::{Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros};
+use crate::ops::linear::compute::{
+    Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros,
+};
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
@@ -33,7 +35,11 @@ crate::op! {
 
 /// Sizes of the window of weights `w`, when known. Refuses a `kernel_shape` that differs from them, and weights of another rank
 /// than the data.
-pub(super) fn kernel_sizes(w: Option<&[Dim]>, rank: usize, given: &[i64]) -> Result<Option<Vec<usize>>, OpError> {
+pub(super) fn kernel_sizes(
+    w: Option<&[Dim]>,
+    rank: usize,
+    given: &[i64],
+) -> Result<Option<Vec<usize>>, OpError> {
     let explicit =
         if given.is_empty() { None } else { Some(sizes_of("kernel_shape", given, rank - 2, 1, 1)?) };
     let Some(w) = w else { return Ok(explicit) };
@@ -57,7 +63,10 @@ pub(super) fn check_bias(bias: Option<&crate::types::Shape>, channels: &Dim) -> 
         Some([c]) if !c.surely_differs(channels) => Ok(()),
         Some(s) => {
             let s: Vec<String> = s.iter().map(ToString::to_string).collect();
-            Err(OpError::shape(format!("the bias [{}] is not one number for each of {channels} channels", s.join(", "))))
+            Err(OpError::shape(format!(
+                "the bias [{}] is not one number for each of {channels} channels",
+                s.join(", ")
+            )))
         }
     }
 }
@@ -144,7 +153,11 @@ impl Semantics for Conv {
         Ok(vec![ty])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        one(if cx.tensor(0)?.dtype() == DType::F64 { self.compute::<f64>(&cx)? } else { self.compute::<f32>(&cx)? })
+        one(if cx.tensor(0)?.dtype() == DType::F64 {
+            self.compute::<f64>(&cx)?
+        } else {
+            self.compute::<f32>(&cx)?
+        })
     }
     fn macs(&self, inputs: &[Option<&Type>], outputs: &[&Type]) -> Option<u64> {
         conv_macs(inputs, outputs)

@@ -72,7 +72,11 @@ impl ConvInteger {
 /// Elements of an optional zero point; none when it is absent, as `dtype`.
 fn zero_point(t: Option<&Tensor>, dtype: DType) -> Tensor {
     t.cloned().unwrap_or_else(|| {
-        if dtype == DType::I8 { Tensor::from_vec::<i8>(&[0], vec![]) } else { Tensor::from_vec::<u8>(&[0], vec![]) }
+        if dtype == DType::I8 {
+            Tensor::from_vec::<i8>(&[0], vec![])
+        } else {
+            Tensor::from_vec::<u8>(&[0], vec![])
+        }
     })
 }
 

@@ -7,7 +7,9 @@ use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
 use crate::kernel::{Channels, ConvGeometry};
 use crate::op::{OpError, Semantics};
-use crate::ops::linear::compute::{Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros};
+use crate::ops::linear::compute::{
+    Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros,
+};
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
@@ -71,7 +73,8 @@ impl ConvTranspose {
             let total = full[d].saturating_sub(wanted[d]);
             let small = total / 2;
             let upper = self.auto_pad == AutoPad::SameUpper;
-            (g.pads_begin[d], g.pads_end[d]) = if upper { (small, total - small) } else { (total - small, small) };
+            (g.pads_begin[d], g.pads_end[d]) =
+                if upper { (small, total - small) } else { (total - small, small) };
             extra[d] = extra[d]
                 .checked_add(wanted[d].saturating_sub(full[d]))
                 .ok_or_else(|| OpError::shape("the result exceeds the address space"))?;
@@ -140,7 +143,14 @@ impl ConvTranspose {
         if !out.is_empty() {
             let channels = Channels { batch, input, output };
             let operands = (&*data, &*T::read(w)?);
-            crate::kernel::conv_transpose::conv_transpose(&g, &extra, channels, operands, bias.as_deref(), &mut out)?;
+            crate::kernel::conv_transpose::conv_transpose(
+                &g,
+                &extra,
+                channels,
+                operands,
+                bias.as_deref(),
+                &mut out,
+            )?;
         }
         let out = from_channels_first(out, &shape, self.layout);
         Ok(T::tensor(x.dtype(), &layout_sizes(&shape, self.layout), out)?)
@@ -157,12 +167,14 @@ impl Semantics for ConvTranspose {
         let axes = Axes::of(x, self.layout)?;
         let kernel = kernel_sizes(w.map(Vec::as_slice), x.len(), &self.kernel_shape)?;
         let group = SymInt::from(self.group);
-        let channels =
-            w.map_or(Dim::Unknown, |w| Dim::from_sym(w[1].to_sym().and_then(|c| c.mul(&group))));
+        let channels = w.map_or(Dim::Unknown, |w| Dim::from_sym(w[1].to_sym().and_then(|c| c.mul(&group))));
         if let Some(w) = w
             && w[0].surely_differs(&axes.channels)
         {
-            return Err(OpError::shape(format!("weights for {} channels, the data has {}", w[0], axes.channels)));
+            return Err(OpError::shape(format!(
+                "weights for {} channels, the data has {}",
+                w[0], axes.channels
+            )));
         }
         if let (Some(c), Ok(g)) = (axes.channels.known(), u64::try_from(self.group))
             && c.checked_rem(g) != Some(0)
@@ -178,7 +190,11 @@ impl Semantics for ConvTranspose {
         Ok(vec![TensorType::new(dtype, out.shape(self.layout)).into()])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        one(if cx.tensor(0)?.dtype() == DType::F64 { self.compute::<f64>(&cx)? } else { self.compute::<f32>(&cx)? })
+        one(if cx.tensor(0)?.dtype() == DType::F64 {
+            self.compute::<f64>(&cx)?
+        } else {
+            self.compute::<f32>(&cx)?
+        })
     }
     /// Elements of the input times those of one input channel's weights.
     fn macs(&self, inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
@@ -209,14 +225,24 @@ mod tests {
 
     #[test]
     fn groups_in_both_layouts() {
-        let op = ConvTranspose { group: 2, strides: vec![2, 2], output_padding: vec![1, 0], ..Default::default() };
+        let op =
+            ConvTranspose { group: 2, strides: vec![2, 2], output_padding: vec![1, 0], ..Default::default() };
         let (x, w) = (iota(&[1, 2, 2, 2]), iota(&[2, 1, 2, 2]));
         let y = eval(&op, &[Some(&x), Some(&w), None]).expect("fits").remove(0);
         // torch.nn.functional.conv_transpose2d
         let first = [0., 0., 0., 1., 0., 0., 2., 3., 0., 2., 0., 3., 4., 6., 6., 9., 0., 0., 0., 0.];
-        assert_near(&y.reshape(&[2, 20]).expect("40"), &[2, 20], &[&first[..], &[
-            16., 20., 20., 25., 24., 28., 30., 35., 24., 30., 28., 35., 36., 42., 42., 49., 0., 0., 0., 0.,
-        ]].concat());
+        assert_near(
+            &y.reshape(&[2, 20]).expect("40"),
+            &[2, 20],
+            &[
+                &first[..],
+                &[
+                    16., 20., 20., 25., 24., 28., 30., 35., 24., 30., 28., 35., 36., 42., 42., 49., 0., 0.,
+                    0., 0.,
+                ],
+            ]
+            .concat(),
+        );
         let last = ConvTranspose { layout: Layout::ChannelsLast, ..op };
         let turned = x.permute(&[0, 2, 3, 1]).expect("ok").materialize().expect("ok");
         let z = eval(&last, &[Some(&turned), Some(&w), None]).expect("fits").remove(0);

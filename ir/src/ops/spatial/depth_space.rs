@@ -61,14 +61,20 @@ fn block(size: i64) -> Result<usize, OpError> {
 fn scale(d: &Dim, factor: i64, divisor: i64) -> Result<Dim, OpError> {
     if let Some(n) = d.known() {
         let scaled = n.checked_mul(factor as u64).filter(|v| v.is_multiple_of(divisor as u64));
-        let scaled = scaled.ok_or_else(|| OpError::shape(format!("{n} does not divide into blocks of {divisor}")))?;
+        let scaled =
+            scaled.ok_or_else(|| OpError::shape(format!("{n} does not divide into blocks of {divisor}")))?;
         return Ok(Dim::Known(scaled / divisor as u64));
     }
     let scaled = d.to_sym().and_then(|n| n.mul(&SymInt::from(factor))?.floor_div(&SymInt::from(divisor)));
     Ok(Dim::from_sym(scaled))
 }
 
-fn result_type(cx: &InferCx<'_>, layout: Layout, blocksize: i64, to_space: bool) -> Result<Vec<Type>, OpError> {
+fn result_type(
+    cx: &InferCx<'_>,
+    layout: Layout,
+    blocksize: i64,
+    to_space: bool,
+) -> Result<Vec<Type>, OpError> {
     let x = cx.tensor(0)?;
     let b = block(blocksize)? as i64;
     let Some(shape) = &x.shape else { return Ok(vec![TensorType::of_rank(x.dtype, 4).into()]) };
@@ -117,7 +123,9 @@ impl Semantics for DepthToSpace {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, b) = (cx.tensor(0)?, block(self.blocksize)?);
-        let &[n, c, h, w] = crate::ops::linear::compute::channels_first_sizes(x.shape(), self.layout).as_slice() else {
+        let &[n, c, h, w] =
+            crate::ops::linear::compute::channels_first_sizes(x.shape(), self.layout).as_slice()
+        else {
             return Err(OpError::shape("images have 4 axes"));
         };
         let depth = c / (b * b);
@@ -138,7 +146,9 @@ impl Semantics for SpaceToDepth {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, b) = (cx.tensor(0)?, block(self.blocksize)?);
-        let &[n, c, h, w] = crate::ops::linear::compute::channels_first_sizes(x.shape(), self.layout).as_slice() else {
+        let &[n, c, h, w] =
+            crate::ops::linear::compute::channels_first_sizes(x.shape(), self.layout).as_slice()
+        else {
             return Err(OpError::shape("images have 4 axes"));
         };
         let (h, w) = (h / b, w / b);

@@ -51,7 +51,11 @@ fn global_type(cx: &InferCx<'_>, layout: Layout) -> Result<Vec<Type>, OpError> {
 }
 
 /// Applies `reduce` to each plane.
-fn planes<T: Compute>(x: &Tensor, layout: Layout, reduce: impl Fn(&[T]) -> T + Sync) -> Result<Tensor, OpError> {
+fn planes<T: Compute>(
+    x: &Tensor,
+    layout: Layout,
+    reduce: impl Fn(&[T]) -> T + Sync,
+) -> Result<Tensor, OpError> {
     let (batch, channels, spatial) = match x.shape() {
         &[n, c] => (n, c, vec![]),
         s => split_sizes(s, layout)?,
@@ -164,7 +168,10 @@ mod tests {
     #[test]
     fn types() {
         let op = GlobalMaxPool { layout: Layout::ChannelsLast };
-        assert_eq!(infer(&op, &shapes(&["f16[N, H, W, 8]"])).expect("fits")[0].to_string(), "f16[N, 1, 1, 8]");
+        assert_eq!(
+            infer(&op, &shapes(&["f16[N, H, W, 8]"])).expect("fits")[0].to_string(),
+            "f16[N, 1, 1, 8]"
+        );
         assert!(infer(&op, &shapes(&["f16[4]"])).is_err());
     }
 }

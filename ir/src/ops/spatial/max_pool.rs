@@ -6,7 +6,9 @@ use crate::eval::{EvalCx, Value};
 use crate::infer::InferCx;
 use crate::kernel::pool_max::{Extremum, StorageOrder, max_pool, max_pool_indices};
 use crate::op::{OpError, Semantics};
-use crate::ops::linear::compute::{Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros};
+use crate::ops::linear::compute::{
+    Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros,
+};
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
@@ -81,7 +83,11 @@ impl MaxPool {
         let found = if indices { from_channels_first(found, &result, self.layout) } else { found };
         Ok((layout_sizes(&result, self.layout), out, found))
     }
-    fn floats<T: Compute + Extremum>(&self, x: &Tensor, indices: bool) -> Result<(Tensor, Vec<i64>), OpError> {
+    fn floats<T: Compute + Extremum>(
+        &self,
+        x: &Tensor,
+        indices: bool,
+    ) -> Result<(Tensor, Vec<i64>), OpError> {
         let (shape, out, found) = self.compute::<T>(x.shape(), T::read(x)?, indices)?;
         Ok((T::tensor(x.dtype(), &shape, out)?, found))
     }
@@ -124,7 +130,8 @@ mod tests {
 
     #[test]
     fn indices_follow_the_storage_order_in_both_layouts() {
-        let op = MaxPool { kernel_shape: vec![2, 2], storage_order: 1, strides: vec![2, 2], ..MaxPool::default() };
+        let op =
+            MaxPool { kernel_shape: vec![2, 2], storage_order: 1, strides: vec![2, 2], ..MaxPool::default() };
         let x = iota(&[1, 2, 2, 4]);
         let y = eval_n(&op, &[Some(&x)], 2).expect("fits");
         assert_eq!(y[0], f32s(&[1, 2, 1, 2], &[5., 7., 13., 15.]));
@@ -139,7 +146,10 @@ mod tests {
     fn bytes_and_partial_windows() {
         let op = MaxPool { kernel_shape: vec![2], strides: vec![2], ceil_mode: true, ..MaxPool::default() };
         let x = Tensor::from_vec(&[1, 1, 5], vec![-3i8, -2, -5, -9, -128]);
-        assert_eq!(eval(&op, &[Some(&x)]).expect("fits")[0], Tensor::from_vec(&[1, 1, 3], vec![-2i8, -5, -128]));
+        assert_eq!(
+            eval(&op, &[Some(&x)]).expect("fits")[0],
+            Tensor::from_vec(&[1, 1, 3], vec![-2i8, -5, -128])
+        );
     }
 
     #[test]

@@ -3,7 +3,9 @@ use super::window::{Axes, Window, sizes_of, split_sizes};
 use crate::infer::InferCx;
 use crate::kernel::{ConvGeometry, KernelError};
 use crate::op::OpError;
-use crate::ops::linear::compute::{Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros};
+use crate::ops::linear::compute::{
+    Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros,
+};
 use crate::ops::words::Layout;
 use crate::tensor::Tensor;
 use crate::types::TensorType;

@@ -95,7 +95,10 @@ impl Window<'_> {
             return Ok(Dim::from(out[0]));
         }
         let g = self.base(&vec![1; kernel.len()], kernel)?;
-        Ok(input.to_sym().and_then(|n| self.symbolic(&n, &g, d)).map_or(Dim::Unknown, |v| Dim::from_sym(Some(v))))
+        Ok(input
+            .to_sym()
+            .and_then(|n| self.symbolic(&n, &g, d))
+            .map_or(Dim::Unknown, |v| Dim::from_sym(Some(v))))
     }
     /// Output extent for `n` elements along axis `d`.
     fn symbolic(&self, n: &SymInt, g: &ConvGeometry, d: usize) -> Option<SymInt> {
@@ -106,7 +109,8 @@ impl Window<'_> {
             return n.ceil_div(&stride);
         }
         let given = self.auto_pad == AutoPad::NotSet;
-        let (begin, end) = if given { (int(g.pads_begin[d])?, int(g.pads_end[d])?) } else { (0.into(), 0.into()) };
+        let (begin, end) =
+            if given { (int(g.pads_begin[d])?, int(g.pads_end[d])?) } else { (0.into(), 0.into()) };
         let travel = n.add(&begin)?.add(&end)?.sub(&window)?;
         let one = SymInt::from(1);
         if !self.partial() {
