@@ -69,8 +69,7 @@ fn find_library(lib: Option<&Path>) -> Result<PathBuf, Diag> {
     }
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(path) = variable("ORT_DYLIB_PATH") {
-        let missing =
-            || unavailable(format!("ORT_DYLIB_PATH names {}, which is no file", path.display()));
+        let missing = || unavailable(format!("ORT_DYLIB_PATH names {}, which is no file", path.display()));
         return if path.is_file() { Ok(path) } else { Err(missing()) };
     }
     let Some(python) = variable("HOIST_ORACLE_PYTHON") else {

@@ -46,12 +46,7 @@ pub(super) fn index_bound(graph: &Graph, v: ValueId, sizes: &Chosen) -> Option<u
     least
 }
 
-fn bound_of_use(
-    graph: &Graph,
-    node: &hoist_ir::graph::Node,
-    slot: usize,
-    sizes: &Chosen,
-) -> Option<u64> {
+fn bound_of_use(graph: &Graph, node: &hoist_ir::graph::Node, slot: usize, sizes: &Chosen) -> Option<u64> {
     let size = |operand: usize, axis: usize| {
         let dims = graph.ty(node.input(operand)?).as_tensor()?.shape.as_ref()?;
         sizes.dim(dims.get(axis)?)

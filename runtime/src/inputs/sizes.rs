@@ -31,10 +31,11 @@ impl DimBindings {
                         continue;
                     }
                     let given = self.0.get(&*symbol).copied();
-                    let size = given.or_else(|| special(Some(&symbol), axis, shape.len())).unwrap_or_else(|| {
-                        plain += 1;
-                        8 + (plain - 1) % 9
-                    });
+                    let size =
+                        given.or_else(|| special(Some(&symbol), axis, shape.len())).unwrap_or_else(|| {
+                            plain += 1;
+                            8 + (plain - 1) % 9
+                        });
                     chosen.insert(symbol, size);
                 }
             }

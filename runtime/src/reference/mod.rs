@@ -88,11 +88,7 @@ impl Reference {
     ///
     /// # Errors
     /// `E0603` when an input does not fit; else the first node's error, which names the node.
-    pub fn run_with_report(
-        &self,
-        inputs: Vec<Value>,
-        profile: bool,
-    ) -> Result<(Vec<Value>, Report), Diag> {
+    pub fn run_with_report(&self, inputs: Vec<Value>, profile: bool) -> Result<(Vec<Value>, Report), Diag> {
         check_inputs(&self.graph, &inputs)?;
         let work = || {
             let mut run = run::Run::new(&self.graph, &self.plan, &self.constants, &self.options);

@@ -24,10 +24,8 @@ pub(super) struct Plan {
 impl Plan {
     /// Plans `graph` and the bodies in it.
     pub(super) fn new(graph: &Graph) -> Self {
-        let step = |node: NodeId| Step {
-            node,
-            bodies: graph.node(node).bodies().iter().map(Self::new).collect(),
-        };
+        let step =
+            |node: NodeId| Step { node, bodies: graph.node(node).bodies().iter().map(Self::new).collect() };
         let constant = |(id, value): (_, &hoist_ir::graph::Value)| {
             let used = value.def() == Def::Const && !value.uses().is_empty();
             graph.constant(id).filter(|_| used).map(|t| Constant::new(t.clone(), is_weights(graph, value)))

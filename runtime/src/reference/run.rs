@@ -127,12 +127,7 @@ impl<'a> Run<'a> {
         self.settle(node.outputs(), results, &freed)
     }
     /// Defines the results and lets go of the operands that are gone.
-    fn settle(
-        &mut self,
-        outputs: &[ValueId],
-        results: Vec<Value>,
-        freed: &[Block],
-    ) -> Result<(), OpError> {
+    fn settle(&mut self, outputs: &[ValueId], results: Vec<Value>, freed: &[Block]) -> Result<(), OpError> {
         let held: Vec<_> = results.iter().map(|r| self.own_blocks(r)).collect();
         held.iter().for_each(|b| self.live.hold(b));
         self.live.release(freed);
