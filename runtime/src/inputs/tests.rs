@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use super::*;
 use crate::npz::{Array, ArrayData, NpyType, write_npz};
 use hoist_ir::attr::Attr;
@@ -144,6 +143,3 @@ fn sequences_are_numbered() {
         crate::npz::read_npz(&bytes.into()).expect("read").into_iter().map(|a| a.name).collect();
     assert_eq!(names, ["s.0", "s.1"]);
 }
-=======
-
->>>>>>> refs/heads/cli

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use super::*;
 
 /// `y = x + x` with `x: f32[2]`, ONNX's wire format by hand: IR version 8, opset 17.
@@ -49,6 +48,3 @@ fn values_go_there_and_back() {
     let truths = Value::from(Tensor::from_bools(&[0, 2], vec![]));
     assert_eq!(to_ort(&truths).and_then(from_ort), Ok(truths));
 }
-=======
-
->>>>>>> refs/heads/cli

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use super::*;
 use crate::inputs::{DimBindings, seeded};
 use hoist_ir::builder::Builder;
@@ -184,6 +183,3 @@ fn inputs_are_checked() {
     let e = checked(&same, &[zeros(&[4]), zeros(&[5])]).expect_err("two sizes of N");
     assert!(e.notes[0].contains("`N` is 4 in input `in0`"), "{e}");
 }
-=======
-
->>>>>>> refs/heads/cli

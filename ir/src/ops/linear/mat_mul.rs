@@ -103,10 +103,6 @@ impl Plan {
         let mut out = zeros::<T>(count(&self.shape)?)?;
         if !self.a.is_empty() {
             let (left, right) = (T::read(a)?, T::read(b)?);
-<<<<<<< HEAD
-            let left = BatchOperand { data: &left, offsets: &self.a, row_stride: k, col_stride: 1 };
-            let right = BatchOperand { data: &right, offsets: &self.b, row_stride: n, col_stride: 1 };
-=======
             if let Some(packs) = b.packs()
                 && b.rank() == 2
             {
@@ -115,9 +111,8 @@ impl Plan {
                 gemm(T::ONE, left, right, Output::Replace, &mut out)?;
                 return Ok(T::tensor(a.dtype(), &self.shape, out)?);
             }
-            let left = BatchOperand { data: &*left, offsets: &self.a, row_stride: k, col_stride: 1 };
-            let right = BatchOperand { data: &*right, offsets: &self.b, row_stride: n, col_stride: 1 };
->>>>>>> refs/heads/runtime
+            let left = BatchOperand { data: &left, offsets: &self.a, row_stride: k, col_stride: 1 };
+            let right = BatchOperand { data: &right, offsets: &self.b, row_stride: n, col_stride: 1 };
             batched_matmul(left, right, self.mkn, &mut out)?;
         }
         Ok(T::tensor(a.dtype(), &self.shape, out)?)

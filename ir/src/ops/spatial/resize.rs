@@ -162,7 +162,6 @@ impl Resize {
         if self.keep_aspect_ratio_policy == AspectPolicy::Stretch
             && let Some(sizes) = cx.sym_dims(3).filter(|s| s.len() == axes.len() && !s.is_empty())
         {
-<<<<<<< HEAD
             for (a, s) in axes.iter().zip(sizes) {
                 out[*a] = s;
             }
@@ -172,13 +171,6 @@ impl Resize {
             for (a, s) in axes.iter().zip(scales.iter()) {
                 out[*a] = scaled_dim(&shape[*a], *s);
             }
-=======
-            axes.iter().zip(sizes).for_each(|(a, s)| out[*a] = s);
-        } else if let Some(scales) =
-            cx.constant(2).and_then(|t| t.to_f32s().ok()).filter(|s| s.len() == axes.len())
-        {
-            axes.iter().zip(scales.iter()).for_each(|(a, s)| out[*a] = scaled_dim(&shape[*a], *s));
->>>>>>> refs/heads/cli
         }
         out
     }
