@@ -94,7 +94,10 @@ impl Job<'_> {
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
-        let report = self.rewrite(&mut model, options)?;
+        let report = self.rewrite(&self.pipeline, &mut model, options)?;
+        if format == OutputFormat::Onnx {
+            self.rewrite(&Pipeline::parse("legalize-onnx")?, &mut model, &mut Options::default())?;
+        }
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
         progress.stage("checking");
@@ -106,8 +109,13 @@ impl Job<'_> {
         Ok(Done { nodes, bytes, report, verdict, warnings })
     }
 
-    fn rewrite(&self, model: &mut Model, options: &mut Options<'_>) -> anyhow::Result<Report> {
-        hoist_passes::run(&self.pipeline, model, options).map_err(|failure| self.failed(failure))
+    fn rewrite(
+        &self,
+        pipeline: &Pipeline,
+        model: &mut Model,
+        options: &mut Options<'_>,
+    ) -> anyhow::Result<Report> {
+        hoist_passes::run(pipeline, model, options).map_err(|failure| self.failed(failure))
     }
 
     /// The error of a pipeline that failed. A pass that breaks the graph or its promises is a defect.
