@@ -4,6 +4,7 @@ use super::lexer::{Cursor, Fault, Tok};
 use super::literal::{SEEDED_BYTES, tensor};
 use crate::diag::Diag;
 use crate::eval::Value;
+use crate::types::Type;
 
 /// A comment that is an instruction, such as `; RUN: eval`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +63,15 @@ fn directive(comment: &str) -> Option<(&str, &str)> {
 pub fn parse_value(text: &str) -> Result<Value, Diag> {
     let mut c = Cursor::new(text);
     value(&mut c, &mut { SEEDED_BYTES }).and_then(|v| end(&c, v)).map_err(|f| f.place(text))
+}
+
+/// Reads a type such as `f32[N, 3]`.
+///
+/// # Errors
+/// `E0404` when it does not parse.
+pub fn parse_type(text: &str) -> Result<Type, Diag> {
+    let mut c = Cursor::new(text);
+    super::types::ty(&mut c).and_then(|t| end(&c, t)).map_err(|f| f.place(text))
 }
 
 /// Reads `name: value`, the name in quotes unless it is a plain word.

@@ -13,7 +13,7 @@ mod seeded;
 mod tests;
 mod types;
 
-pub use directives::{Directive, directives, parse_named_value, parse_value};
+pub use directives::{Directive, directives, parse_named_value, parse_type, parse_value};
 pub use parse::{parse_graph, parse_model};
 pub use print::{Constants, PrintOptions, graph_text, model_text, save_model, write_graph, write_model};
 pub use seeded::seeded;
