@@ -57,13 +57,16 @@ impl Case {
         directives(&self.text).into_iter().filter(move |d| d.key == key)
     }
     fn one(&self, key: &str) -> Option<&str> {
-        let lines = self.text.lines().filter_map(|l| l.strip_prefix("; ")?.strip_prefix(key)?.strip_prefix(':'));
+        let lines =
+            self.text.lines().filter_map(|l| l.strip_prefix("; ")?.strip_prefix(key)?.strip_prefix(':'));
         lines.map(str::trim).next()
     }
     fn run(&self) -> Result<(), String> {
         let pipeline = self.one("RUN").ok_or("no `; RUN: pipeline`")?;
         match self.outcome(pipeline) {
-            Ok((before, after)) if self.all("error").next().is_none() => self.check(pipeline, &before, &after),
+            Ok((before, after)) if self.all("error").next().is_none() => {
+                self.check(pipeline, &before, &after)
+            }
             Ok(_) => Err("an error is expected and there is none".to_owned()),
             Err(diags) => self.check_errors(&diags),
         }
@@ -92,7 +95,8 @@ impl Case {
         check_round_trip(&text)?;
         check_idempotent(pipeline, after, &text)?;
         if self.one("SAME") != Some("skip") {
-            let tolerance = self.one("SAME").map_or(Ok(0.0), str::parse).map_err(|_| "`SAME` takes a number")?;
+            let tolerance =
+                self.one("SAME").map_or(Ok(0.0), str::parse).map_err(|_| "`SAME` takes a number")?;
             self.check_same(&before.graph, &after.graph, tolerance)?;
         }
         Ok(())
@@ -226,7 +230,9 @@ fn same_tensors(want: &Tensor, have: &Tensor, tolerance: f64) -> Result<(), Stri
     }
     let (a, b) = (want.to_f64s().map_err(|e| e.to_string())?, have.to_f64s().map_err(|e| e.to_string())?);
     let differs = |(x, y): &(&f64, &f64)| {
-        x != y && !(x.is_nan() && y.is_nan()) && ((*x - *y).abs() > tolerance * (1.0 + x.abs()) || x.is_nan() != y.is_nan())
+        x != y
+            && !(x.is_nan() && y.is_nan())
+            && ((*x - *y).abs() > tolerance * (1.0 + x.abs()) || x.is_nan() != y.is_nan())
     };
     a.iter().zip(&b).find(differs).map_or(Ok(()), |(x, y)| Err(format!("{x} became {y}")))
 }
@@ -252,7 +258,8 @@ fn every_case_holds() {
 fn every_pass_is_registered_once_with_its_cases() {
     let mut names: Vec<&str> = registry().iter().map(|p| p.info().name).collect();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("passes/src");
-    let families: Vec<PathBuf> = fs::read_dir(&source).expect("readable").flatten().map(|e| e.path()).collect();
+    let families: Vec<PathBuf> =
+        fs::read_dir(&source).expect("readable").flatten().map(|e| e.path()).collect();
     for pass in registry() {
         let name = pass.info().name;
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name} is not kebab-case");

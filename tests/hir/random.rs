@@ -109,6 +109,12 @@ impl Writer {
     fn product(&mut self, x: &str, shape: &[usize]) {
         let [m, k] = *shape else { return };
         let w = self.constant(&format!("f32[{k}, 3] seeded(5)"));
+        if self.random.below(3) == 0 {
+            self.push(vec![m, 3], &format!("gemm(%{x}, %{w}) {{alpha=0.5}}"));
+            let y = self.values[self.values.len() - 1].0.clone();
+            let f = self.constant("f32[3] [0.5, -1.0, 2.0]");
+            return self.push(vec![m, 3], &format!("mul(%{f}, %{y})"));
+        }
         self.push(vec![m, 3], &format!("mat_mul(%{x}, %{w})"));
         if self.random.below(2) == 0 {
             let y = self.values[self.values.len() - 1].0.clone();
