@@ -73,7 +73,8 @@ impl Sidecar {
 
 fn locate(proto: &mut TensorProto, location: &str, offset: u64, length: usize) {
     proto.data_location = Some(DataLocation::External as i32);
-    proto.external_data = vec![entry("location", &location), entry("offset", &offset), entry("length", &length)];
+    proto.external_data =
+        vec![entry("location", &location), entry("offset", &offset), entry("length", &length)];
 }
 
 /// Name, type and sizes.

@@ -396,10 +396,7 @@ impl Reader {
         for name in names {
             let a = n.attribute.iter().find(|a| a.name() == *name);
             let g = a.and_then(|a| a.g.as_deref());
-            protos.push(
-                g
-                    .ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?,
-            );
+            protos.push(g.ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?);
         }
         if let Some((extra, _)) = attrs.iter().find(|(k, _)| !names.contains(&k.as_str())) {
             return Err(Diag::error(

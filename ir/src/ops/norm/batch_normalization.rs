@@ -57,7 +57,9 @@ impl BatchNormalization {
             let plane: usize = if shape.len() < 2 { values.len() } else { shape[2..].iter().product() };
             for_chunks(&mut values, plane, |i, plane| {
                 let (m, k, b) = (p.mean[i % n], p.factor[i % n], p.bias[i % n]);
-                plane.iter_mut().for_each(|v| *v = (*v - m) * k + b);
+                for v in plane {
+                    *v = (*v - m) * k + b;
+                }
             });
         }
         Ok(T::tensor(dtype, &shape, values)?)
@@ -82,10 +84,16 @@ impl Semantics for BatchNormalization {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         if self.training_mode {
-            return Err(OpError::eval("batch_normalization in training mode is not evaluated: its statistics depend on the batch")
-                .hint("export the model in inference mode"));
+            return Err(OpError::eval(
+                "batch_normalization in training mode is not evaluated: its statistics depend on the batch",
+            )
+            .hint("export the model in inference mode"));
         }
-        one(if cx.tensor(0)?.dtype() == DType::F64 { self.compute::<f64>(cx)? } else { self.compute::<f32>(cx)? })
+        one(if cx.tensor(0)?.dtype() == DType::F64 {
+            self.compute::<f64>(cx)?
+        } else {
+            self.compute::<f32>(cx)?
+        })
     }
 }
 

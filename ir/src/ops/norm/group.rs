@@ -80,7 +80,9 @@ fn normalize<T: Compute>(
         for (j, pixels) in group.chunks_mut(plane).enumerate() {
             let c = (i * per_group + j) % channels;
             let (k, b) = (T::from_f64(inv * scale[c].to_f64()), bias[c]);
-            pixels.iter_mut().for_each(|v| *v = (*v - m) * k + b);
+            for v in pixels {
+                *v = (*v - m) * k + b;
+            }
         }
     });
     Ok(T::tensor(dtype, &shape, from_channels_first(values, &first, layout))?)
@@ -133,7 +135,8 @@ mod tests {
         assert_near(&y[0], &[1, 2, 2], &[-1.5 * k, -0.5 * k, 10. + k, 10. + 3. * k]);
         let two = GroupNormalization { num_groups: 2, ..op };
         let single = InstanceNormalization { epsilon: 0.0, ..InstanceNormalization::default() };
-        for y in [eval(&two, &[Some(&x), Some(&s), Some(&b)]), eval(&single, &[Some(&x), Some(&s), Some(&b)])] {
+        for y in [eval(&two, &[Some(&x), Some(&s), Some(&b)]), eval(&single, &[Some(&x), Some(&s), Some(&b)])]
+        {
             assert_near(&y.expect("fits")[0], &[1, 2, 2], &[-1., 1., 8., 12.]);
         }
         let last = InstanceNormalization { epsilon: 0.0, layout: Layout::ChannelsLast };

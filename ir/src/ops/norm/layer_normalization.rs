@@ -32,7 +32,10 @@ pub(super) fn check_stretches(cx: &InferCx<'_>, i: usize, shape: &Shape) -> Resu
     let Some(own) = cx.shape(i)? else { return Ok(()) };
     let both = broadcast(own, shape)?;
     if both.len() > shape.len() || both.iter().zip(shape).any(|(a, b)| a.surely_differs(b)) {
-        return Err(OpError::shape(format!("operand {i} is {}, which does not stretch to operand 0", cx.ty(i)?)));
+        return Err(OpError::shape(format!(
+            "operand {i} is {}, which does not stretch to operand 0",
+            cx.ty(i)?
+        )));
     }
     Ok(())
 }
@@ -91,7 +94,8 @@ impl LayerNormalization {
             values.par_chunks_mut(row).enumerate().map(|(r, c)| affine.row(r, c, epsilon)).collect()
         };
         let mut results = vec![Value::Tensor(T::tensor(dtype, &shape, values)?)];
-        let reduced: Vec<usize> = shape.iter().enumerate().map(|(i, d)| if i < axis { *d } else { 1 }).collect();
+        let reduced: Vec<usize> =
+            shape.iter().enumerate().map(|(i, d)| if i < axis { *d } else { 1 }).collect();
         if cx.outputs > 1 {
             let means = statistics.iter().map(|s| s.0).collect();
             results.push(T::tensor(self.stash_type, &reduced, means)?.into());
@@ -161,7 +165,10 @@ mod tests {
     #[test]
     fn types() {
         let op = LayerNormalization { stash_type: DType::BF16, ..LayerNormalization::default() };
-        assert_eq!(infer(&op, &shapes(&["f16[N, 4]", "f16[4]", "_"])).expect("fits")[0].to_string(), "f16[N, 4]");
+        assert_eq!(
+            infer(&op, &shapes(&["f16[N, 4]", "f16[4]", "_"])).expect("fits")[0].to_string(),
+            "f16[N, 4]"
+        );
         let bad = LayerNormalization { axis: 2, ..op };
         assert!(infer(&bad, &shapes(&["f16[N, 4]", "f16[4]", "_"])).is_err());
     }

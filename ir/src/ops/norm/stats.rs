@@ -33,7 +33,11 @@ pub(super) fn moments<T: Compute>(x: &[T]) -> (f64, f64) {
 }
 
 /// Calls `each(i, chunk)` for the chunks of `size` elements of `values`, on several threads when there is much to do.
-pub(super) fn for_chunks<T: Send>(values: &mut [T], size: usize, each: impl Fn(usize, &mut [T]) + Sync + Send) {
+pub(super) fn for_chunks<T: Send>(
+    values: &mut [T],
+    size: usize,
+    each: impl Fn(usize, &mut [T]) + Sync + Send,
+) {
     if size == 0 {
         return;
     }
@@ -51,7 +55,9 @@ pub(super) fn check_per_channel(cx: &InferCx<'_>, i: usize, channels: &Dim) -> R
         [c] if !c.surely_differs(channels) => Ok(()),
         _ => {
             let ty = cx.ty(i)?;
-            Err(OpError::shape(format!("operand {i} is {ty}, not one number for each of {channels} channels")))
+            Err(OpError::shape(format!(
+                "operand {i} is {ty}, not one number for each of {channels} channels"
+            )))
         }
     }
 }

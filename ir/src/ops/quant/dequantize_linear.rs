@@ -39,7 +39,8 @@ impl DequantizeLinear {
         let target = self.target(scale.dtype())?;
         let granularity = Granularity::new(x.shape(), scale.shape(), self.axis, self.block_size)?;
         let scales = scale.to_f32s()?;
-        let offsets = zero.map(Tensor::to_f32s).transpose()?.unwrap_or_else(|| Cow::Owned(vec![0.0; scales.len()]));
+        let offsets =
+            zero.map(Tensor::to_f32s).transpose()?.unwrap_or_else(|| Cow::Owned(vec![0.0; scales.len()]));
         if offsets.len() != scales.len() {
             return Err(OpError::shape("scale and zero point differ in shape"));
         }
@@ -104,7 +105,7 @@ mod tests {
         let axis = DequantizeLinear { axis: 0, ..op.clone() };
         let y = run(&f32s(&[2], &[2., 0.5]), Some(&Tensor::from_vec(&[2], vec![1u8, 0])), axis);
         assert_eq!(y, f32s(&[2, 2], &[-2., 4., 64., 127.5]));
-        let block = DequantizeLinear { axis: 0, block_size: 2, output_dtype: Some(DType::F16), ..op };
+        let block = DequantizeLinear { axis: 0, block_size: 2, output_dtype: Some(DType::F16) };
         let y = run(&f32s(&[1, 2], &[1., 2.]), None, block);
         assert_eq!((y.dtype(), y.to_f64s().expect("floats")), (DType::F16, vec![0., 6., 128., 510.]));
     }
@@ -113,7 +114,8 @@ mod tests {
     fn packed_data() {
         let x = Tensor::from_wide(DType::I4, &[3], &Wide::I64(vec![-8, 7, 1]), true).expect("packs");
         let z = Tensor::from_wide(DType::I4, &[], &Wide::I64(vec![1]), true).expect("packs");
-        let y = eval(&DequantizeLinear::default(), &[Some(&x), Some(&f32s(&[], &[0.5])), Some(&z)]).expect("fits");
+        let y = eval(&DequantizeLinear::default(), &[Some(&x), Some(&f32s(&[], &[0.5])), Some(&z)])
+            .expect("fits");
         assert_eq!(y[0], f32s(&[3], &[-4.5, 3., 0.]));
     }
 

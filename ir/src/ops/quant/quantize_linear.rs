@@ -210,15 +210,24 @@ mod tests {
         // 2049 / 2 is 1024.5; in f16, 2049 rounds to 2048 first.
         let (x, s) = (f32s(&[1], &[2049.0]), f32s(&[], &[2.0]));
         let wide = QuantizeLinear { output_dtype: Some(DType::I16), ..QuantizeLinear::default() };
-        let y = eval(&QuantizeLinear { precision: Some(DType::F16), ..wide.clone() }, &[Some(&f32s(&[1], &[2051.0])), Some(&s), None]);
+        let y = eval(
+            &QuantizeLinear { precision: Some(DType::F16), ..wide.clone() },
+            &[Some(&f32s(&[1], &[2051.0])), Some(&s), None],
+        );
         assert_eq!(y.expect("fits")[0].to_i64s().expect("ints"), [1026]);
-        assert_eq!(eval(&wide, &[Some(&x), Some(&s), None]).expect("fits")[0].to_i64s().expect("ints"), [1024]);
+        assert_eq!(
+            eval(&wide, &[Some(&x), Some(&s), None]).expect("fits")[0].to_i64s().expect("ints"),
+            [1024]
+        );
     }
 
     #[test]
     fn types() {
         let op = QuantizeLinear::default();
-        assert_eq!(infer(&op, &shapes(&["f32[N, 4]", "f32[4]", "i16[4]"])).expect("ok")[0].to_string(), "i16[N, 4]");
+        assert_eq!(
+            infer(&op, &shapes(&["f32[N, 4]", "f32[4]", "i16[4]"])).expect("ok")[0].to_string(),
+            "i16[N, 4]"
+        );
         assert!(infer(&op, &shapes(&["f32[2, 4]", "f32[3]", "_"])).is_err());
         assert!(infer(&op, &shapes(&["f32[2, 4]", "f32[4]", "i8[1]"])).is_err());
         let bad = QuantizeLinear { output_dtype: Some(DType::F32), ..op };

@@ -68,9 +68,8 @@ impl Granularity {
     fn run_len(&self, total: usize) -> usize {
         match *self {
             Self::Tensor => total.clamp(1, 1 << 15),
-            Self::Axis { size, inner } if inner == 1 => size.max(1),
-            // Blocks of the last axis: whole rows, so that runs never cross a row.
-            Self::Block { size, inner, .. } if inner == 1 => size.max(1),
+            // Along the last axis: whole rows, so that runs never cross a row.
+            Self::Axis { size, inner: 1 } | Self::Block { size, inner: 1, .. } => size.max(1),
             Self::Axis { inner, .. } | Self::Block { inner, .. } => inner.max(1),
         }
     }
@@ -146,7 +145,13 @@ mod tests {
         assert_eq!(scales(g(&[2, 2, 2], &[2], 1, 0), 8), [0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(scales(g(&[2, 3], &[2, 2], 1, 2), 6), [0, 0, 1, 2, 2, 3]);
         assert_eq!(scales(g(&[3, 2], &[2, 2], 0, 2), 6), [0, 1, 0, 1, 2, 3]);
-        assert!(Granularity::new(&[2, 3], &[2], 1, 0).is_err() && Granularity::new(&[2, 3], &[2, 2], 1, 1).is_err());
-        assert!(Granularity::new(&[2, 3], &[2, 2], 1, i64::MAX).is_err() && Granularity::new(&[2], &[3], 5, 0).is_err());
+        assert!(
+            Granularity::new(&[2, 3], &[2], 1, 0).is_err()
+                && Granularity::new(&[2, 3], &[2, 2], 1, 1).is_err()
+        );
+        assert!(
+            Granularity::new(&[2, 3], &[2, 2], 1, i64::MAX).is_err()
+                && Granularity::new(&[2], &[3], 5, 0).is_err()
+        );
     }
 }

@@ -50,13 +50,13 @@ enum Target {
 /// Size of an axis of `n` elements after scaling.
 fn scaled_size(n: u64, scale: f32) -> Option<u64> {
     let v = (n as f32 * scale).floor();
-    (v >= 0.0 && v < 9e15).then_some(v as u64)
+    (0.0..9e15_f32).contains(&v).then_some(v as u64)
 }
 
 /// Nearest integer, half up.
 fn round_half_up(v: f64) -> Option<usize> {
     let r = (v + 0.5).floor();
-    (r >= 0.0 && r < 9e15).then_some(r as usize)
+    (0.0..9e15).contains(&r).then_some(r as usize)
 }
 
 impl Resize {
@@ -73,7 +73,11 @@ impl Resize {
     fn target(scales: Option<&Tensor>, sizes: Option<&Tensor>, axes: usize) -> Result<Target, OpError> {
         let given = |t: Option<&Tensor>| t.filter(|t| !t.is_empty() || axes == 0).cloned();
         let fits = |t: &Tensor| {
-            if t.len() == axes { Ok(()) } else { Err(OpError::shape(format!("{} scales or sizes for {axes} axes", t.len()))) }
+            if t.len() == axes {
+                Ok(())
+            } else {
+                Err(OpError::shape(format!("{} scales or sizes for {axes} axes", t.len())))
+            }
         };
         match (given(scales), given(sizes)) {
             (Some(s), None) => {
@@ -95,7 +99,12 @@ impl Resize {
         }
     }
     /// Plans of the resized axes, by axis.
-    fn plans(&self, shape: &[usize], target: &Target, roi: Option<&[f64]>) -> Result<Vec<Option<AxisPlan>>, OpError> {
+    fn plans(
+        &self,
+        shape: &[usize],
+        target: &Target,
+        roi: Option<&[f64]>,
+    ) -> Result<Vec<Option<AxisPlan>>, OpError> {
         let axes = self.axes(shape.len())?;
         let too_large = || OpError::shape("a resized axis exceeds the address space");
         let common = self.common_scale(shape, &axes, target);
@@ -109,7 +118,9 @@ impl Resize {
                     (usize::try_from(out).map_err(|_| too_large())?, f64::from(s[i]), false)
                 }
                 (Target::Sizes(s), None) => (s[i], ratio(s[i]), true),
-                (Target::Sizes(_), Some(c)) => (round_half_up(c * input as f64).ok_or_else(too_large)?, c, false),
+                (Target::Sizes(_), Some(c)) => {
+                    (round_half_up(c * input as f64).ok_or_else(too_large)?, c, false)
+                }
             };
             if input == 0 && output > 0 {
                 return Err(OpError::shape(format!("axis {axis} is empty and cannot grow")));
@@ -145,13 +156,21 @@ impl Resize {
     /// Type of the result when sizes or scales are not all known.
     fn symbolic(&self, cx: &InferCx<'_>, shape: &[Dim], axes: &[usize]) -> Vec<Dim> {
         let mut out = shape.to_vec();
-        axes.iter().for_each(|a| out[*a] = Dim::Unknown);
+        for a in axes {
+            out[*a] = Dim::Unknown;
+        }
         if self.keep_aspect_ratio_policy == AspectPolicy::Stretch
             && let Some(sizes) = cx.sym_dims(3).filter(|s| s.len() == axes.len() && !s.is_empty())
         {
-            axes.iter().zip(sizes).for_each(|(a, s)| out[*a] = s);
-        } else if let Some(scales) = cx.constant(2).and_then(|t| t.to_f32s().ok()).filter(|s| s.len() == axes.len()) {
-            axes.iter().zip(scales.iter()).for_each(|(a, s)| out[*a] = scaled_dim(&shape[*a], *s));
+            for (a, s) in axes.iter().zip(sizes) {
+                out[*a] = s;
+            }
+        } else if let Some(scales) =
+            cx.constant(2).and_then(|t| t.to_f32s().ok()).filter(|s| s.len() == axes.len())
+        {
+            for (a, s) in axes.iter().zip(scales.iter()) {
+                out[*a] = scaled_dim(&shape[*a], *s);
+            }
         }
         out
     }
@@ -201,7 +220,13 @@ fn outside(plans: &[Option<AxisPlan>], rules: &Rules) -> Vec<Vec<usize>> {
 }
 
 /// Picks elements of any type by their bytes, or texts.
-fn pick(x: &Tensor, shape: &[usize], plans: &[Option<AxisPlan>], rules: &Rules, fill: f32) -> Result<Tensor, OpError> {
+fn pick(
+    x: &Tensor,
+    shape: &[usize],
+    plans: &[Option<AxisPlan>],
+    rules: &Rules,
+    fill: f32,
+) -> Result<Tensor, OpError> {
     let (maps, outside) = (maps(plans, rules), outside(plans, rules));
     if x.dtype() == DType::String {
         let mut out = gather(x.strings()?, x.shape(), &maps)?;
@@ -244,9 +269,12 @@ fn via_integers(
     rules: &Rules,
     fill: f32,
 ) -> Result<Tensor, TensorError> {
-    let mut values = resized::<f64>(x, shape, plans, rules, fill).map_err(|e| TensorError::Shape(e.message))?;
+    let mut values =
+        resized::<f64>(x, shape, plans, rules, fill).map_err(|e| TensorError::Shape(e.message))?;
     if let Some((low, high)) = x.dtype().int_range() {
-        values.iter_mut().for_each(|v| *v = v.round_ties_even().clamp(low as f64, high as f64));
+        for v in &mut values {
+            *v = v.round_ties_even().clamp(low as f64, high as f64);
+        }
     }
     Tensor::from_wide(x.dtype(), shape, &Wide::F64(values), true)
 }
@@ -277,12 +305,14 @@ impl Semantics for Resize {
         let target = Self::target(cx.opt(2)?, cx.opt(3)?, axes.len())?;
         let crop = self.coordinate_transformation_mode == Coordinates::TfCropAndResize;
         let roi = if crop { cx.opt(1)?.map(Tensor::to_f64s).transpose()? } else { None };
-        if crop && roi.as_ref().is_none_or(|r| r.len() != 2 * axes.len() || r.iter().any(|v| !v.is_finite())) {
+        if crop && roi.as_ref().is_none_or(|r| r.len() != 2 * axes.len() || r.iter().any(|v| !v.is_finite()))
+        {
             return Err(OpError::operand("tf_crop_and_resize needs roi: all starts, then all ends"));
         }
         let (rules, fill) = (self.rules()?, self.extrapolation_value);
         let plans = self.plans(x.shape(), &target, roi.as_deref())?;
-        let shape: Vec<usize> = x.shape().iter().zip(&plans).map(|(d, p)| p.map_or(*d, |p| p.output)).collect();
+        let shape: Vec<usize> =
+            x.shape().iter().zip(&plans).map(|(d, p)| p.map_or(*d, |p| p.output)).collect();
         // Tables per axis are as long as the axis, which nothing bounds in an empty tensor.
         if count(&shape)? == 0 {
             return one(if x.dtype() == DType::String {
@@ -297,7 +327,9 @@ impl Semantics for Resize {
             }
             (_, ResizeMode::Nearest) => pick(x, &shape, &plans, &rules, fill)?,
             (DType::String | DType::C64 | DType::C128, _) => {
-                return Err(OpError::eval(format!("{} cannot be interpolated", x.dtype())).hint("use nearest"));
+                return Err(
+                    OpError::eval(format!("{} cannot be interpolated", x.dtype())).hint("use nearest")
+                );
             }
             _ => via_integers(x, &shape, &plans, &rules, fill)?,
         })
@@ -319,9 +351,7 @@ mod tests {
         let x = f32s(&[1, 1, 2, 2], &[1., 2., 3., 4.]);
         let y = run(&op, &x, Some(&f32s(&[2], &[2., 2.])), None);
         // ONNX node case resize_upsample_scales_linear
-        let want = [
-            1., 1.25, 1.75, 2., 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3., 3.25, 3.75, 4.,
-        ];
+        let want = [1., 1.25, 1.75, 2., 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3., 3.25, 3.75, 4.];
         assert_near(&y, &[1, 1, 4, 4], &want);
         let whole = Resize { axes: vec![], ..op.clone() };
         assert_eq!(run(&whole, &x, None, Some(&Tensor::from_ints(&[1, 1, 4, 4]))), y);
@@ -333,7 +363,11 @@ mod tests {
     #[test]
     fn nearest_of_any_type() {
         let x = Tensor::from_strings(&[3], ["a", "b", "c"].map(str::to_owned).to_vec());
-        let op = Resize { nearest_mode: NearestMode::Floor, coordinate_transformation_mode: Coordinates::Asymmetric, ..Resize::default() };
+        let op = Resize {
+            nearest_mode: NearestMode::Floor,
+            coordinate_transformation_mode: Coordinates::Asymmetric,
+            ..Resize::default()
+        };
         let y = run(&op, &x, None, Some(&Tensor::from_ints(&[5])));
         assert_eq!(y.strings().expect("texts"), ["a", "a", "b", "b", "c"]);
         let x = Tensor::from_vec(&[2, 1], vec![7i16, -9]);

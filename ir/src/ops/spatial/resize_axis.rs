@@ -105,7 +105,8 @@ impl AxisPlan {
             let start = taps.weights.len();
             for i in 0..count {
                 let offset = (first + i as i64) as f64;
-                let (at, outside) = (base + offset, base + offset < 0.0 || base + offset >= self.input as f64);
+                let (at, outside) =
+                    (base + offset, base + offset < 0.0 || base + offset >= self.input as f64);
                 let w = weight(rules, offset - fraction, self.scale);
                 taps.at.push(clamp(at, self.input));
                 taps.weights.push(if outside && rules.exclude_outside { 0.0 } else { w });

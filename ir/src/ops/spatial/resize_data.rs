@@ -10,8 +10,7 @@ pub(super) fn gather<T: Clone + Send + Sync>(
     shape: &[usize],
     maps: &[Option<Vec<usize>>],
 ) -> Result<Vec<T>, OpError> {
-    let out: Vec<usize> =
-        shape.iter().zip(maps).map(|(d, m)| m.as_ref().map_or(*d, Vec::len)).collect();
+    let out: Vec<usize> = shape.iter().zip(maps).map(|(d, m)| m.as_ref().map_or(*d, Vec::len)).collect();
     let total = count(&out)?;
     let Some((&row, lead)) = out.split_last().filter(|_| total > 0) else {
         return Ok(if total == 0 { vec![] } else { x.to_vec() });
