@@ -174,7 +174,10 @@ fn a_wrongly_declared_output_is_a_warning() {
     let p = Pipeline::parse("fold").expect("valid");
     let report = run(&p, &mut m, &mut options()).expect("runs");
     let shown: Vec<String> = report.warnings.0.iter().map(ToString::to_string).collect();
-    assert!(matches!(shown.as_slice(), [w] if w.contains("declared f32[4, 3] and computed as f32[3, 4]")), "{shown:?}");
+    assert!(
+        matches!(shown.as_slice(), [w] if w.contains("declared f32[4, 3] and computed as f32[3, 4]")),
+        "{shown:?}"
+    );
     assert_eq!(m.graph.interface().outputs[0].1.to_string(), "f32[3, 4]");
 }
 
