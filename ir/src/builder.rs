@@ -14,16 +14,17 @@ pub struct Builder<'g> {
     origin: Origin,
     name: Option<Arc<str>>,
     added: Vec<NodeId>,
+    constants: Vec<ValueId>,
 }
 
 impl<'g> Builder<'g> {
     /// Adds at the end of `graph`.
     pub fn at_end(graph: &'g mut Graph, origin: Origin) -> Self {
-        Self { graph, anchor: None, origin, name: None, added: vec![] }
+        Self { graph, anchor: None, origin, name: None, added: vec![], constants: vec![] }
     }
     /// Adds before `anchor`.
     pub fn before(graph: &'g mut Graph, anchor: NodeId, origin: Origin) -> Self {
-        Self { graph, anchor: Some(anchor), origin, name: None, added: vec![] }
+        Self { graph, anchor: Some(anchor), origin, name: None, added: vec![], constants: vec![] }
     }
     /// The graph being built.
     pub fn graph(&self) -> &Graph {
@@ -80,7 +81,9 @@ impl<'g> Builder<'g> {
     }
     /// Adds a constant.
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
-        self.graph.add_const(tensor)
+        let v = self.graph.add_const(tensor);
+        self.constants.push(v);
+        v
     }
     /// Adds a 1-d `i64` constant.
     pub fn ints(&mut self, values: &[i64]) -> ValueId {
@@ -121,11 +124,14 @@ impl Graph {
         let mut builder = Builder::before(self, root, origin);
         builder.name = name;
         let built = build(&mut builder);
-        let added = std::mem::take(&mut builder.added);
+        let (added, constants) = (builder.added, builder.constants);
         let done = built.and_then(|new| self.commit(root, &new));
         if done.is_err() {
             for n in added.into_iter().rev() {
                 self.erase_dead(n);
+            }
+            for v in constants {
+                self.drop_unused_const(v);
             }
             return done;
         }

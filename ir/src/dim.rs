@@ -192,6 +192,17 @@ impl SymInt {
         let atom = if larger { Atom::Max(pair) } else { Atom::Min(pair) };
         Some(Self::atom(atom)).filter(|e| e.weight() <= MAX_WEIGHT)
     }
+    /// Whether the value is surely not negative, given that symbols are sizes: no coefficient is negative, nested ones included.
+    pub fn is_non_negative(&self) -> bool {
+        let atom = |a: &Atom| match a {
+            Atom::Symbol(_) => true,
+            Atom::Max(p) => p.0.is_non_negative() || p.1.is_non_negative(),
+            Atom::FloorDiv(p) | Atom::Min(p) => p.0.is_non_negative() && p.1.is_non_negative(),
+            // A remainder has the sign of its divisor.
+            Atom::Mod(p) => p.1.is_non_negative(),
+        };
+        self.terms.iter().all(|(m, c)| *c >= 0 && m.iter().all(atom))
+    }
     /// Replaces symbols by what `value` gives for their names; symbols it does not know stay.
     pub fn substitute(&self, value: &dyn Fn(&str) -> Option<Self>) -> Option<Self> {
         let mut out = Self::default();
@@ -210,6 +221,16 @@ impl SymInt {
             out = out.add(&product)?;
         }
         Some(out)
+    }
+    /// Whether the value cannot be negative, symbols being sizes: no term is subtracted. `false` when that does not tell.
+    pub fn is_surely_nonnegative(&self) -> bool {
+        let atom = |a: &Atom| match a {
+            Atom::Symbol(_) => true,
+            Atom::FloorDiv(p) | Atom::Min(p) => p.0.is_surely_nonnegative() && p.1.is_surely_nonnegative(),
+            Atom::Mod(p) => p.1.is_surely_nonnegative(),
+            Atom::Max(p) => p.0.is_surely_nonnegative() || p.1.is_surely_nonnegative(),
+        };
+        self.terms.iter().all(|(m, c)| *c >= 0 && m.iter().all(atom))
     }
     /// Names of all symbols that take part, sorted, without repeats.
     pub fn symbols(&self) -> Vec<Arc<str>> {
@@ -382,6 +403,15 @@ mod tests {
         assert_eq!(n().floor_div(&0.into()), None);
         assert_eq!(SymInt::from(-7).floor_div(&2.into()), Some(SymInt::from(-4)));
         assert_eq!(SymInt::from(-7).modulo(&2.into()), Some(SymInt::from(1)));
+    }
+
+    #[test]
+    fn sizes_are_not_negative() {
+        let less = n().sub(&1.into()).expect("small");
+        assert!(n().is_non_negative() && SymInt::default().is_non_negative() && !less.is_non_negative());
+        assert!(less.larger(&0.into()).expect("small").is_non_negative());
+        assert!(!less.smaller(&0.into()).expect("small").is_non_negative());
+        assert!(!less.floor_div(&2.into()).expect("small").is_non_negative());
     }
 
     #[test]

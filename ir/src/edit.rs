@@ -62,6 +62,25 @@ impl Graph {
         self.values[value].uses.push(Use::Output(self.outputs.len() as u32));
         self.outputs.push(Output { name: name.into(), value, notes: None });
     }
+    /// Makes output `i` show `value` instead; its name stays.
+    ///
+    /// # Errors
+    /// When there is no such output, `value` is erased, or its type contradicts.
+    pub fn set_output(&mut self, i: usize, value: ValueId) -> Result<(), Diag> {
+        let Some(old) = self.outputs.get(i).map(|o| o.value) else {
+            return Err(refused(format!("there is no output {i}")));
+        };
+        if self.values[value].def == Def::Erased || self.ty(old).meet(self.ty(value)).is_none() {
+            return Err(refused(format!("output `{}` cannot show this value", self.outputs[i].name)));
+        }
+        if let Some(at) = self.values[old].uses.iter().position(|u| *u == Use::Output(i as u32)) {
+            self.values[old].uses.swap_remove(at);
+            self.fix_use_position(old, at);
+        }
+        self.outputs[i].value = value;
+        self.values[value].uses.push(Use::Output(i as u32));
+        Ok(())
+    }
     /// Attaches documentation to output `i`.
     pub fn set_output_notes(&mut self, i: usize, notes: Notes) {
         if let Some(o) = self.outputs.get_mut(i) {
@@ -342,6 +361,68 @@ impl Graph {
                 self.nodes[n].bodies[i] = old;
                 Err(d)
             }
+        }
+    }
+
+    /// Edits body `i` of node `n` in place, for rewrites that keep the body valid at every step. The closure tells whether it
+    /// changed anything; only then are the node's types inferred again.
+    ///
+    /// # Errors
+    /// Those of the closure and of `infer`. The body then keeps the edits made so far: the graph is to be given up.
+    pub fn rewrite_body(
+        &mut self,
+        n: NodeId,
+        i: usize,
+        edit: impl FnOnce(&mut Self) -> Result<bool, Diag>,
+    ) -> Result<bool, Diag> {
+        let Some(slot) = self.nodes[n].bodies.get_mut(i) else {
+            return Err(refused(format!("node `{}` has no body {i}", self.node_label(n))));
+        };
+        let changed = edit(slot)?;
+        if changed {
+            self.reinfer_node(n)?;
+        }
+        Ok(changed)
+    }
+    /// Removes the captured operand `k` of node `n`, counted from the first captured one, with the input it feeds in each body.
+    ///
+    /// # Errors
+    /// When there is none, or a body uses the input; nothing is changed then.
+    pub fn drop_capture(&mut self, n: NodeId, k: usize) -> Result<(), Diag> {
+        let node = &self.nodes[n];
+        let captures = node.captures();
+        let unused = |b: &Self| {
+            let at = (b.inputs.len() + k).checked_sub(captures);
+            at.and_then(|at| b.inputs.get(at)).is_some_and(|v| b.values[*v].uses.is_empty())
+        };
+        if k >= captures || captures > node.inputs.len() || !node.bodies.iter().all(unused) {
+            return Err(refused(format!(
+                "operand {k} captured by `{}` is used or absent",
+                self.node_label(n)
+            )));
+        }
+        let slot = node.inputs.len() - captures + k;
+        self.detach(n, slot);
+        let node = &mut self.nodes[n];
+        node.inputs.remove(slot);
+        node.use_at.remove(slot);
+        node.captures -= 1;
+        for body in &mut node.bodies {
+            body.remove_input(body.inputs.len() - captures + k);
+        }
+        for later in slot..self.nodes[n].inputs.len() {
+            let Some(v) = self.nodes[n].inputs[later] else { continue };
+            let at = self.nodes[n].use_at[later] as usize;
+            self.values[v].uses[at] = Use::Node { node: n, slot: later as u32 };
+        }
+        Ok(())
+    }
+    /// Removes the unused input `i`.
+    fn remove_input(&mut self, i: usize) {
+        let v = self.inputs.remove(i);
+        self.values[v].def = Def::Erased;
+        for (at, v) in self.inputs.iter().enumerate().skip(i) {
+            self.values[*v].def = Def::Input(at as u32);
         }
     }
 

@@ -250,17 +250,18 @@ impl<A, B, C, D> Results for (A, B, C, D) {
 ///         /// Documentation of the attribute.
 ///         group: i64 = 1,
 ///     } where T: FLOATS;
-///     infer = infer, eval = eval;      // optional: or implement `Semantics` by hand
+///     infer = infer, eval = eval;      // optional, also with `, contents = contents`: or implement `Semantics` by hand
 /// }
 /// ```
+/// A name that is a keyword of Rust is written raw: `r#where`. `add as plus Add(..)` gives the builder method another name.
 #[macro_export]
 macro_rules! op {
     (
         $(#[doc = $doc:literal])+
-        $name:ident $Op:ident ( $($in:ident : $ik:ident<$iv:ident>),* $(,)? ) -> ( $($out:ident : $ok:ident<$ov:ident>),* $(,)? )
+        $name:ident as $method:ident $Op:ident ( $($in:ident : $ik:ident<$iv:ident>),* $(,)? ) -> ( $($out:ident : $ok:ident<$ov:ident>),* $(,)? )
         { $($(#[doc = $adoc:literal])+ $attr:ident : $ty:ty = $default:expr),* $(,)? }
         $(where $($var:ident : $set:expr),+)? ;
-        $(infer = $infer:expr, eval = $eval:expr;)?
+        $(infer = $infer:expr, eval = $eval:expr $(, contents = $contents:expr)?;)?
     ) => {
         $(#[doc = $doc])+
         #[derive(Clone, PartialEq, Debug)]
@@ -271,7 +272,7 @@ macro_rules! op {
         impl $Op {
             /// The declaration as data.
             pub const SCHEMA: $crate::op::Schema = $crate::op::Schema {
-                name: stringify!($name),
+                name: $crate::op::plain_name(stringify!($name)),
                 doc: concat!($($doc, "\n"),+),
                 inputs: &[$($crate::op::Operand { name: stringify!($in), arity: <$crate::op::$ik as $crate::op::OperandKind>::ARITY, var: stringify!($iv) }),*],
                 outputs: &[$($crate::op::Operand { name: stringify!($out), arity: <$crate::op::$ok as $crate::op::OperandKind>::ARITY, var: stringify!($ov) }),*],
@@ -296,7 +297,7 @@ macro_rules! op {
         }
         impl $crate::builder::Builder<'_> {
             #[doc = concat!("Adds [`", stringify!($Op), "`] and returns its results.")]
-            pub fn $name(&mut self, op: $Op $(, $in: <$crate::op::$ik as $crate::op::OperandKind>::Arg<'_>)*)
+            pub fn $method(&mut self, op: $Op $(, $in: <$crate::op::$ik as $crate::op::OperandKind>::Arg<'_>)*)
                 -> Result<<($(<$crate::op::$ok as $crate::op::OperandKind>::Result,)*) as $crate::op::Results>::Out, $crate::diag::Diag> {
                 let mut inputs = Vec::new();
                 $(<$crate::op::$ik as $crate::op::OperandKind>::push($in, &mut inputs);)*
@@ -307,8 +308,20 @@ macro_rules! op {
         $(impl $crate::op::Semantics for $Op {
             fn infer(&self, cx: &$crate::infer::InferCx<'_>) -> Result<Vec<$crate::types::Type>, $crate::op::OpError> { ($infer)(self, cx) }
             fn eval(&self, cx: $crate::eval::EvalCx<'_>) -> Result<Vec<$crate::eval::Value>, $crate::op::OpError> { ($eval)(self, cx) }
+            $(fn contents(&self, cx: &$crate::infer::InferCx<'_>) -> Vec<Option<$crate::infer::Content>> { ($contents)(self, cx) })?
         })?
     };
+    ( $(#[doc = $doc:literal])+ $name:ident $Op:ident $($rest:tt)* ) => {
+        $crate::op! { $(#[doc = $doc])+ $name as $name $Op $($rest)* }
+    };
+}
+
+/// `name` without the mark of a raw identifier.
+pub const fn plain_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
 }
 
 /// The error for an attribute of the wrong kind.

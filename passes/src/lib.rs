@@ -1,1 +1,45 @@
 //! Graph rewrites and the driver that runs them.
+//!
+//! [`registry`] lists the passes, [`pipeline`] names and groups them, [`driver`] runs them on a model. One pass per file; its
+//! header draws the graph before and after and lists the conditions.
+mod channel_affine;
+pub mod cleanup;
+pub mod driver;
+mod fingerprint;
+pub mod fold;
+pub mod fuse;
+pub mod inline;
+pub mod legalize;
+pub mod pass;
+pub mod pipeline;
+mod queries;
+pub mod shape;
+
+pub use driver::{Failure, Options, Report, Repro, Stat, run};
+pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Why};
+pub use pipeline::Pipeline;
+
+/// Every pass, in the order in which lists show them.
+pub fn registry() -> &'static [&'static dyn Pass] {
+    &[
+        &cleanup::remove_identity::RemoveIdentity,
+        &cleanup::merge_transposes::MergeTransposes,
+        &cleanup::merge_reshapes::MergeReshapes,
+        &cleanup::simplify_reshape::SimplifyReshape,
+        &cleanup::merge_casts::MergeCasts,
+        &cleanup::merge_duplicates::MergeDuplicates,
+        &cleanup::remove_dead_code::RemoveDeadCode,
+        &shape::infer_shapes::InferShapes,
+        &fold::fold_constants::FoldConstants,
+        &fold::fold_branches::FoldBranches,
+        &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
+        &fuse::fuse_conv_affine::FuseConvAffine,
+        &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &legalize::legalize_onnx::LegalizeOnnx,
+    ]
+}
+
+/// The pass of that name.
+pub fn by_name(name: &str) -> Option<&'static dyn Pass> {
+    registry().iter().find(|p| p.info().name == name).copied()
+}

@@ -1,8 +1,30 @@
 //! IR to ONNX files. Small parts are encoded in memory; weights are streamed, so memory does not follow the model's size.
-use hoist_ir::diag::Diags;
+use graph::{Initializer, Printer};
+use hoist_formats::onnx::generated::{
+    FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
+};
+use hoist_formats::onnx::versions::ir_version_for;
+use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
-use std::io;
+use hoist_ir::ops::Op;
+use prost::Message;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use tensor::Sidecar;
+
+mod graph;
+mod names;
+mod opset;
+mod stream;
+mod tensor;
+mod types;
+
+/// Protobuf's own limit is 2 GiB less one byte; some headroom for readers that count differently.
+const MAX_MODEL: usize = (1 << 31) - (1 << 20);
+/// IR version that current runtimes load and that has all of today's operators' needs: raised only where the operator set asks for more.
+const MIN_IR_VERSION: i64 = 8;
 
 /// Where weights go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,7 +36,7 @@ pub enum ExternalData {
     Always,
     /// Inside the model, or refused.
     Never,
-    /// Where they already lie in a file beside the output; others as with `Auto`.
+    /// Where they already lie in a file in or below the output's folder; others as with `Auto`.
     Reference,
 }
 
@@ -32,33 +54,117 @@ pub struct WriteOptions {
 }
 
 /// A model ready to be written.
-pub struct Plan {}
+pub struct Plan {
+    model: ModelProto,
+    graph: GraphProto,
+    initializers: Vec<Initializer>,
+    sidecar: Sidecar,
+}
 
 /// Decides everything about the file.
 ///
 /// # Errors
-/// All operators that the operator set cannot express.
-pub fn plan(_model: &Model, _options: &WriteOptions) -> Result<Plan, Diags> {
-    Ok(Plan {})
+/// All operators that the operator set cannot express, and models too large for [`ExternalData::Never`].
+pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
+    let opset = opset::choose(model, options.opset)?;
+    let header = header(model, opset)?;
+    let lay_out = |policy| -> Result<Plan, Diags> {
+        let mut sidecar = Sidecar::new(policy, &options.data_name, &options.folder);
+        let source = model.opset("");
+        let mut printer = Printer { opset, source, namer: names::Namer::default(), sidecar: &mut sidecar };
+        let (graph, initializers) = printer.graph(&model.graph, &[])?;
+        Ok(Plan { model: header.clone(), graph, initializers, sidecar })
+    };
+    let plan = lay_out(options.external)?;
+    if plan.len() <= MAX_MODEL {
+        return Ok(plan);
+    }
+    if options.external == ExternalData::Never {
+        let m = format!("the model takes {} bytes; one protobuf file holds less than 2 GiB", plan.len());
+        return Err(Diag::error("E0302", m).hint("use --external-data auto").into());
+    }
+    lay_out(ExternalData::Always)
+}
+
+fn header(model: &Model, opset: i64) -> Result<ModelProto, Diags> {
+    let own = model.producer.is_empty() || *model.source != *"onnx";
+    let text = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
+    let mut proto = ModelProto {
+        ir_version: Some(ir_version_for(opset).max(MIN_IR_VERSION)),
+        producer_name: if own { text("hoist") } else { text(&model.producer) },
+        producer_version: if own { text(env!("CARGO_PKG_VERSION")) } else { text(&model.producer_version) },
+        domain: text(&model.domain),
+        model_version: Some(model.version).filter(|v| *v != 0),
+        doc_string: text(&model.doc),
+        ..ModelProto::default()
+    };
+    for (key, value) in &model.props {
+        let pair = StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) };
+        proto.metadata_props.push(pair);
+    }
+    for f in &model.functions {
+        let decoded = FunctionProto::decode(f.encoded.clone());
+        let bad = |_| Diag::error("E0202", format!("function `{}.{}` cannot be decoded", f.domain, f.name));
+        proto.functions.push(decoded.map_err(bad)?);
+    }
+    let import = |domain: &str, version| OperatorSetIdProto {
+        domain: Some(domain.to_owned()),
+        version: Some(version),
+    };
+    proto.opset_import.push(import("", opset));
+    for (domain, version) in model.opsets.iter().filter(|(d, _)| !d.is_empty()) {
+        proto.opset_import.push(import(domain, *version));
+    }
+    let mut domains = BTreeSet::new();
+    used_domains(&model.graph, &mut domains);
+    for d in domains {
+        if !d.is_empty() && model.opset(&d).is_none() {
+            proto.opset_import.push(import(&d, 1));
+        }
+    }
+    Ok(proto)
+}
+
+fn used_domains(graph: &Graph, out: &mut BTreeSet<String>) {
+    for n in graph.order() {
+        let node = graph.node(n);
+        if let Op::Custom(c) = node.op() {
+            out.insert(c.domain.clone());
+        }
+        for b in node.bodies() {
+            used_domains(b, out);
+        }
+    }
 }
 
 impl Plan {
+    fn len(&self) -> usize {
+        stream::model_len(&self.model, &self.graph, &self.initializers)
+    }
     /// Whether a data file is needed.
     pub fn has_data(&self) -> bool {
-        false
+        !self.sidecar.parts.is_empty()
+    }
+    /// Operator set of the file.
+    pub fn opset(&self) -> i64 {
+        self.model.opset_import.first().map_or(0, |o| o.version())
     }
     /// Writes the model file.
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn write_model(&self, _sink: &mut dyn io::Write) -> io::Result<()> {
-        Ok(())
+    pub fn write_model(&self, sink: &mut dyn Write) -> io::Result<()> {
+        stream::write(sink, &self.model, &self.graph, &self.initializers)
     }
     /// Writes the data file.
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn write_data(&self, _sink: &mut dyn io::Write) -> io::Result<()> {
+    pub fn write_data(&self, sink: &mut dyn Write) -> io::Result<()> {
+        for (padding, t) in &self.sidecar.parts {
+            sink.write_all(&vec![0; *padding as usize])?;
+            stream::elements(sink, t)?;
+        }
         Ok(())
     }
 }

@@ -72,7 +72,9 @@ pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError>
     // An attribute of opset 11 and 12 without effect on any mode the operator lists.
     node.take("tf_half_pixel_for_nn");
     for slot in 1..node.inputs.len() {
-        let empty = |v: ValueId| graph.ty(v).as_tensor().and_then(|t| t.sizes()).is_some_and(|s| s == [0]);
+        let empty = |v: ValueId| {
+            graph.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::sizes).is_some_and(|s| s == [0])
+        };
         if node.value(slot).is_some_and(empty) {
             node.inputs[slot] = Arg::None;
         }
@@ -139,6 +141,16 @@ pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError
     }
     if spatial != 1 {
         return Err(OpError::attr("`BatchNormalization` with `spatial` = 0 is not supported"));
+    }
+    Ok(())
+}
+
+/// Floats have only C's remainder (`fmod`) before opset 28.
+pub fn float_remainder_since_28(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    let float = node.input(0).and_then(|x| graph.ty(x).as_tensor()).is_some_and(|t| t.dtype.is_float());
+    if opset < 28 && float && node.op().def().attr("fmod") == Some(Attr::Bool(false)) {
+        return Err("a floored remainder of floats (since opset 28)".to_owned());
     }
     Ok(())
 }

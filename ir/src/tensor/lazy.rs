@@ -12,6 +12,11 @@ pub enum Lazy {
         /// Input axis of each output axis.
         perm: Vec<usize>,
     },
+    /// The operand's elements in order, under the result's sizes.
+    Reshape {
+        /// Operand.
+        x: Tensor,
+    },
     /// Conversion of each element.
     Cast {
         /// Operand.
@@ -180,6 +185,7 @@ impl Lazy {
         let first = start / width;
         match self {
             Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
+            Self::Reshape { x } => x.read_bytes(start, out),
             Self::Cast { x, saturate } => {
                 let part = read_part(x, first, out.len() / width)?;
                 out.copy_from_slice(&part.cast(this.dtype(), *saturate)?.bytes()?);
@@ -211,6 +217,7 @@ impl Lazy {
         match self {
             Self::Concat { xs, .. } => xs,
             Self::Permute { x, .. }
+            | Self::Reshape { x }
             | Self::Cast { x, .. }
             | Self::Slice { x, .. }
             | Self::ScaleChannels { x, .. }
@@ -362,6 +369,13 @@ mod tests {
         for t in [&y, &s, &c, &scaled, &cast] {
             assert_eq!(pieces(t, 4), pieces(t, 20), "{t:?}");
         }
+    }
+
+    #[test]
+    fn a_reshaped_expression_keeps_its_elements() {
+        let y = iota(&[2, 3]).permute(&[1, 0]).expect("valid").reshape(&[6]).expect("same count");
+        assert_eq!(*y.view::<f32>().expect("f32"), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(pieces(&y, 4), pieces(&y, 12));
     }
 
     #[test]

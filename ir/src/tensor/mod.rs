@@ -203,6 +203,12 @@ impl Tensor {
         if element_count(shape) != Some(self.len()) {
             return Err(TensorError::Shape(format!("cannot reshape {:?} to {shape:?}", self.shape)));
         }
+        if let Storage::Lazy(_) = &self.storage
+            && shape != self.shape()
+        {
+            // The expression is read by the sizes of the tensor that holds it.
+            return Self::from_lazy(self.dtype, shape, Lazy::Reshape { x: self.clone() });
+        }
         Ok(Self { dtype: self.dtype, shape: shape.into(), storage: self.storage.clone() })
     }
     /// The same storage read as another type of the same width.

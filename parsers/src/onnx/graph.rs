@@ -1,7 +1,7 @@
 //! `GraphProto` to graphs.
 use super::tensor::{Loader, shorten};
 use super::{attr, captures, order, sparse, types};
-use hoist_formats::onnx::bind::read_row;
+use hoist_formats::onnx::bind::{body_attrs, read_row};
 use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
 use hoist_formats::onnx::generated::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
 use hoist_formats::onnx::row::{Arg, Foreign};
@@ -70,7 +70,7 @@ impl Reader {
         self.warnings
     }
     /// The main graph.
-    pub(super) fn main(&mut self, proto: GraphProto) -> Result<Graph, Diags> {
+    pub(super) fn main(&mut self, proto: &GraphProto) -> Result<Graph, Diags> {
         let graph = self.graph(proto, vec![], &[]);
         std::mem::take(&mut self.diags).into_result()?;
         Ok(graph)
@@ -82,9 +82,8 @@ impl Reader {
     }
 
     /// Reads one graph. `outer` are the values it gets from outside; `formal` types its inputs where the file does not.
-    fn graph(&mut self, proto: GraphProto, outer: Vec<(Arc<str>, Outer)>, formal: &[Type]) -> Graph {
-        let mut scope = Scope::default();
-        scope.graph = Graph::new(proto.name());
+    fn graph(&mut self, proto: &GraphProto, outer: Vec<(Arc<str>, Outer)>, formal: &[Type]) -> Graph {
+        let mut scope = Scope { graph: Graph::new(proto.name()), ..Scope::default() };
         scope.graph.notes = notes(proto.doc_string(), &proto.metadata_props);
         let initialized: std::collections::HashSet<&str> =
             proto.initializer.iter().map(|t| t.name()).collect();
@@ -101,7 +100,7 @@ impl Reader {
             };
             scope.names.insert(name, v);
         }
-        self.initializers(&mut scope, &proto);
+        self.initializers(&mut scope, proto);
         for info in &proto.value_info {
             if let Ok(Some(ty)) = types::read(info.r#type.as_ref()) {
                 scope.declared.insert(info.name().to_owned(), ty);
@@ -282,7 +281,7 @@ impl Reader {
             Some(row) if has_bodies => {
                 self.with_bodies(scope, n, row.op, attrs, &inputs, outputs, &origin)?
             }
-            Some(row) if !is_control(n.op_type()) => {
+            Some(row) if body_attrs(n.op_type()).is_empty() => {
                 let args = inputs.into_iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect();
                 let foreign = Foreign {
                     op_type: n.op_type().to_owned(),
@@ -367,7 +366,7 @@ impl Reader {
     }
     fn read_bodies(
         &mut self,
-        protos: Vec<GraphProto>,
+        protos: &[&GraphProto],
         outer: &[(Arc<str>, Outer)],
         formal: &[Type],
     ) -> Vec<Graph> {
@@ -378,7 +377,7 @@ impl Reader {
             };
             (n.clone(), o)
         };
-        protos.into_iter().map(|p| self.graph(p, outer.iter().map(copy).collect(), formal)).collect()
+        protos.iter().map(|p| self.graph(p, outer.iter().map(copy).collect(), formal)).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
@@ -392,15 +391,12 @@ impl Reader {
         outputs: usize,
         origin: &Origin,
     ) -> Result<Vec<ValueId>, Diag> {
-        let names: &[&str] = if op == "if" { &["then_branch", "else_branch"] } else { &["body"] };
+        let names = body_attrs(n.op_type());
         let mut protos = vec![];
         for name in names {
             let a = n.attribute.iter().find(|a| a.name() == *name);
             let g = a.and_then(|a| a.g.as_deref());
-            protos.push(
-                g.cloned()
-                    .ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?,
-            );
+            protos.push(g.ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?);
         }
         if let Some((extra, _)) = attrs.iter().find(|(k, _)| !names.contains(&k.as_str())) {
             return Err(Diag::error(
@@ -410,7 +406,7 @@ impl Reader {
         }
         let (captured, outer) = self.outer(scope, n)?;
         let formal = if op == "loop" { loop_formals(&scope.graph, inputs) } else { vec![] };
-        let bodies = self.read_bodies(protos, &outer, &formal);
+        let bodies = self.read_bodies(&protos, &outer, &formal);
         let op = Op::by_name(op).ok_or_else(|| Diag::error("E0901", format!("no operator `{op}`")))?;
         let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
         let new = NewNode {
@@ -445,8 +441,8 @@ impl Reader {
             return Err(Diag::error("E0301", m).hint("an operator of another vendor must name its domain"));
         }
         let (captured, outer) = self.outer(scope, n)?;
-        let protos = captures::bodies(n).cloned().collect();
-        let bodies = self.read_bodies(protos, &outer, &[]);
+        let protos: Vec<&GraphProto> = captures::bodies(n).collect();
+        let bodies = self.read_bodies(&protos, &outer, &[]);
         let result_types = n
             .output
             .iter()
@@ -495,10 +491,6 @@ impl Reader {
             }
         })
     }
-}
-
-fn is_control(op: &str) -> bool {
-    matches!(op, "If" | "Loop")
 }
 
 fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> {

@@ -44,7 +44,7 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model, Diags> {
     };
     let mut reader = graph::Reader::new(&model, tensor::Loader::new(source, dirs));
     let graph = proto.graph.unwrap_or_default();
-    model.graph = reader.main(graph)?;
+    model.graph = reader.main(&graph)?;
     model.warnings = reader.warnings();
     Ok(model)
 }

@@ -1,1 +1,4 @@
-//! Operators of the family `control`.
+//! Operators with bodies.
+pub mod bodies;
+pub mod if_;
+pub mod loop_;

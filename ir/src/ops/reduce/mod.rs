@@ -1,1 +1,9 @@
-//! Operators of the family `reduce`.
+//! Operators that combine the elements along axes.
+pub mod arg;
+pub mod axes;
+pub mod cumulative;
+pub mod fold;
+pub mod log_sum_exp;
+pub mod reductions;
+pub mod softmax;
+pub mod top_k;

@@ -1,0 +1,58 @@
+//! What operators with bodies share: how operands meet body inputs.
+use crate::eval::Value;
+use crate::graph::Graph;
+use crate::infer::InferCx;
+use crate::op::OpError;
+use crate::types::Type;
+
+/// Checks that `body` takes `own` inputs before the captured ones, and that what it captures fits the types it declares.
+///
+/// # Errors
+/// When counts differ or types contradict.
+pub fn check_inputs(cx: &InferCx<'_>, body: &Graph, own: usize) -> Result<(), OpError> {
+    let inputs = body.inputs();
+    if inputs.len() != own + cx.captures() {
+        return Err(OpError::operand(format!(
+            "a body has {} inputs, needed are {own} and {} captured ones",
+            inputs.len(),
+            cx.captures()
+        )));
+    }
+    for (k, v) in inputs[own..].iter().enumerate() {
+        check_type(cx.ty(cx.len() + k)?, body.ty(*v), "captured value", k)?;
+    }
+    Ok(())
+}
+
+/// Checks that a value of type `given` may be what a body declares as `declared`.
+///
+/// # Errors
+/// When they contradict.
+pub fn check_type(given: &Type, declared: &Type, what: &str, k: usize) -> Result<(), OpError> {
+    match given.meet(declared) {
+        Some(_) => Ok(()),
+        None => Err(OpError::operand(format!("{what} {k} is {given}, the body declares {declared}"))),
+    }
+}
+
+/// Captured operands out of `inputs`, all present.
+///
+/// # Errors
+/// When one is absent.
+pub fn captured(inputs: &mut Vec<Option<Value>>, captures: usize) -> Result<Vec<Value>, OpError> {
+    let all: Option<Vec<Value>> =
+        inputs.split_off(inputs.len().saturating_sub(captures)).into_iter().collect();
+    all.ok_or_else(|| OpError::operand("a captured operand is missing"))
+}
+
+/// The truth value of a tensor of one element.
+///
+/// # Errors
+/// When it is anything else.
+pub fn truth(v: &Value) -> Result<bool, OpError> {
+    let flags = v.as_tensor().map(crate::tensor::Tensor::to_bools).transpose()?;
+    match flags.as_deref() {
+        Some([flag]) => Ok(*flag),
+        _ => Err(OpError::operand(format!("a condition must be one bool, is {}", v.ty()))),
+    }
+}

@@ -1,0 +1,3 @@
+//! Passes that compute what does not depend on the inputs.
+pub mod fold_branches;
+pub mod fold_constants;

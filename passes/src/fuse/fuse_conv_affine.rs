@@ -1,0 +1,71 @@
+//! `fuse-conv-affine`
+//!
+//! ```text
+//! %a = conv(%x, %w, %b)
+//! %m = mul(%a, %f: f32[C, 1, 1])
+//! %y = add(%m, %s: f32[C, 1, 1])   ->  %y = conv(%x, %w * f, %b * f + s)
+//! ```
+//! - Each of `mul`, `div`, `add` and `sub` by a constant that varies along the channel axis at most; `sub` and `div` only as the
+//!   second operand.
+//! - `conv`, `conv_transpose` of one group, or `gemm`; nothing else uses its result or its weights.
+//! - Weights, bias and constant are `f32`, and all new numbers are finite.
+use crate::channel_affine::{Affine, Producer, absorb, per_channel, producer_of};
+use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
+use hoist_ir::diag::Diag;
+use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::types::TensorType;
+
+/// The pass.
+pub struct FuseConvAffine;
+
+const INFO: PassInfo = PassInfo {
+    name: "fuse-conv-affine",
+    doc: "Puts factors and shifts per channel into the weights of the convolution or matrix product before them.",
+};
+
+impl Pass for FuseConvAffine {
+    fn info(&self) -> &'static PassInfo {
+        &INFO
+    }
+    fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
+        Ok(sweep(g, cx, fuse))
+    }
+}
+
+fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
+    let node = g.node(n);
+    let name = node.op().name();
+    if !matches!(name, "mul" | "div" | "add" | "sub") {
+        return Outcome::Skip;
+    }
+    let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Outcome::Skip };
+    let commutes = matches!(name, "mul" | "add");
+    let (x, constant) = if commutes && g.constant(a).is_some() { (b, a) } else { (a, b) };
+    if g.constant(constant).is_none() {
+        return Outcome::Skip;
+    }
+    let found = producer_of(g, x).and_then(|p| Ok((affine(g, x, constant, name, &p)?, p)));
+    match found {
+        Ok((affine, producer)) => Outcome::of(absorb(g, n, &producer, &affine)),
+        Err(reason) => Outcome::miss(reason),
+    }
+}
+
+fn affine(
+    g: &Graph,
+    x: ValueId,
+    constant: ValueId,
+    name: &str,
+    p: &Producer,
+) -> Result<Affine, &'static str> {
+    let rank = g.ty(x).as_tensor().and_then(TensorType::rank).ok_or("the rank is not known")?;
+    let values = per_channel(g, constant, p.channels, p.axis, rank);
+    let values = values.ok_or("the other operand is not one f32 constant per channel")?;
+    let all = |v: f64| vec![v; p.channels];
+    Ok(match name {
+        "mul" => Affine { factors: values, shifts: all(0.0) },
+        "div" => Affine { factors: values.iter().map(|v| 1.0 / v).collect(), shifts: all(0.0) },
+        "add" => Affine { factors: all(1.0), shifts: values },
+        _ => Affine { factors: all(1.0), shifts: values.iter().map(|v| -v).collect() },
+    })
+}

@@ -1,0 +1,250 @@
+//! Pipelines: what to run in which order, as text that reads back.
+//!
+//! ```text
+//! pipeline = step ("," step)*
+//! step     = PASS | GROUP | "fixpoint" "(" pipeline ")"
+//! ```
+use crate::pass::Pass;
+use hoist_ir::diag::Diag;
+use std::fmt;
+
+/// A named sequence of steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// Name in pipelines.
+    pub name: &'static str,
+    /// One sentence for lists.
+    pub doc: &'static str,
+    /// What it stands for.
+    pub text: &'static str,
+}
+
+/// Every named group.
+pub const GROUPS: &[Group] = &[
+    Group {
+        name: "default",
+        doc: "What `hoist optimize` runs when nothing else is asked for.",
+        text: "cleanup,fixpoint(fold,cleanup,fuse),cleanup",
+    },
+    Group {
+        name: "cleanup",
+        doc: "Removes what computes nothing and merges what is computed twice.",
+        text: "remove-identity,merge-casts,merge-transposes,merge-reshapes,simplify-reshape,merge-duplicates,\
+               remove-dead-code",
+    },
+    Group {
+        name: "fold",
+        doc: "Computes now what does not depend on the inputs.",
+        text: "infer-shapes,fold-constants,fold-branches",
+    },
+    Group {
+        name: "fuse",
+        doc: "Replaces sequences of operators by one operator that computes the same.",
+        text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
+    },
+];
+
+/// Deepest nesting of `fixpoint` groups, those inside named groups included.
+const MAX_DEPTH: usize = 8;
+
+/// One step of a pipeline.
+#[derive(Clone)]
+pub enum Step {
+    /// A single pass.
+    Pass(&'static dyn Pass),
+    /// A named group and what it stands for.
+    Group(&'static Group, Pipeline),
+    /// Repeated until a round changes nothing.
+    Fixpoint(Pipeline),
+}
+
+/// What to run, in order. Reads from text with [`Pipeline::parse`] and prints back the same.
+#[derive(Clone, Default)]
+pub struct Pipeline {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Pipeline {
+    /// Reads a pipeline. The empty text is the empty pipeline.
+    ///
+    /// # Errors
+    /// `E0501` for an unknown name, with names that are near it, and for text that is no pipeline.
+    pub fn parse(text: &str) -> Result<Self, Diag> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let mut p = Parser { rest: text, whole: text };
+        let out = p.pipeline(0)?;
+        if p.rest.is_empty() { Ok(out) } else { Err(p.error("a comma or the end is expected")) }
+    }
+    /// What runs when nothing else is asked for.
+    pub fn standard() -> Self {
+        Self::parse("default").unwrap_or_default()
+    }
+    /// Names of the passes in it, groups expanded, each `fixpoint` once.
+    pub fn pass_names(&self) -> Vec<&'static str> {
+        let mut out = vec![];
+        for step in &self.steps {
+            match step {
+                Step::Pass(p) => out.push(p.info().name),
+                Step::Group(_, inner) | Step::Fixpoint(inner) => out.extend(inner.pass_names()),
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Display for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.steps.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            match step {
+                Step::Pass(p) => f.write_str(p.info().name)?,
+                Step::Group(g, _) => f.write_str(g.name)?,
+                Step::Fixpoint(inner) => write!(f, "fixpoint({inner})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipeline({self})")
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    whole: &'a str,
+}
+
+impl Parser<'_> {
+    fn error(&self, what: &str) -> Diag {
+        let at = self.whole.len() - self.rest.len();
+        Diag::error("E0501", format!("{what} at byte {at} of the pipeline `{}`", self.whole)).hint(
+            "write it like `cleanup,fixpoint(fold,fuse)`; `hoist optimize --list-passes` lists the names",
+        )
+    }
+    fn eat(&mut self, c: char) -> bool {
+        self.rest = self.rest.trim_start();
+        let after = self.rest.strip_prefix(c);
+        self.rest = after.unwrap_or(self.rest).trim_start();
+        after.is_some()
+    }
+    fn word(&mut self) -> &str {
+        self.rest = self.rest.trim_start();
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
+        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest.trim_start();
+        word
+    }
+    fn pipeline(&mut self, depth: usize) -> Result<Pipeline, Diag> {
+        if depth > MAX_DEPTH {
+            return Err(self.error("too deep nesting"));
+        }
+        let mut steps = vec![self.step(depth)?];
+        while self.eat(',') {
+            steps.push(self.step(depth)?);
+        }
+        Ok(Pipeline { steps })
+    }
+    fn step(&mut self, depth: usize) -> Result<Step, Diag> {
+        let name = self.word().to_owned();
+        if name.is_empty() {
+            return Err(self.error("the name of a pass is expected"));
+        }
+        if name == "fixpoint" {
+            if !self.eat('(') {
+                return Err(self.error("`(` is expected"));
+            }
+            let inner = self.pipeline(depth + 1)?;
+            return if self.eat(')') {
+                Ok(Step::Fixpoint(inner))
+            } else {
+                Err(self.error("`)` is expected"))
+            };
+        }
+        if let Some(pass) = crate::by_name(&name) {
+            return Ok(Step::Pass(pass));
+        }
+        let group = GROUPS.iter().find(|g| g.name == name).ok_or_else(|| unknown(&name))?;
+        let mut inner = Parser { rest: group.text, whole: group.text };
+        Ok(Step::Group(group, inner.pipeline(depth + 1)?))
+    }
+}
+
+/// The error for a name that is neither a pass nor a group.
+pub fn unknown(name: &str) -> Diag {
+    let names = crate::registry().iter().map(|p| p.info().name).chain(GROUPS.iter().map(|g| g.name));
+    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
+    near.sort_unstable();
+    let d = Diag::error("E0501", format!("there is no pass or group `{name}`"));
+    let near: Vec<String> =
+        near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect();
+    match near.as_slice() {
+        [] => d.hint("`hoist optimize --list-passes` lists them"),
+        _ => d.hint(format!("did you mean {}?", near.join(" or "))),
+    }
+}
+
+/// Levenshtein distance: fewest insertions, deletions and replacements of characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A name longer than any pass is near none of them.
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_back() {
+        for text in ["default", "cleanup,fixpoint(fold,fixpoint(fuse),cleanup),fold-constants", ""] {
+            assert_eq!(Pipeline::parse(text).expect("valid").to_string(), text);
+        }
+        let spaced = Pipeline::parse(" cleanup , fixpoint ( fold ) ").expect("valid");
+        assert_eq!(spaced.to_string(), "cleanup,fixpoint(fold)");
+    }
+
+    #[test]
+    fn groups_expand_to_registered_passes() {
+        for g in GROUPS {
+            assert!(!Pipeline::parse(g.text).expect("valid").pass_names().is_empty());
+            assert!(crate::by_name(g.name).is_none(), "{} names a pass and a group", g.name);
+        }
+        assert!(Pipeline::standard().pass_names().contains(&"fold-constants"));
+    }
+
+    #[test]
+    fn unknown_names_list_near_ones() {
+        let d = Pipeline::parse("fold-constant").expect_err("unknown");
+        assert_eq!((d.code, d.hint.as_deref()), ("E0501", Some("did you mean `fold-constants`?")));
+        let d = Pipeline::parse("cleanup,zzzzzzzzzzzz").expect_err("unknown");
+        assert!(d.hint.expect("hint").contains("--list-passes"));
+        let deep = format!("{}fold{}", "fixpoint(".repeat(40), ")".repeat(40));
+        for bad in ["cleanup,", "fixpoint", "fixpoint(fold", "fold)", ",", "fixpoint()", deep.as_str()] {
+            assert_eq!(Pipeline::parse(bad).expect_err(bad).code, "E0501");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

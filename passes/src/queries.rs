@@ -1,0 +1,146 @@
+//! Questions that several passes ask about a graph.
+use hoist_ir::attr::Attr;
+use hoist_ir::dtype::DType;
+use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::infer::{InferCx, Known, infer_op};
+use hoist_ir::ops::Op;
+use hoist_ir::tensor::Tensor;
+use hoist_ir::types::{TensorType, Type};
+
+/// Names of operators that draw random numbers.
+const RANDOM: &[&str] = &[
+    "bernoulli",
+    "multinomial",
+    "random_normal",
+    "random_normal_like",
+    "random_uniform",
+    "random_uniform_like",
+];
+
+/// Whether node `n` computes the same results whenever its operands are the same, as far as Hoist knows.
+pub fn is_deterministic(g: &Graph, n: NodeId) -> bool {
+    let op = g.node(n).op();
+    match op.name() {
+        "custom" => false,
+        "dropout" => is_inference_dropout(g, n),
+        name => !RANDOM.contains(&name),
+    }
+}
+
+/// Whether `n` is a `dropout` that keeps every element.
+pub fn is_inference_dropout(g: &Graph, n: NodeId) -> bool {
+    let node = g.node(n);
+    let training = node.input(2);
+    node.op().name() == "dropout"
+        && training.is_none_or(|v| g.constant(v).and_then(|t| t.to_bools().ok()).as_deref() == Some(&[false]))
+}
+
+/// Types that the operator of `n` computes from its operands, without what the source declares about its results.
+pub fn computed_types(g: &Graph, n: NodeId) -> Option<Vec<Type>> {
+    let node = g.node(n);
+    let one = |v: ValueId| Known { ty: g.ty(v), tensor: g.constant(v), content: g.value(v).content() };
+    let known: Vec<Option<Known<'_>>> = node.inputs().iter().map(|v| v.map(one)).collect();
+    let cx = InferCx::new(node.op().schema(), &known, node.bodies(), node.captures(), node.outputs().len());
+    infer_op(node.op(), &cx).ok()
+}
+
+/// Whether the first result of `n` surely has element type and shape of `x`.
+pub fn keeps_type(g: &Graph, n: NodeId, x: ValueId) -> bool {
+    let computed = computed_types(g, n);
+    let result = computed.as_deref().and_then(|t| t.first()).and_then(Type::as_tensor);
+    matches!((result, g.ty(x).as_tensor()), (Some(a), Some(b)) if surely_same(a, b))
+}
+
+/// Whether both types are surely the same, sizes included.
+pub fn surely_same(a: &TensorType, b: &TensorType) -> bool {
+    let (Some(s), Some(t)) = (&a.shape, &b.shape) else { return false };
+    a.dtype == b.dtype && s.len() == t.len() && s.iter().zip(t).all(|(x, y)| x.surely_equals(y))
+}
+
+/// Whether every element of constant `v` has exactly the value `want`, the sign of zero included.
+pub fn is_all(g: &Graph, v: ValueId, want: f64) -> bool {
+    // A large constant of equal elements is stored as one, or is not worth reading.
+    const MOST: usize = 1 << 16;
+    let Some(t) = g.constant(v).filter(|t| t.len() <= MOST && !t.is_empty()) else { return false };
+    if t.dtype().is_int() {
+        return want.fract() == 0.0 && t.to_i64s().is_ok_and(|v| v.iter().all(|x| *x == want as i64));
+    }
+    t.dtype().is_float() && t.to_f64s().is_ok_and(|v| v.iter().all(|x| x.to_bits() == want.to_bits()))
+}
+
+/// Whether both compute the same from the same operands: same operator, same attributes bit for bit.
+pub fn same_op(a: &Op, b: &Op) -> bool {
+    let attr = |op: &Op, name: &str| op.def().attr(name).unwrap_or(Attr::None);
+    a.name() == b.name() && a.schema().attrs.iter().all(|s| attr(a, s.name).same(&attr(b, s.name)))
+}
+
+/// Whether every number of type `from` is a number of type `to`.
+pub fn is_exact_cast(from: DType, to: DType) -> bool {
+    if from == to {
+        return true;
+    }
+    let bits = |d: DType| match d {
+        DType::F16 => Some((11, -24, 16)),
+        DType::BF16 => Some((8, -133, 128)),
+        DType::F32 => Some((24, -149, 128)),
+        DType::F64 => Some((53, -1074, 1024)),
+        _ => None,
+    };
+    if let (Some((p, low, high)), Some((q, l, h))) = (bits(from), bits(to)) {
+        return p <= q && low >= l && high <= h;
+    }
+    let range = |d: DType| if d == DType::Bool { Some((0, 1)) } else { d.int_range() };
+    match (range(from), range(to), bits(to)) {
+        (Some((a, b)), Some((c, d)), _) => to != DType::Bool && c <= a && b <= d,
+        // Integers of up to `precision` bits are exact.
+        (Some((a, b)), None, Some((precision, ..))) => {
+            let most = 1i128 << precision;
+            -most <= a && b <= most
+        }
+        _ => false,
+    }
+}
+
+/// Bytes that a tensor of this type takes, when all sizes are fixed.
+pub fn fixed_bytes(ty: &Type) -> Option<usize> {
+    let t = ty.as_tensor()?;
+    hoist_ir::tensor::byte_count(t.dtype, &t.sizes()?).ok()
+}
+
+/// Types of the operands of `n`.
+pub fn operand_types(g: &Graph, n: NodeId) -> Vec<Option<&Type>> {
+    g.node(n).inputs().iter().map(|v| v.map(|v| g.ty(v))).collect()
+}
+
+/// Constants among the operands of `n`, by position.
+pub fn operand_constants(g: &Graph, n: NodeId) -> Vec<Option<&Tensor>> {
+    g.node(n).inputs().iter().map(|v| v.and_then(|v| g.constant(v))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_casts() {
+        use DType::{BF16, Bool, F16, F32, F64, I8, I32, I64, U8, U64};
+        for (a, b) in
+            [(F16, F32), (BF16, F32), (F32, F64), (I8, I32), (U8, I32), (Bool, I64), (I8, F32), (I32, F64)]
+        {
+            assert!(is_exact_cast(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            (F32, F16),
+            (F16, BF16),
+            (BF16, F16),
+            (I8, U8),
+            (I64, F64),
+            (I32, F32),
+            (U64, I64),
+            (I8, Bool),
+            (F32, I64),
+        ] {
+            assert!(!is_exact_cast(a, b), "{a} {b}");
+        }
+    }
+}

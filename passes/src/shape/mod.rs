@@ -1,0 +1,2 @@
+//! Passes about shapes.
+pub mod infer_shapes;

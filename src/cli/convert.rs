@@ -1,0 +1,112 @@
+//! `hoist convert`.
+use super::{EXIT_CODES, Report, Session};
+use crate::engine::limit_threads;
+use crate::gate::{Checking, Verdict};
+use crate::io::Reading;
+use crate::job::{Done, Job, Writing};
+use crate::render;
+use anyhow::Result;
+use hoist_ir::diag::Diag;
+use hoist_passes::{Options, Pipeline};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Convert a model: read, optimize, write, check
+///
+/// The model is lifted into Hoist's representation, rewritten by the `default` pipeline, written, read back, and run beside the source. The
+/// output appears only when everything succeeded.
+#[derive(clap::Args)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Opts {
+    /// Model to read: .onnx, .pt2 or .hir
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    #[command(flatten)]
+    writing: Writing,
+    #[command(flatten)]
+    reading: Reading,
+    /// Passes to run instead of the `default` pipeline
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "no_optimize")]
+    passes: Option<String>,
+    /// Run no passes
+    #[arg(long)]
+    no_optimize: bool,
+    /// Where to keep the graph before a pass that fails
+    #[arg(long, value_name = "FILE")]
+    repro: Option<PathBuf>,
+    #[command(flatten)]
+    checking: Checking,
+    /// Threads to use; the result is the same for any number
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+const EXAMPLES: &str = "Examples:
+  hoist convert model.pt2 -o model.onnx
+  hoist convert model.onnx -o model.onnx --opset 21 --external-data always
+  hoist convert model.onnx -o fixed.onnx --dim batch=1
+  hoist convert model.onnx -o model.hir --no-optimize";
+
+impl Opts {
+    /// Runs the command.
+    pub fn run(self, session: Session) -> Result<Report> {
+        limit_threads(self.threads);
+        let pipeline = match &self.passes {
+            Some(text) => Pipeline::parse(text)?,
+            None if self.no_optimize => Pipeline::default(),
+            None => Pipeline::standard(),
+        };
+        let job = Job {
+            input: &self.input,
+            reading: &self.reading,
+            writing: &self.writing,
+            checking: &self.checking,
+            pipeline,
+            repro: self.repro.as_deref(),
+            quiet: session.json,
+        };
+        let done = job.run(&mut Options::default())?;
+        Ok(report(&self.writing.output, done, String::new(), json!({})))
+    }
+}
+
+/// The report of a finished job, with `extra` lines and members.
+pub fn report(output: &Path, done: Done, extra: String, members: Value) -> Report {
+    let (checked, reason) = match &done.verdict {
+        Verdict::Same { runs, max_abs, .. } => {
+            (format!("verified on {runs} input sets, largest difference {max_abs:.1e}"), None)
+        }
+        Verdict::Unchecked(reason) => ("not checked".to_owned(), Some(reason.clone())),
+    };
+    let (before, after) = done.nodes;
+    let shown = render::name(&output.display().to_string());
+    let size = render::bytes(done.bytes);
+    let text = format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{extra}");
+    let mut report = Report::new(text, members);
+    let (runs, max_abs, weak) = match &done.verdict {
+        Verdict::Same { runs, max_abs, weak } => (*runs, Some(*max_abs), weak.clone()),
+        Verdict::Unchecked(_) => (0, None, None),
+    };
+    let figures = json!({
+        "output": output.display().to_string(),
+        "bytes": done.bytes,
+        "nodes": after,
+        "nodes_before": before,
+        "verified": runs > 0,
+        "reason": reason,
+        "runs": runs,
+        "max_abs": max_abs,
+    });
+    if let Value::Object(figures) = figures {
+        report.json.extend(figures);
+    }
+    let notes = reason
+        .map(|r| format!("not checked: {r}"))
+        .into_iter()
+        .chain(weak.map(|w| format!("checked in vain: {w}")));
+    report.warn(done.warnings.0).warn(notes.map(note))
+}
+
+fn note(text: String) -> Diag {
+    Diag { severity: hoist_ir::diag::Severity::Note, ..Diag::error("E0602", text) }
+}

@@ -1,0 +1,115 @@
+//! `hoist ops`.
+use super::{EXIT_CODES, Report};
+use crate::render::table;
+use anyhow::Result;
+use hoist_formats::onnx::bind;
+use hoist_formats::onnx::row::Row;
+use hoist_formats::onnx::versions::operators;
+use hoist_ir::op::{Arity, Operand, Schema};
+use hoist_ir::ops::Op;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// List the operators and the formats that bind them
+#[derive(clap::Args)]
+#[command(after_long_help = format!("Examples:\n  hoist ops\n  hoist ops --format json\n\n{EXIT_CODES}"))]
+pub struct Opts {
+    /// Print a page of Markdown with operands and attributes
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl Opts {
+    /// Runs the command.
+    pub fn run(self) -> Result<Report> {
+        let mut schemas: Vec<&'static Schema> = Op::ALL.to_vec();
+        schemas.sort_by_key(|s| s.name);
+        let through = passed_through();
+        let text = if self.markdown { page(&schemas, &through) } else { list(&schemas, &through) };
+        let json = json!({
+            "ops": schemas.iter().map(|s| member(s)).collect::<Vec<_>>(),
+            "onnx_passed_through": through,
+        });
+        Ok(Report::new(text, json))
+    }
+}
+
+/// Operators of ONNX that no row binds: they pass through untouched.
+fn passed_through() -> Vec<&'static str> {
+    let bound: BTreeSet<&str> = bind::rows().iter().map(|r| r.foreign).collect();
+    operators().filter(|name| !bound.contains(name)).collect()
+}
+
+fn rows_of(op: &str) -> Vec<&'static Row> {
+    let mut rows: Vec<&Row> = bind::rows().iter().filter(|r| r.op == op).collect();
+    rows.sort_by_key(|r| (std::cmp::Reverse(r.until), r.foreign));
+    rows
+}
+
+/// A row as text: operator, opsets, and whether it only reads.
+fn row_text(row: &Row) -> String {
+    let until = if row.until == i64::MAX { "-".to_owned() } else { format!("-{}", row.until) };
+    let reads = if row.writes() { "" } else { " (read)" };
+    format!("{} {}{until}{reads}", row.foreign, row.since)
+}
+
+fn onnx(op: &str) -> String {
+    let rows: Vec<String> = rows_of(op).iter().map(|r| row_text(r)).collect();
+    if rows.is_empty() { "not bound".to_owned() } else { rows.join(", ") }
+}
+
+fn list(schemas: &[&Schema], through: &[&str]) -> String {
+    let mut rows = vec![vec!["operator".to_owned(), "ONNX, opsets".to_owned()]];
+    rows.extend(schemas.iter().map(|s| vec![s.name.to_owned(), onnx(s.name)]));
+    let mut out = table(&rows, &[]);
+    let _ = writeln!(out, "\nONNX operators that pass through untouched: {}", through.join(", "));
+    out
+}
+
+fn page(schemas: &[&Schema], through: &[&str]) -> String {
+    let mut out = String::from(
+        "# Operators\n\nPrinted by `hoist ops --markdown`. `(read)`: an older form that is read and not written.\n",
+    );
+    for s in schemas {
+        let _ = write!(out, "\n## {}\n\n{}\n\n", s.name, s.doc.trim());
+        let _ = writeln!(out, "- operands: {}", operands(s.inputs));
+        let _ = writeln!(out, "- results: {}", operands(s.outputs));
+        for attr in s.attrs {
+            let doc: Vec<&str> = attr.doc.split_whitespace().collect();
+            let _ = writeln!(out, "- attribute `{}` ({}): {}", attr.name, attr.kind, doc.join(" "));
+        }
+        let _ = writeln!(out, "- ONNX: {}", onnx(s.name));
+    }
+    let _ = write!(out, "\n## ONNX operators that pass through untouched\n\n{}\n", through.join(", "));
+    out
+}
+
+fn operands(list: &[Operand]) -> String {
+    let show = |o: &Operand| match o.arity {
+        Arity::One => format!("`{}`", o.name),
+        Arity::Optional => format!("`{}`?", o.name),
+        Arity::Many => format!("`{}`...", o.name),
+    };
+    let all: Vec<String> = list.iter().map(show).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+fn member(s: &Schema) -> Value {
+    let names = |list: &[Operand]| list.iter().map(|o| o.name).collect::<Vec<_>>();
+    let rows: Vec<Value> = rows_of(s.name)
+        .iter()
+        .map(|r| {
+            let until = (r.until != i64::MAX).then_some(r.until);
+            json!({"op": r.foreign, "since": r.since, "until": until, "written": r.writes()})
+        })
+        .collect();
+    json!({
+        "name": s.name,
+        "doc": s.doc.trim(),
+        "inputs": names(s.inputs),
+        "outputs": names(s.outputs),
+        "attributes": s.attrs.iter().map(|a| json!({"name": a.name, "kind": a.kind})).collect::<Vec<_>>(),
+        "onnx": rows,
+    })
+}

@@ -1,0 +1,367 @@
+//! Which format a file has: by what its bytes say, else by its extension.
+use bytes::Bytes;
+use clap::ValueEnum;
+use hoist_ir::diag::Diag;
+use hoist_parsers::zip::{Archive, looks_like_zip};
+use std::path::Path;
+
+/// Formats that are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum InputFormat {
+    /// ONNX protobuf
+    Onnx,
+    /// PyTorch program written by torch.export.save
+    Pt2,
+    /// Hoist's text form
+    Hir,
+}
+
+/// Formats that are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum OutputFormat {
+    /// ONNX protobuf
+    Onnx,
+    /// Hoist's text form
+    Hir,
+}
+
+impl OutputFormat {
+    /// The format to write `path` in: `to` when given, else by the extension.
+    ///
+    /// # Errors
+    /// `E0104` for formats that are known and not written, `E0103` for other extensions.
+    pub fn of(path: &Path, to: Option<Self>) -> Result<Self, Diag> {
+        if let Some(format) = to {
+            return Ok(format);
+        }
+        match by_extension(path) {
+            Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
+            Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
+            Some(Kind::Input(InputFormat::Pt2)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
+            None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
+                .hint("name the file .onnx or .hir, or add --to")),
+        }
+    }
+}
+
+fn unwritten(path: &Path, what: &str) -> Diag {
+    Diag::error("E0104", format!("{}: Hoist does not write {what} (yet)", path.display()))
+        .hint("it writes .onnx and .hir")
+}
+
+/// What a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Something Hoist reads.
+    Input(InputFormat),
+    /// Something Hoist recognizes and does not read.
+    Other(Other),
+}
+
+/// Recognized and not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Other {
+    /// FlatBuffers model of TensorFlow Lite.
+    TfLite,
+    /// Keras 3 archive.
+    Keras,
+    /// HDF5, as Keras 2 writes it.
+    Hdf5,
+    /// Frozen TensorFlow graph.
+    GraphDef,
+    /// TensorFlow folder.
+    SavedModel,
+    /// Scripted or traced PyTorch module.
+    TorchScript,
+    /// PyTorch checkpoint.
+    Checkpoint,
+    /// Safetensors weights.
+    Safetensors,
+    /// GGUF weights.
+    Gguf,
+    /// Arrays of `NumPy`.
+    NumPy,
+    /// Compressed by gzip.
+    Gzip,
+    /// Pointer left by git-LFS.
+    LfsPointer,
+    /// Web page.
+    WebPage,
+    /// Zip archive of another kind.
+    Zip,
+}
+
+/// Reason and next step for weights without a program.
+const WEIGHTS_ONLY: &str = "it holds weights without the program that uses them: load them in PyTorch, export the model with torch.export.export and \
+     torch.export.save, and convert the .pt2";
+const VIA_ONNX: &str = "convert it to ONNX with its own tools and give that to Hoist";
+
+impl Other {
+    /// One of them with its article, several of them, and what to do about it.
+    fn what(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::TfLite => ("a TensorFlow Lite model", "TensorFlow Lite models", VIA_ONNX),
+            Self::Keras => ("a Keras archive", "Keras archives", VIA_ONNX),
+            Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
+            Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
+            Self::SavedModel => ("a TensorFlow SavedModel", "TensorFlow SavedModels", VIA_ONNX),
+            Self::TorchScript => (
+                "a TorchScript module",
+                "TorchScript modules",
+                "export the model with torch.export.export and torch.export.save, and convert the .pt2",
+            ),
+            Self::Checkpoint => ("a PyTorch checkpoint", "PyTorch checkpoints", WEIGHTS_ONLY),
+            Self::Safetensors => ("a safetensors file", "safetensors files", WEIGHTS_ONLY),
+            Self::Gguf => ("a GGUF file", "GGUF files", WEIGHTS_ONLY),
+            Self::NumPy => ("a NumPy array file", "NumPy array files", "give a model; arrays go to --inputs"),
+            Self::Gzip => ("a gzip file", "gzip files", "unpack it first"),
+            Self::LfsPointer => {
+                ("a git-LFS pointer", "git-LFS pointers", "fetch the real file with `git lfs pull`")
+            }
+            Self::WebPage => ("a web page", "web pages", "the download failed: fetch the file again"),
+            Self::Zip => (
+                "a zip archive with no model that Hoist knows in it",
+                "zip archives",
+                "name the format with --from, or unpack it",
+            ),
+        }
+    }
+    /// Why `path` is not read.
+    pub fn refusal(self, path: &Path) -> Diag {
+        let (one, _, advice) = self.what();
+        Diag::error("E0104", format!("{}: this is {one}, which Hoist does not read (yet)", path.display()))
+            .hint(advice)
+    }
+}
+
+/// Extensions, lower case.
+const EXTENSIONS: &[(&str, Kind)] = &[
+    ("onnx", Kind::Input(InputFormat::Onnx)),
+    ("pt2", Kind::Input(InputFormat::Pt2)),
+    ("hir", Kind::Input(InputFormat::Hir)),
+    ("tflite", Kind::Other(Other::TfLite)),
+    ("lite", Kind::Other(Other::TfLite)),
+    ("keras", Kind::Other(Other::Keras)),
+    ("h5", Kind::Other(Other::Hdf5)),
+    ("hdf5", Kind::Other(Other::Hdf5)),
+    ("pb", Kind::Other(Other::GraphDef)),
+    ("pt", Kind::Other(Other::Checkpoint)),
+    ("pth", Kind::Other(Other::Checkpoint)),
+    ("ckpt", Kind::Other(Other::Checkpoint)),
+    ("bin", Kind::Other(Other::Checkpoint)),
+    ("safetensors", Kind::Other(Other::Safetensors)),
+    ("gguf", Kind::Other(Other::Gguf)),
+    ("npz", Kind::Other(Other::NumPy)),
+    ("npy", Kind::Other(Other::NumPy)),
+];
+
+fn by_extension(path: &Path) -> Option<Kind> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    EXTENSIONS.iter().find(|(e, _)| *e == extension).map(|(_, kind)| *kind)
+}
+
+/// What the file `path` with content `bytes` is. Content counts more than the name.
+///
+/// # Errors
+/// `E0103` when neither tells, `E0201` for an empty file without a telling name.
+pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
+    let named = by_extension(path);
+    match (by_content(bytes), named) {
+        // A zip archive that does not show what it is may be a damaged one of the kind its name says.
+        (Some(Kind::Other(Other::Zip)), Some(kind)) => Ok(kind),
+        (Some(kind), _) | (None, Some(kind)) => Ok(kind),
+        (None, None) if bytes.is_empty() => {
+            Err(Diag::error("E0201", format!("{}: the file is empty", path.display())))
+        }
+        (None, None) => {
+            let m =
+                format!("{}: neither the name nor the content tells which format this is", path.display());
+            Err(Diag::error("E0103", m).hint("name it with --from onnx, pt2 or hir"))
+        }
+    }
+}
+
+/// What a folder is, by the files a format puts into it.
+pub fn of_folder(path: &Path) -> Option<Other> {
+    let holds = |name: &str| path.join(name).is_file();
+    if holds("saved_model.pb") || holds("saved_model.pbtxt") {
+        Some(Other::SavedModel)
+    } else if holds("model.safetensors") || holds("model.safetensors.index.json") {
+        Some(Other::Safetensors)
+    } else {
+        None
+    }
+}
+
+fn by_content(bytes: &Bytes) -> Option<Kind> {
+    let other = |other| Some(Kind::Other(other));
+    let start = bytes.get(..512).unwrap_or(bytes);
+    if looks_like_zip(bytes) {
+        return Some(of_zip(bytes));
+    }
+    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return other(Other::Hdf5);
+    }
+    if start.get(4..8) == Some(b"TFL3") {
+        return other(Other::TfLite);
+    }
+    if start.starts_with(b"GGUF") {
+        return other(Other::Gguf);
+    }
+    if start.starts_with(b"\x93NUMPY") {
+        return other(Other::NumPy);
+    }
+    if start.starts_with(b"\x1f\x8b\x08") {
+        return other(Other::Gzip);
+    }
+    if is_safetensors(bytes) {
+        return other(Other::Safetensors);
+    }
+    // A pickle of protocol 2 to 5: the checkpoints of old PyTorch.
+    if matches!(start, [0x80, 2..=5, ..]) {
+        return other(Other::Checkpoint);
+    }
+    if is_onnx(bytes) {
+        return Some(Kind::Input(InputFormat::Onnx));
+    }
+    of_text(start)
+}
+
+fn of_text(start: &[u8]) -> Option<Kind> {
+    let text = String::from_utf8_lossy(start);
+    let lower = text.trim_start().to_ascii_lowercase();
+    if lower.starts_with("version https://git-lfs") {
+        return Some(Kind::Other(Other::LfsPointer));
+    }
+    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
+        return Some(Kind::Other(Other::WebPage));
+    }
+    let mut lines =
+        text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with(';'));
+    let first = lines.next()?;
+    let starts = |word: &str| {
+        first.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '{', '(', '@']) || rest.is_empty())
+    };
+    (starts("model") || starts("graph")).then_some(Kind::Input(InputFormat::Hir))
+}
+
+/// A safetensors file: the length of a JSON object, then the object.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
+    u64::from_le_bytes(*length) <= rest.len() as u64 && rest.starts_with(b"{\"")
+}
+
+fn of_zip(bytes: &Bytes) -> Kind {
+    let Ok(archive) = Archive::open(bytes.clone()) else { return Kind::Other(Other::Zip) };
+    let ends = |end: &str| archive.names().any(|name| name.ends_with(end));
+    if ends("archive_format") || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
+        Kind::Input(InputFormat::Pt2)
+    } else if ends("/constants.pkl") {
+        Kind::Other(Other::TorchScript)
+    } else if ends("/data.pkl") {
+        Kind::Other(Other::Checkpoint)
+    } else if archive.contains("config.json") && ends(".weights.h5") {
+        Kind::Other(Other::Keras)
+    } else if ends(".npy") {
+        Kind::Other(Other::NumPy)
+    } else {
+        Kind::Other(Other::Zip)
+    }
+}
+
+fn has_json_extension(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == "json")
+}
+
+/// Whether the fields of a protobuf message are those of ONNX's `ModelProto`: an integer `ir_version` (1) and a `graph` (7), and nothing
+/// that `ModelProto` does not have among the fields looked at.
+fn is_onnx(bytes: &[u8]) -> bool {
+    let (mut rest, mut version, mut graph) = (bytes, false, false);
+    for _ in 0..64 {
+        if rest.is_empty() {
+            break;
+        }
+        let Some((number, wire, after)) = field(rest) else { return false };
+        match (number, wire) {
+            (1, 0) => version = true,
+            (7, 2) => graph = true,
+            (5, 0) | (2 | 3 | 4 | 6 | 8 | 14 | 20 | 25 | 26, 2) => {}
+            _ => return false,
+        }
+        rest = after;
+    }
+    version && graph
+}
+
+/// Number, wire type and what follows of the first field; `None` when it is none or leaves `bytes`.
+fn field(bytes: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let (tag, rest) = varint(bytes)?;
+    let after = match tag & 7 {
+        0 => varint(rest)?.1,
+        1 => rest.get(8..)?,
+        2 => {
+            let (length, rest) = varint(rest)?;
+            rest.get(usize::try_from(length).ok()?..)?
+        }
+        5 => rest.get(4..)?,
+        _ => return None,
+    };
+    Some((tag >> 3, tag & 7, after))
+}
+
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (i, byte) in bytes.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f).checked_shl(7 * i as u32)?;
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[i + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(name: &str, bytes: &[u8]) -> Result<Kind, &'static str> {
+        detect(Path::new(name), &Bytes::copy_from_slice(bytes)).map_err(|d| d.code)
+    }
+
+    #[test]
+    fn content_counts_more_than_the_name() {
+        let onnx = Ok(Kind::Input(InputFormat::Onnx));
+        let model: &[u8] = &[8, 8, 0x3a, 2, 0x12, 0];
+        assert_eq!(kind("m.tflite", model), onnx);
+        assert_eq!(kind("m", model), onnx);
+        assert_eq!(kind("m.onnx", b"\x1f\x8b\x08\0"), Ok(Kind::Other(Other::Gzip)));
+        assert_eq!(kind("m.onnx", b"junk"), onnx);
+        assert_eq!(kind("m.bin", b"....TFL3"), Ok(Kind::Other(Other::TfLite)));
+        assert_eq!(kind("m", b"; comment\n\ngraph @g() {"), Ok(Kind::Input(InputFormat::Hir)));
+        assert_eq!(kind("m", b"graphics are fun"), Err("E0103"));
+        assert_eq!(kind("m", b""), Err("E0201"));
+        assert_eq!(kind("m.hir", b""), Ok(Kind::Input(InputFormat::Hir)));
+        assert_eq!(kind("m", b"\x02\0\0\0\0\0\0\0{\"..."), Ok(Kind::Other(Other::Safetensors)));
+        assert_eq!(kind("m.pt2", b"PK\x03\x04"), Ok(Kind::Input(InputFormat::Pt2)));
+    }
+
+    #[test]
+    fn protobuf_of_another_kind_is_not_onnx() {
+        // A SavedModel: version and meta graphs. A GraphDef: nodes. A truncated graph.
+        for other in [&[8, 1, 0x12, 1, 0][..], &[0x0a, 2, 0x0a, 0], &[8, 8, 0x3a, 9, 0], &[0xff; 20]] {
+            assert!(!is_onnx(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn outputs_by_extension() {
+        let of = |name: &str| OutputFormat::of(Path::new(name), None).map_err(|d| d.code);
+        assert_eq!(of("a.onnx"), Ok(OutputFormat::Onnx));
+        assert_eq!(of("a.HIR"), Ok(OutputFormat::Hir));
+        assert_eq!(of("a.tflite"), Err("E0104"));
+        assert_eq!(of("a.pt2"), Err("E0104"));
+        assert_eq!(of("a"), Err("E0103"));
+        assert_eq!(OutputFormat::of(Path::new("a"), Some(OutputFormat::Hir)), Ok(OutputFormat::Hir));
+    }
+}

@@ -1,0 +1,361 @@
+//! The parity gate: a written model is read back, run, and compared with the model as it was lifted.
+//!
+//! Both run in the reference executor, on the source's own sample inputs where it has some, else on inputs made from two seeds. Without `--tolerance` a
+//! number fits when `|got - want| <= 1e-3 |want| + 1e-4 m`, where `m` is the largest magnitude in that output: a rewrite that reorders
+//! additions errs relative to the terms, not to their sum. Both figures are 10 times as large when the model computes in float16, 50
+//! times in bfloat16. Everything but floats must be equal.
+//!
+//! A model is left unchecked, with the reason said, when the *source* cannot be run: operators without evaluation, inputs that cannot be made
+//! up, inputs it refuses, or a cost beyond [`MAX_MACS`], [`MAX_LIVE`] or the time allowed. A source that runs and a result that does
+//! not is a failure.
+use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::dtype::DType;
+use hoist_ir::eval::Value;
+use hoist_ir::graph::Graph;
+use hoist_ir::model::{Executor as _, Model};
+use hoist_ir::tensor::Tensor;
+use hoist_ir::types::Type;
+use hoist_runtime::compare::{Comparison, OutputComparison, Tolerance, compare};
+use hoist_runtime::inputs::{DimBindings, seeded};
+use hoist_runtime::reference::{Reference, ReferenceOptions};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::stats;
+
+/// Most multiply-accumulate operations that one run may take.
+pub const MAX_MACS: u64 = 20_000_000_000;
+/// Most bytes that values may take at one time.
+pub const MAX_LIVE: u64 = 2 << 30;
+/// Most bytes of all results of a run together.
+const MAX_RESULTS: u64 = 64 << 30;
+/// Time for all runs, and when the cost depends on data.
+const TIME: Duration = Duration::from_secs(120);
+const TIME_OF_LOOPS: Duration = Duration::from_secs(4);
+/// Sample inputs that are used.
+const MAX_SAMPLES: usize = 2;
+
+/// How a model is checked.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Checking {
+    /// Do not run and compare the result
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Allowed difference: |got - want| <= A + R * |want|. Default: R = 1e-3, A = 1e-4 times the largest magnitude of the output
+    #[arg(long, value_name = "R[,A]", value_parser = bounds)]
+    pub tolerance: Option<Bounds>,
+    /// Seed of the inputs that are made up
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub verify_seed: u64,
+}
+
+/// How far a number may be off.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bounds {
+    rtol: f64,
+    atol: f64,
+    /// Whether `atol` is in units of the largest magnitude of the output.
+    scaled: bool,
+}
+
+/// Reads `R[,A]`.
+pub fn bounds(text: &str) -> Result<Bounds, String> {
+    let number = |text: &str| match text.trim().parse::<f64>() {
+        Ok(v) if v.is_finite() && v >= 0.0 => Ok(v),
+        _ => Err(format!("`{text}` is no tolerance; write it like 1e-3,1e-5")),
+    };
+    Ok(match text.split_once(',') {
+        Some((r, a)) => Bounds { rtol: number(r)?, atol: number(a)?, scaled: false },
+        None => number(text).map(|r| Bounds { rtol: r, atol: r / 10.0, scaled: true })?,
+    })
+}
+
+impl Bounds {
+    /// The default for a model like `graph`.
+    pub fn standard(graph: &Graph) -> Self {
+        let factor = match narrowest(graph) {
+            Some(DType::BF16) => 50.0,
+            Some(_) => 10.0,
+            None => 1.0,
+        };
+        Self { rtol: 1e-3 * factor, atol: 1e-4 * factor, scaled: true }
+    }
+    fn of(self, want: &Value) -> Tolerance {
+        let scale = if self.scaled { magnitude(want) } else { 1.0 };
+        Tolerance { rtol: self.rtol, atol: self.atol * scale }
+    }
+    /// Compares outputs in order.
+    pub fn compare<S: AsRef<str>>(self, got: &[Value], want: &[Value], names: &[S]) -> Comparison {
+        if got.len() != want.len() {
+            return compare(got, want, names, self.of(&Value::Sequence(want.to_vec())));
+        }
+        let mut all = Comparison::default();
+        for (i, (g, w)) in got.iter().zip(want).enumerate() {
+            let pair = (std::slice::from_ref(g), std::slice::from_ref(w));
+            all.outputs
+                .extend(compare(pair.0, pair.1, names.get(i..).unwrap_or_default(), self.of(w)).outputs);
+        }
+        all
+    }
+}
+
+/// The narrowest of the half-precision types in which `graph` computes.
+fn narrowest(graph: &Graph) -> Option<DType> {
+    let mut found = None;
+    for n in graph.order() {
+        let node = graph.node(n);
+        let types = node.outputs().iter().filter_map(|v| graph.ty(*v).as_tensor());
+        for dtype in types.map(|t| t.dtype).chain(node.bodies().iter().filter_map(narrowest)) {
+            match dtype {
+                DType::BF16 => return Some(DType::BF16),
+                DType::F16 => found = Some(DType::F16),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Largest finite magnitude in a value; 0 when there is none.
+fn magnitude(value: &Value) -> f64 {
+    match value {
+        Value::Tensor(t) => floats(t).into_iter().filter(|v| v.is_finite()).fold(0.0, |m, v| v.abs().max(m)),
+        Value::Sequence(all) => all.iter().map(magnitude).fold(0.0, f64::max),
+        Value::Optional(inner) => inner.as_deref().map_or(0.0, magnitude),
+    }
+}
+
+/// Elements of a float tensor; none of other types.
+fn floats(t: &Tensor) -> Vec<f64> {
+    if !t.dtype().is_float() {
+        return vec![];
+    }
+    t.cast(DType::F64, false).ok().and_then(|t| t.to_f64s().ok()).unwrap_or_default()
+}
+
+/// Result of a check that found no difference.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Verdict {
+    /// The outputs agree.
+    Same {
+        /// Number of inputs tried.
+        runs: usize,
+        /// Largest difference of any output.
+        max_abs: f64,
+        /// What makes the comparison weak, such as outputs that are not numbers.
+        weak: Option<String>,
+    },
+    /// Nothing was compared, for this reason.
+    Unchecked(String),
+}
+
+/// Compares `written` with `source`.
+///
+/// # Errors
+/// `E0601` for each output that differs, and what the executor says when only `written` cannot be run.
+pub fn check(source: &Model, written: &Model, checking: &Checking) -> Result<Verdict, Diags> {
+    if let Err(d) = same_interface(&source.graph, &written.graph) {
+        return Err(d.into());
+    }
+    let time = if stats::of(&source.graph).repeats { TIME_OF_LOOPS } else { TIME };
+    let (source, written, checking) = (source.clone(), written.clone(), checking.clone());
+    let (sender, receiver) = channel();
+    let thread = std::thread::Builder::new().name("check".to_owned()).stack_size(64 << 20);
+    let spawned = thread.spawn(move || {
+        // The receiver is gone when the time is over.
+        let _ = sender.send(run_all(&source, &written, &checking));
+    });
+    if let Err(e) = spawned {
+        return Ok(Verdict::Unchecked(format!("no thread can be started: {e}")));
+    }
+    match receiver.recv_timeout(time) {
+        Ok(verdict) => verdict,
+        Err(RecvTimeoutError::Timeout) => {
+            Ok(Verdict::Unchecked(format!("running the model takes more than {} s", time.as_secs())))
+        }
+        Err(RecvTimeoutError::Disconnected) => panic!("the executor stopped"),
+    }
+}
+
+fn same_interface(source: &Graph, written: &Graph) -> Result<(), Diag> {
+    let names = |g: &Graph| -> (Vec<_>, Vec<_>) {
+        let i = g.interface();
+        (i.inputs.into_iter().map(|(n, _)| n).collect(), i.outputs.into_iter().map(|(n, _)| n).collect())
+    };
+    if names(source) == names(written) {
+        return Ok(());
+    }
+    let m = "the written model has other inputs or outputs than the source";
+    Err(Diag::error("E0504", m)
+        .note(format!("source: {:?}", names(source)))
+        .note(format!("written: {:?}", names(written))))
+}
+
+fn run_all(source: &Model, written: &Model, checking: &Checking) -> Result<Verdict, Diags> {
+    let reference = |model: &Model| {
+        let options = ReferenceOptions { live_bytes: Some(MAX_LIVE as usize), ..ReferenceOptions::default() };
+        Reference::new(model, options)
+    };
+    let before = match reference(source) {
+        Ok(executor) => executor,
+        Err(diags) => return Ok(Verdict::Unchecked(first_reason(&diags))),
+    };
+    let after = reference(written)?;
+    let bounds = checking.tolerance.unwrap_or_else(|| Bounds::standard(&source.graph));
+    let mut tally = Tally::default();
+    for inputs in inputs(source, checking.verify_seed) {
+        let ran = inputs.and_then(|inputs| {
+            affordable(&source.graph, &inputs)?;
+            let want = before.run(inputs.clone()).map_err(|d| d.message)?;
+            Ok((inputs, want))
+        });
+        match ran {
+            Ok((inputs, want)) => {
+                let got =
+                    after.run(inputs).map_err(|d| d.note("the source model runs on the same inputs"))?;
+                tally.add(bounds, &got, &want, &source.graph)?;
+            }
+            Err(reason) => tally.failed(reason),
+        }
+    }
+    Ok(tally.verdict())
+}
+
+fn first_reason(diags: &Diags) -> String {
+    diags.0.first().map_or_else(String::new, |d| d.message.clone())
+}
+
+/// What the runs found so far.
+#[derive(Default)]
+struct Tally {
+    runs: usize,
+    max_abs: f64,
+    meaningful: bool,
+    reason: Option<String>,
+}
+
+impl Tally {
+    fn add(&mut self, bounds: Bounds, got: &[Value], want: &[Value], graph: &Graph) -> Result<(), Diags> {
+        let names: Vec<_> = graph.outputs().iter().map(|o| o.name.clone()).collect();
+        let comparison = bounds.compare(got, want, &names);
+        differences(&comparison).into_result()?;
+        self.runs += 1;
+        let largest = comparison.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max);
+        self.max_abs = self.max_abs.max(largest);
+        self.meaningful |= want.is_empty() || want.iter().any(says_something);
+        Ok(())
+    }
+    fn failed(&mut self, reason: String) {
+        self.reason.get_or_insert(reason);
+    }
+    fn verdict(self) -> Verdict {
+        if self.runs == 0 {
+            return Verdict::Unchecked(
+                self.reason.unwrap_or_else(|| "there are no inputs to try".to_owned()),
+            );
+        }
+        let weak = (!self.meaningful)
+            .then(|| "every output is NaN, infinite or empty on the inputs tried".to_owned());
+        Verdict::Same { runs: self.runs, max_abs: self.max_abs, weak }
+    }
+}
+
+/// Whether a value has an element other than NaN and infinities.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Tensor(t) if t.dtype().is_float() => floats(t).iter().any(|v| v.is_finite()),
+        Value::Tensor(t) => !t.is_empty(),
+        Value::Sequence(all) => all.iter().any(says_something),
+        Value::Optional(inner) => inner.as_deref().is_some_and(says_something),
+    }
+}
+
+/// One error for each output that differs.
+pub fn differences(comparison: &Comparison) -> Diags {
+    let mut diags = Diags::default();
+    for complaint in comparison.outputs.iter().filter_map(OutputComparison::complaint) {
+        let d = Diag::error("E0601", complaint);
+        diags.push(d.hint("--tolerance R[,A] sets the allowed difference"));
+    }
+    diags
+}
+
+/// What the models are run on, each with the reason where it cannot be made.
+fn inputs(source: &Model, seed: u64) -> Vec<Result<Vec<Value>, String>> {
+    if !source.samples.is_empty() {
+        return source.samples.iter().take(MAX_SAMPLES).map(|s| Ok(s.inputs.clone())).collect();
+    }
+    let made = |seed| seeded(&source.graph, seed, &DimBindings::default()).map_err(|d| d.message);
+    if source.graph.inputs().is_empty() {
+        vec![made(seed)]
+    } else {
+        vec![made(seed), made(seed.wrapping_add(1))]
+    }
+}
+
+/// Whether running `graph` on `inputs` stays within the limits, as far as the types tell.
+fn affordable(graph: &Graph, inputs: &[Value]) -> Result<(), String> {
+    let mut fixed = graph.clone();
+    for (v, value) in graph.inputs().iter().zip(inputs) {
+        if let ty @ Type::Tensor(_) = value.ty() {
+            fixed.set_input_type(*v, ty).map_err(|d| d.message)?;
+        }
+    }
+    fixed.reinfer().map_err(|d| d.message)?;
+    let cost = stats::of(&fixed);
+    let too =
+        |what: &str, has: String, most: String| Err(format!("one run takes {has} {what}, more than {most}"));
+    if cost.macs > MAX_MACS {
+        return too(
+            "multiply-accumulate operations",
+            crate::render::count(cost.macs),
+            crate::render::count(MAX_MACS),
+        );
+    }
+    for (what, has, most) in
+        [("of activations", cost.peak_bytes, MAX_LIVE), ("of results", cost.result_bytes, MAX_RESULTS)]
+    {
+        if has > most {
+            return too(what, crate::render::bytes(has), crate::render::bytes(most));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_ir::text::parse_model;
+
+    fn model(text: &str) -> Model {
+        parse_model(text).expect("valid text")
+    }
+    fn verdict(source: &str, written: &str) -> Result<Verdict, Diags> {
+        check(&model(source), &model(written), &Checking::default())
+    }
+
+    const ADD: &str = "graph @g(%x \"x\": f32[N, 3]) {\n  %y = add(%x, %x)\n  return \"y\" = %y\n}\n";
+
+    #[test]
+    fn equal_models_pass_and_different_ones_do_not() {
+        assert!(matches!(verdict(ADD, ADD), Ok(Verdict::Same { runs: 2, weak: None, .. })));
+        let other = ADD.replace("add(", "mul(");
+        let diags = verdict(ADD, &other).unwrap_err();
+        assert_eq!(diags.0[0].code, "E0601");
+        assert!(diags.0[0].message.contains("`y`") && diags.0[0].message.contains("[0, 0]"), "{diags}");
+    }
+
+    #[test]
+    fn tolerances() {
+        assert_eq!(bounds("1e-2,0.5"), Ok(Bounds { rtol: 1e-2, atol: 0.5, scaled: false }));
+        assert_eq!(bounds("1e-2"), Ok(Bounds { rtol: 1e-2, atol: 1e-3, scaled: true }));
+        for bad in ["", "x", "-1", "1,nan", "1,2,3"] {
+            assert!(bounds(bad).is_err(), "{bad}");
+        }
+        let want = Value::from(Tensor::from_vec(&[2], vec![1000.0f32, 0.0]));
+        let got = Value::from(Tensor::from_vec(&[2], vec![1000.0f32, 0.05]));
+        let standard = Bounds { rtol: 1e-3, atol: 1e-4, scaled: true };
+        assert!(standard.compare(&[got.clone()], &[want.clone()], &["y"]).fits());
+        assert!(!Bounds { scaled: false, ..standard }.compare(&[got], &[want], &["y"]).fits());
+    }
+}

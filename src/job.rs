@@ -1,0 +1,207 @@
+//! What `convert` and `optimize` have in common: read, rewrite, write, check, put in place.
+use crate::format::OutputFormat;
+use crate::gate::{self, Checking, Verdict};
+use crate::io::{self, Reading};
+use crate::output::{Staging, Target};
+use crate::progress::Progress;
+use clap::ValueEnum;
+use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
+use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::model::Model;
+use hoist_ir::text::{PrintOptions, save_model};
+use hoist_passes::{Failure, Options, Pipeline, Report};
+use std::path::{Path, PathBuf};
+
+/// Where weights go, as the command line says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum External {
+    /// in the model while it stays below 2 GB, else beside it
+    #[default]
+    Auto,
+    /// beside the model, in OUT.data
+    Always,
+    /// in the model, or refused
+    Never,
+    /// where they lie, when that is in or below the output's folder; others as with auto
+    Reference,
+}
+
+/// How the output is written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Writing {
+    /// Output file
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// Format of the output; without it, the extension tells
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Option<OutputFormat>,
+    /// ONNX operator set of the output; without it, the lowest from 17 on that serves
+    #[arg(long, value_name = "N")]
+    pub opset: Option<i64>,
+    /// Where the weights of an ONNX output go
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
+    pub external_data: External,
+}
+
+/// A job.
+pub struct Job<'a> {
+    /// Input file.
+    pub input: &'a Path,
+    /// How to read it.
+    pub reading: &'a Reading,
+    /// How to write.
+    pub writing: &'a Writing,
+    /// How to check.
+    pub checking: &'a Checking,
+    /// What to run on the model.
+    pub pipeline: Pipeline,
+    /// Where the case that shows a failing pass goes.
+    pub repro: Option<&'a Path>,
+    /// Shows no progress.
+    pub quiet: bool,
+}
+
+/// A finished job.
+#[derive(Debug)]
+pub struct Done {
+    /// Nodes before and after.
+    pub nodes: (usize, usize),
+    /// Bytes written.
+    pub bytes: u64,
+    /// What the passes did.
+    pub report: Report,
+    /// What the check found.
+    pub verdict: Verdict,
+    /// Warnings of reading and of the passes.
+    pub warnings: Diags,
+}
+
+/// A rule that a pass broke: a defect of Hoist, whatever the model.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Defect(pub Diags);
+
+impl Job<'_> {
+    /// Does everything. Nothing is left behind when it fails.
+    ///
+    /// # Errors
+    /// [`Diags`], each of which names the input or the output; [`Defect`] when a pass broke its promises.
+    pub fn run(&self, options: &mut Options<'_>) -> anyhow::Result<Done> {
+        let format = OutputFormat::of(&self.writing.output, self.writing.to)?;
+        let target = Target::new(&self.writing.output)?;
+        let progress = Progress::start("reading", self.quiet);
+        let source = io::read(self.input, self.reading)?;
+        progress.stage("optimizing");
+        let mut model = source.clone();
+        model.samples.clear();
+        let report = self.rewrite(&self.pipeline, &mut model, options)?;
+        if format == OutputFormat::Onnx {
+            self.rewrite(&Pipeline::parse("legalize-onnx")?, &mut model, &mut Options::default())?;
+        }
+        progress.stage("writing");
+        let staging = self.write(&target, &model, format)?;
+        progress.stage("checking");
+        let verdict = self.check(&source, &staging, format)?;
+        let nodes = (source.graph.node_count(), model.graph.node_count());
+        let bytes = staging.commit()?;
+        let mut warnings = Diags(source.warnings);
+        warnings.0.extend(report.warnings.0.iter().cloned());
+        Ok(Done { nodes, bytes, report, verdict, warnings })
+    }
+
+    fn rewrite(
+        &self,
+        pipeline: &Pipeline,
+        model: &mut Model,
+        options: &mut Options<'_>,
+    ) -> anyhow::Result<Report> {
+        hoist_passes::run(pipeline, model, options).map_err(|failure| self.failed(failure))
+    }
+
+    /// The error of a pipeline that failed. A pass that breaks the graph or its promises is a defect.
+    fn failed(&self, Failure { diags, repro }: Failure) -> anyhow::Error {
+        let broken = |d: &Diag| matches!(d.code, "E0401" | "E0402" | "E0503" | "E0504");
+        let defect = repro.is_some() && diags.0.iter().any(broken);
+        let mut diags = io::about(self.input, diags);
+        if let Some(repro) = repro {
+            diags.push(match self.repro {
+                Some(path) => keep(path, &repro.text),
+                None => Diag {
+                    severity: hoist_ir::diag::Severity::Note,
+                    ..Diag::error("E0901", format!("`{}` failed on this model", repro.pass))
+                        .hint("add --repro FILE.hir to keep the graph before it for a report")
+                },
+            });
+        }
+        if defect { Defect(diags).into() } else { diags.into() }
+    }
+
+    fn write(&self, target: &Target, model: &Model, format: OutputFormat) -> Result<Staging, Diags> {
+        match format {
+            OutputFormat::Hir => {
+                let staging = Staging::new(target)?;
+                staging.write_model(|sink| save_model(sink, model, PrintOptions::default()))?;
+                Ok(staging)
+            }
+            OutputFormat::Onnx => {
+                let options = self.onnx_options(target);
+                let plan = onnx::plan(model, &options).map_err(|diags| io::about(self.input, diags))?;
+                let staging = Staging::new(target)?;
+                if plan.has_data() {
+                    staging.write_data(|sink| plan.write_data(sink))?;
+                }
+                staging.write_model(|sink| plan.write_model(sink))?;
+                Ok(staging)
+            }
+        }
+    }
+
+    fn onnx_options(&self, target: &Target) -> WriteOptions {
+        let external = match self.writing.external_data {
+            External::Auto => ExternalData::Auto,
+            External::Always => ExternalData::Always,
+            External::Never => ExternalData::Never,
+            External::Reference => ExternalData::Reference,
+        };
+        WriteOptions {
+            opset: self.writing.opset,
+            external,
+            data_name: target.data_name(),
+            folder: target.folder().to_path_buf(),
+        }
+    }
+
+    fn check(&self, source: &Model, staging: &Staging, format: OutputFormat) -> anyhow::Result<Verdict> {
+        if self.checking.no_verify {
+            return Ok(Verdict::Unchecked("--no-verify".to_owned()));
+        }
+        let written = Reading {
+            from: Some(match format {
+                OutputFormat::Onnx => crate::format::InputFormat::Onnx,
+                OutputFormat::Hir => crate::format::InputFormat::Hir,
+            }),
+            data_dir: vec![staging.folder().to_path_buf(), staging.target().folder().to_path_buf()],
+            dims: vec![],
+        };
+        let written = io::read(&staging.model(), &written).map_err(|diags| {
+            let note = Diag::error("E0901", "the file that Hoist wrote cannot be read back");
+            Defect(Diags(std::iter::once(note).chain(diags.0).collect()))
+        })?;
+        let verdict = gate::check(source, &written, self.checking);
+        Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
+    }
+}
+
+/// Keeps the case that shows a failing pass; says whether that worked.
+fn keep(path: &Path, text: &str) -> Diag {
+    let note = |message| Diag { severity: hoist_ir::diag::Severity::Note, ..Diag::error("E0901", message) };
+    let write = || {
+        let staging = Staging::new(&Target::new(path)?)?;
+        staging.write_model(|sink| sink.write_all(text.as_bytes()))?;
+        staging.commit()
+    };
+    match write() {
+        Ok(_) => note(format!("{} shows the failure again; please add it to a report", path.display())),
+        Err(d) => d,
+    }
+}
