@@ -23,9 +23,6 @@ mod signature;
 mod symbols;
 mod weights;
 
-#[cfg(test)]
-mod tests;
-
 /// Most problems of one kind that are listed.
 const MAX_LISTED: usize = 50;
 

@@ -30,7 +30,7 @@ const NO_MEANING: &[&str] = &["device", "layout", "pin_memory", "memory_format",
 const VIEW_IN_PLACE: &[&str] = &["detach_", "lift_", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_"];
 
 /// A target in parts.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Target<'a> {
     /// An operator of the table, and whether it writes to its first argument.
     Known(aten::Lift, bool),
