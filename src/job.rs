@@ -10,7 +10,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
 use hoist_passes::{Failure, Options, Pipeline, Report};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where weights go, as the command line says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -29,9 +29,6 @@ pub enum External {
 /// How the output is written.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Writing {
-    /// Output file
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
     /// Format of the output; without it, the extension tells
     #[arg(long, value_name = "FORMAT")]
     pub to: Option<OutputFormat>,
@@ -47,7 +44,9 @@ pub struct Writing {
 pub struct Job<'a> {
     /// Input file.
     pub input: &'a Path,
-    /// How to read it.
+    /// Output file.
+    pub output: &'a Path,
+    /// How to read the input.
     pub reading: &'a Reading,
     /// How to write.
     pub writing: &'a Writing,
@@ -87,8 +86,8 @@ impl Job<'_> {
     /// # Errors
     /// [`Diags`], each of which names the input or the output; [`Defect`] when a pass broke its promises.
     pub fn run(&self, options: &mut Options<'_>) -> anyhow::Result<Done> {
-        let format = OutputFormat::of(&self.writing.output, self.writing.to)?;
-        let target = Target::new(&self.writing.output)?;
+        let format = OutputFormat::of(self.output, self.writing.to)?;
+        let target = Target::new(self.output)?;
         let progress = Progress::start("reading", self.quiet);
         let source = io::read(self.input, self.reading)?;
         progress.stage("optimizing");

@@ -21,6 +21,9 @@ pub struct Opts {
     /// Model to read: .onnx, .pt2 or .hir
     #[arg(value_name = "IN")]
     input: PathBuf,
+    /// Output file
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
     #[command(flatten)]
     writing: Writing,
     #[command(flatten)]
@@ -58,6 +61,7 @@ impl Opts {
         };
         let job = Job {
             input: &self.input,
+            output: &self.output,
             reading: &self.reading,
             writing: &self.writing,
             checking: &self.checking,
@@ -66,7 +70,7 @@ impl Opts {
             quiet: session.json,
         };
         let done = job.run(&mut Options::default())?;
-        Ok(report(&self.writing.output, done, String::new(), json!({})))
+        Ok(report(&self.output, done, String::new(), json!({})))
     }
 }
 
