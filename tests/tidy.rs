@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 /// Folders of passes below `passes/src`.
-const FAMILIES: &[&str] = &["cleanup", "fold", "fuse", "layout", "legalize", "quantize", "prune"];
+const FAMILIES: &[&str] = &["cleanup", "fold", "fuse", "layout", "legalize", "quantize", "prune", "shape"];
 /// First words of pass names.
 const VERBS: &[&str] = &[
     "assign",

@@ -25,6 +25,7 @@ pub mod infer;
 pub mod kernel;
 pub mod model;
 pub mod ops;
+pub mod pattern;
 pub mod tensor;
 pub mod text;
 pub mod types;

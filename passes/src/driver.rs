@@ -5,6 +5,8 @@ use crate::pipeline::{Pipeline, Step, unknown};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;
+use hoist_ir::tensor::Tensor;
+use hoist_ir::text::{Constants, PrintOptions, write_graph};
 use hoist_ir::types::Type;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -149,7 +151,7 @@ fn graph_before(pipeline: &Pipeline, model: &Model, runs: usize, options: &Optio
         ..Options::default()
     };
     run(pipeline, &mut again, &mut quiet).ok()?;
-    Some(graph_text(&again.graph))
+    Some(full_text(&again.graph))
 }
 
 /// The pass that failed, and how.
@@ -226,7 +228,7 @@ impl Driver<'_, '_> {
         if let Some((wanted, sink)) = &mut self.options.dump_after
             && *wanted == name
         {
-            sink(self.report.runs, &graph_text(g));
+            sink(self.report.runs, &text_of(g, PrintOptions::dump()));
         }
         Ok(changed.any())
     }
@@ -292,6 +294,21 @@ fn check_interface(pass: &str, before: &Interface, after: &Interface) -> Result<
     Ok(())
 }
 
-fn graph_text(g: &Graph) -> String {
-    format!("{g:?}")
+/// Text of `g` for reproducing a failure: whole, unless its constants are too large for that; then the largest are hashes.
+fn full_text(g: &Graph) -> String {
+    const MOST: usize = 16 << 20;
+    let bytes =
+        g.values().filter_map(|(v, _)| g.constant(v)).map(Tensor::byte_len).fold(0, usize::saturating_add);
+    let constants = if bytes <= MOST { Constants::Full } else { Constants::Elide { above: 1 << 10 } };
+    text_of(g, PrintOptions { constants, ..PrintOptions::default() })
 }
+
+fn text_of(g: &Graph, options: PrintOptions) -> String {
+    let mut out = String::new();
+    // Only a constant that cannot be computed stops the printer; the text up to there is still of use.
+    let _ = write_graph(&mut out, g, options);
+    out
+}
+
+#[cfg(test)]
+mod tests;

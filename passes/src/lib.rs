@@ -24,6 +24,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::remove_identity::RemoveIdentity,
         &cleanup::merge_transposes::MergeTransposes,
         &cleanup::merge_reshapes::MergeReshapes,
+        &cleanup::simplify_reshape::SimplifyReshape,
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,

@@ -29,7 +29,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "cleanup",
         doc: "Removes what computes nothing and merges what is computed twice.",
-        text: "remove-identity,merge-casts,merge-transposes,merge-reshapes,merge-duplicates,remove-dead-code",
+        text: "remove-identity,merge-casts,merge-transposes,merge-reshapes,simplify-reshape,merge-duplicates,\
+               remove-dead-code",
     },
     Group {
         name: "fold",

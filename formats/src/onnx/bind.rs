@@ -1,7 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::lift;
 use super::row::{Fix, Form, Row, row};
-use Fix::{AttrIsInput, AttrSince, Build, Finish, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use Fix::{AttrIsInput, Build, Finish, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -53,7 +53,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("sub", "Sub", 7),
     ("mul", "Mul", 7),
     ("div", "Div", 7),
-    ("mod", "Mod", 10),
     ("max", "Max", 1),
     ("min", "Min", 1),
     ("mean", "Mean", 1),
@@ -116,8 +115,9 @@ const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
 
 /// Rows with a difference somewhere in their range.
 const FIXED: &[Row] = &[
-    row("cast", "Cast", 6).with(&[AttrSince("saturate", 19), AttrSince("round_mode", 24)]),
-    row("cast_like", "CastLike", 15).with(&[AttrSince("saturate", 19), AttrSince("round_mode", 24)]),
+    row("mod", "Mod", 10).with(&[OnWrite(lift::float_remainder_since_28)]),
+    row("cast", "Cast", 6),
+    row("cast_like", "CastLike", 15),
     row("clip", "Clip", 11),
     row("clip", "Clip", 1).until(10).with(&[
         Upgrade(lift::clip_bounds),
@@ -129,38 +129,23 @@ const FIXED: &[Row] = &[
         .until(11)
         .with(&[Upgrade(lift::dropout_ratio), AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar }]),
     row("reduce_sum", "ReduceSum", 13),
-    row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES, AttrSince("noop_with_empty_axes", 13)]),
-    row("arg_max", "ArgMax", 1).with(&[AttrSince("select_last_index", 12)]),
-    row("arg_min", "ArgMin", 1).with(&[AttrSince("select_last_index", 12)]),
+    row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES]),
+    row("arg_max", "ArgMax", 1),
+    row("arg_min", "ArgMin", 1),
     row("softmax", "Softmax", 13),
     row("log_softmax", "LogSoftmax", 13),
     row("hardmax", "Hardmax", 13),
     row("softmax", "Softmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
     row("log_softmax", "LogSoftmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
     row("hardmax", "Hardmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
-    row("top_k", "TopK", 10).with(&[AttrSince("largest", 11), AttrSince("sorted", 11)]),
-    row("top_k", "TopK", 1).until(9).with(&[
-        AttrSince("largest", 11),
-        AttrSince("sorted", 11),
-        AttrIsInput { attr: "k", slot: 1, form: Form::Int1 },
-    ]),
+    row("top_k", "TopK", 10),
+    row("top_k", "TopK", 1).until(9).with(&[AttrIsInput { attr: "k", slot: 1, form: Form::Int1 }]),
     row("gemm", "Gemm", 7).with(&[OnWrite(lift::gemm_needs_bias)]),
-    row("max_pool", "MaxPool", 1).with(&[
-        AttrSince("storage_order", 8),
-        AttrSince("dilations", 10),
-        AttrSince("ceil_mode", 10),
-    ]),
-    row("average_pool", "AveragePool", 1).with(&[
-        AttrSince("count_include_pad", 7),
-        AttrSince("ceil_mode", 10),
-        AttrSince("dilations", 19),
-    ]),
-    row("lp_pool", "LpPool", 2).with(&[AttrSince("ceil_mode", 18), AttrSince("dilations", 18)]),
+    row("max_pool", "MaxPool", 1).with(&[]),
+    row("average_pool", "AveragePool", 1).with(&[]),
+    row("lp_pool", "LpPool", 2),
     row("resize", "Resize", 11).with(&[
         OnRead(lift::resize_operands),
-        AttrSince("antialias", 18),
-        AttrSince("axes", 18),
-        AttrSince("keep_aspect_ratio_policy", 18),
         WordSince("coordinate_transformation_mode", "half_pixel_symmetric", 19),
     ]),
     row("resize", "Resize", 10).until(10).with(&[Upgrade(lift::resize_10)]),
@@ -172,26 +157,12 @@ const FIXED: &[Row] = &[
         .until(19)
         .with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
     row("batch_normalization", "BatchNormalization", 14),
-    row("batch_normalization", "BatchNormalization", 1)
-        .until(13)
-        .with(&[OnRead(lift::batch_norm_inference), AttrSince("training_mode", 14)]),
+    row("batch_normalization", "BatchNormalization", 1).until(13).with(&[OnRead(lift::batch_norm_inference)]),
     row("group_normalization", "GroupNormalization", 21),
-    row("quantize_linear", "QuantizeLinear", 10).with(&[
-        AttrSince("axis", 13),
-        AttrSince("saturate", 19),
-        AttrSince("block_size", 21),
-        AttrSince("output_dtype", 21),
-        AttrSince("precision", 23),
-        OnWrite(lift::sixteen_bit_since_21),
-    ]),
-    row("dequantize_linear", "DequantizeLinear", 10).with(&[
-        AttrSince("axis", 13),
-        AttrSince("block_size", 21),
-        AttrSince("output_dtype", 23),
-        OnWrite(lift::sixteen_bit_since_21),
-    ]),
+    row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
+    row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("transpose", "Transpose", 1).with(&[OnRead(lift::full_perm)]),
-    row("reshape", "Reshape", 5).with(&[AttrSince("allowzero", 14)]),
+    row("reshape", "Reshape", 5),
     row("reshape", "Reshape", 1).until(4).with(&[AttrIsInput { attr: "shape", slot: 1, form: Form::Ints }]),
     row("squeeze", "Squeeze", 13),
     row("squeeze", "Squeeze", 1).until(12).with(&[AXES]),
@@ -224,15 +195,14 @@ const FIXED: &[Row] = &[
         InputSince(3, 18),
         WordSince("mode", "wrap", 19),
     ]),
-    row("shape", "Shape", 1).with(&[AttrSince("start", 15), AttrSince("end", 15)]),
-    row("gather_nd", "GatherND", 11).with(&[AttrSince("batch_dims", 12)]),
+    row("shape", "Shape", 1),
+    row("gather_nd", "GatherND", 11),
     row("scatter_elements", "ScatterElements", 11).with(SCATTER),
-    row("scatter_elements", "Scatter", 9).until(10).with(&[AttrSince("reduction", 16)]),
+    row("scatter_elements", "Scatter", 9).until(10),
     row("scatter_nd", "ScatterND", 11).with(SCATTER),
 ];
 
-const SCATTER: &[Fix] =
-    &[AttrSince("reduction", 16), WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];
+const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];
 
 /// Reductions that took `axes` as an operand at opset 18.
 const REDUCTIONS: &[(&str, &str)] = &[
@@ -254,7 +224,7 @@ pub fn rows() -> &'static [Row] {
         all.extend_from_slice(FIXED);
         for (op, foreign) in REDUCTIONS {
             all.push(row(op, foreign, 18));
-            all.push(row(op, foreign, 1).until(17).with(&[AXES, AttrSince("noop_with_empty_axes", 18)]));
+            all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
         all.sort_by_key(|r| r.foreign);
         all
@@ -266,7 +236,8 @@ pub fn rows() -> &'static [Row] {
 pub fn read_row(op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
     let at = all.partition_point(|r| r.foreign < op_type);
-    all[at..].iter().take_while(|r| r.foreign == op_type).find(|r| r.covers(opset))
+    let known = |r: &&Row| r.covers(opset) && hoist_ir::ops::Op::by_name(r.op).is_some();
+    all[at..].iter().take_while(|r| r.foreign == op_type).find(known)
 }
 
 /// The rows that can write IR operator `op`.

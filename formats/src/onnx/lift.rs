@@ -145,6 +145,16 @@ pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError
     Ok(())
 }
 
+/// Floats have only C's remainder (`fmod`) before opset 28.
+pub fn float_remainder_since_28(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    let float = node.input(0).and_then(|x| graph.ty(x).as_tensor()).is_some_and(|t| t.dtype.is_float());
+    if opset < 28 && float && node.op().def().attr("fmod") == Some(Attr::Bool(false)) {
+        return Err("a floored remainder of floats (since opset 28)".to_owned());
+    }
+    Ok(())
+}
+
 /// 16-bit integers are quantized types since opset 21.
 pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
     let node = graph.node(n);

@@ -1,5 +1,6 @@
 //! A binding row ties one IR operator to one ONNX operator over a range of operator sets. Reading and writing use the same row.
 use super::dtype;
+use super::versions::{ir_name, signature};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -88,8 +89,6 @@ pub enum Fix {
         /// How it is converted.
         form: Form,
     },
-    /// The attribute exists from this operator set on; before, only its default can be written.
-    AttrSince(&'static str, i64),
     /// The word of the attribute exists from this operator set on.
     WordSince(&'static str, &'static str, i64),
     /// Operand `slot` exists from this operator set on.
@@ -182,7 +181,7 @@ impl Row {
             OpError::new("E0901", format!("row for `{}` names an unknown op", self.foreign))
         })?;
         for (name, value) in &node.attrs {
-            set_attr(&mut op, name, value)?;
+            set_attr(&mut op, &ir_name(name), value)?;
         }
         Ok(op)
     }
@@ -200,42 +199,54 @@ impl Row {
             inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
             outputs: node.outputs().len(),
         };
+        self.attributes(graph, n, &mut out)?;
+        self.check_write(graph, n, opset, &mut out)?;
+        Ok(out)
+    }
+    fn attributes(&self, graph: &Graph, n: NodeId, out: &mut Foreign) -> Result<(), String> {
+        let op = graph.node(n).op();
+        let signature = signature(self.foreign, out.opset).ok_or("this name in this operator set")?;
         // Defaults changed between versions, so only the newest form leaves them out.
         let all = self.until != i64::MAX;
-        let set = node.op().set_attrs();
-        for spec in node.op().schema().attrs {
-            let changed = set.iter().find(|(n, _)| *n == spec.name);
+        let set = op.set_attrs();
+        for spec in op.schema().attrs {
+            let changed = set.iter().find(|(n, _)| *n == spec.name).map(|(_, v)| v.clone());
             if spec.name == "layout" {
                 if changed.is_some() {
                     return Err("data with channels last".to_owned());
                 }
                 continue;
             }
-            let since = self.attr_since(spec.name);
-            if opset < since {
-                if let Some((name, value)) = changed {
-                    return Err(format!("`{name}` = {value} (since opset {since})"));
-                }
-                continue;
-            }
+            let kept = |f: &Fix| matches!(f, Fix::Finish(_));
+            let name = match signature.attr(spec.name) {
+                Some(name) => name,
+                None if self.fixes.iter().any(kept) => spec.name,
+                None => match changed {
+                    Some(value) => return Err(format!("`{}` = {value}", spec.name)),
+                    None => continue,
+                },
+            };
             let value = match changed {
-                Some((_, value)) => value.clone(),
-                None if all => node.op().def().attr(spec.name).unwrap_or(Attr::None),
+                Some(value) => value,
+                None if all || signature.requires(name) => op.def().attr(spec.name).unwrap_or(Attr::None),
                 None => continue,
             };
-            if value != Attr::None {
-                out.attrs.push((spec.name.to_owned(), to_foreign(value)));
+            let empty = matches!(&value, Attr::Ints(v) if v.is_empty()) && !signature.requires(name);
+            if value != Attr::None && !empty {
+                out.attrs.push((name.to_owned(), to_foreign(value)));
             }
         }
-        self.check_write(graph, n, opset, &mut out)?;
-        Ok(out)
+        Ok(())
     }
-    fn attr_since(&self, name: &str) -> i64 {
-        let since = self.fixes.iter().find_map(|f| match f {
-            Fix::AttrSince(a, v) if *a == name => Some(*v),
-            _ => None,
-        });
-        since.unwrap_or(0)
+    fn types_fit(&self, graph: &Graph, out: &Foreign) -> Result<(), String> {
+        let Some(signature) = signature(self.foreign, out.opset) else { return Ok(()) };
+        for slot in 0..out.inputs.len() {
+            let dtype = out.value(slot).and_then(|v| graph.ty(v).as_tensor()).map(|t| t.dtype);
+            if let Some(d) = dtype.filter(|d| !signature.allows(slot, *d)) {
+                return Err(format!("{d} as operand {slot}"));
+            }
+        }
+        Ok(())
     }
     fn check_write(&self, graph: &Graph, n: NodeId, opset: i64, out: &mut Foreign) -> Result<(), String> {
         for fix in self.fixes {
@@ -259,7 +270,7 @@ impl Row {
         while out.inputs.last() == Some(&Arg::None) {
             out.inputs.pop();
         }
-        Ok(())
+        self.types_fit(graph, out)
     }
 }
 

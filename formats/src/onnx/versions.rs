@@ -1,5 +1,8 @@
 //! Facts: at which operator-set versions each operator of `ai.onnx` changed (onnx 1.23, opset 28).
 
+use super::signatures::SIGNATURES;
+use hoist_ir::dtype::DType;
+
 /// Newest operator set described here.
 pub const NEWEST_OPSET: i64 = 28;
 /// Newest IR version described here.
@@ -219,6 +222,48 @@ pub fn since_version(op_type: &str, opset: i64) -> Option<i64> {
     VERSIONS[at].1.iter().rev().find(|v| **v <= opset).copied()
 }
 
+/// What an operator accepts in one of its versions.
+#[derive(Clone, Copy, Debug)]
+pub struct Signature {
+    types: &'static [u32],
+    attrs: &'static [&'static str],
+}
+
+/// The signature of `op_type` in operator set `opset`.
+pub fn signature(op_type: &str, opset: i64) -> Option<Signature> {
+    let end = SIGNATURES.partition_point(|(n, v, _, _)| (*n, *v) <= (op_type, opset));
+    let (_, _, types, attrs) = SIGNATURES[..end].last().filter(|(n, _, _, _)| *n == op_type)?;
+    Some(Signature { types, attrs })
+}
+
+impl Signature {
+    /// Whether operand `slot` may have the element type.
+    pub fn allows(&self, slot: usize, dtype: DType) -> bool {
+        let set = self.types.get(slot).or(self.types.last()).copied().unwrap_or(0);
+        set & (1 << dtype as u32) != 0
+    }
+    /// Name of the attribute that the IR calls `name`, if this version has it.
+    pub fn attr(&self, name: &str) -> Option<&'static str> {
+        self.attrs.iter().map(|a| a.trim_end_matches('!')).find(|a| ir_name(a) == name)
+    }
+    /// Whether the attribute must be given.
+    pub fn requires(&self, attr: &str) -> bool {
+        self.attrs.iter().any(|a| a.strip_suffix('!') == Some(attr))
+    }
+}
+
+/// The IR's spelling of an attribute name: `transA` is `trans_a`.
+pub fn ir_name(attr: &str) -> String {
+    let mut out = String::with_capacity(attr.len() + 2);
+    for c in attr.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
 /// Names of all `ai.onnx` operators.
 pub fn operators() -> impl Iterator<Item = &'static str> {
     VERSIONS.iter().map(|(n, _)| *n)
@@ -253,5 +298,10 @@ mod tests {
         assert_eq!(since_version("Softmax", 17), Some(13));
         assert_eq!(since_version("Gelu", 19), None);
         assert_eq!(since_version("NotAnOp", 20), None);
+        assert!(SIGNATURES.windows(2).all(|w| (w[0].0, w[0].1) < (w[1].0, w[1].1)));
+        let gemm = signature("Gemm", 17).expect("known");
+        assert_eq!(gemm.attr("trans_a"), Some("transA"));
+        assert!(gemm.allows(0, DType::BF16) && !gemm.allows(0, DType::Bool));
+        assert!(signature("Cast", 13).is_some_and(|c| c.requires("to") && c.attr("saturate").is_none()));
     }
 }

@@ -2,7 +2,9 @@
 
 use super::depthwise::{self, Depthwise};
 use super::im2col::{Im2col, WindowPlan};
+use super::gemm::{Output, gemm};
 use super::pack::{Dense, Matrix, PackLhs, identity};
+use super::packs::{Kept, Packs};
 use super::parallel::Exec;
 use super::real::{Accumulate, Real};
 use super::tiles::{Products, Unit, multiply};
@@ -71,6 +73,21 @@ pub fn conv<T: Real>(
     bias: Option<&[T]>,
     out: &mut [T],
 ) -> Result<(), KernelError> {
+    conv_kept(geometry, channels, x, (w, None), bias, out)
+}
+
+/// [`conv`] with weights whose packed form may be kept.
+///
+/// # Errors
+/// Those of [`conv`].
+pub fn conv_kept<T: Real>(
+    geometry: &ConvGeometry,
+    channels: Channels,
+    x: &[T],
+    (w, packs): (&[T], Option<&Packs<T>>),
+    bias: Option<&[T]>,
+    out: &mut [T],
+) -> Result<(), KernelError> {
     let sizes = ConvSizes::check(geometry, channels, (x.len(), w.len(), out.len()))?;
     if let Some(bias) = bias {
         check_len("the bias", channels.output, bias.len())?;
@@ -85,6 +102,13 @@ pub fn conv<T: Real>(
         return Ok(());
     }
     let depth = sizes.group_in * sizes.taps;
+    if sizes.pixels_out == 1 && geometry.groups == 1 && is_pointwise(geometry) {
+        // One pixel would fill one lane of a vector; the transposed product has the same elements in one row per sample.
+        let x = Matrix::row_major(x, channels.batch, depth)?;
+        let w = Matrix::row_major(w, channels.output, depth)?.transposed().kept_in(packs);
+        return gemm(T::ONE, x, w, Output::Accumulate, out);
+    }
+    let kept = packs.map_or(Kept::None, |packs| Kept::Left(packs, (depth, 1)));
     let lhs = (0..geometry.groups)
         .map(|group| {
             let start = group * sizes.group_out * depth;
@@ -93,7 +117,7 @@ pub fn conv<T: Real>(
             Ok(Dense { matrix, map: identity })
         })
         .collect::<Result<Vec<_>, KernelError>>()?;
-    by_products(geometry, channels, &sizes, x, &lhs, |v: T| v, out)
+    by_products(geometry, channels, &sizes, x, &lhs, kept, |v: T| v, out)
 }
 
 /// Adds the convolution to `out` as a matrix product per sample and group. `map` turns an input element into the
@@ -104,6 +128,7 @@ pub(crate) fn by_products<E, T, C, L, F>(
     sizes: &ConvSizes,
     x: &[E],
     lhs: &[L],
+    kept: Kept<'_, T>,
     map: F,
     out: &mut [C],
 ) -> Result<(), KernelError>
@@ -126,13 +151,13 @@ where
                 Ok(Unit { lhs, rhs: Dense { matrix, map: move |v: E, _| map(v) } })
             })
             .collect::<Result<Vec<_>, KernelError>>()?;
-        multiply(&Products { m, k, n, alpha: T::ONE, lhs, units: &units }, out, exec);
+        multiply(&Products { m, k, n, alpha: T::ONE, lhs, units: &units, kept }, out, exec);
     } else {
         let plan = WindowPlan::new(g, &sizes.output)?;
         let units: Vec<_> = slots
             .map(|(lhs, start)| Unit { lhs, rhs: Im2col { input: group(start), plan: &plan, map } })
             .collect();
-        multiply(&Products { m, k, n, alpha: T::ONE, lhs, units: &units }, out, exec);
+        multiply(&Products { m, k, n, alpha: T::ONE, lhs, units: &units, kept }, out, exec);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub use super::pack::Matrix;
 use super::pack::{Dense, identity};
+use super::packs::Kept;
 use super::parallel::Exec;
 use super::real::Real;
 use super::tiles::{Products, Unit, multiply};
@@ -57,7 +58,12 @@ pub(crate) fn gemm_on<T: Real>(
     let (a, b) = if b.cols() == 1 { (b.transposed(), a.transposed()) } else { (a, b) };
     let units = [Unit { lhs: 0, rhs: Dense { matrix: b, map: identity } }];
     let lhs = [Dense { matrix: a, map: identity }];
-    let products = Products { m: a.rows(), k: a.cols(), n: b.cols(), alpha, lhs: &lhs, units: &units };
+    let kept = match (a.packs(), b.packs()) {
+        (_, Some((packs, strides))) => Kept::Right(packs, strides),
+        (Some((packs, strides)), None) => Kept::Left(packs, strides),
+        (None, None) => Kept::None,
+    };
+    let products = Products { m: a.rows(), k: a.cols(), n: b.cols(), alpha, lhs: &lhs, units: &units, kept };
     multiply(&products, out, exec);
     Ok(())
 }

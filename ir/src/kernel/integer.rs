@@ -7,6 +7,7 @@ use super::conv::{ConvSizes, by_products};
 use super::depthwise::{self, Depthwise};
 use super::gemm::check_inner;
 use super::pack::{Dense, Matrix};
+use super::packs::Kept;
 use super::parallel::Exec;
 pub use super::real::Byte;
 use super::tiles::{Products, Unit, multiply};
@@ -54,7 +55,7 @@ pub fn matmul_integer<A: Byte, B: Byte>(
     out.fill(0);
     let lhs = [Dense { matrix: a, map: |v: A, row: usize| (v.widen() - a_zero.at(row)) as f32 }];
     let rhs = Dense { matrix: b, map: |v: B, col: usize| (v.widen() - b_zero.at(col)) as f32 };
-    let products = Products { m, k, n, alpha: 1.0, lhs: &lhs, units: &[Unit { lhs: 0, rhs }] };
+    let products = Products { m, k, n, alpha: 1.0, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
     multiply(&products, out, Exec::for_work(&[m, k, n]));
     Ok(())
 }
@@ -97,7 +98,7 @@ pub fn conv_integer<X: Byte, W: Byte>(
             Ok(Dense { matrix, map: move |v: W, row: usize| (v.widen() - w_zero.at(first + row)) as f32 })
         })
         .collect::<Result<Vec<_>, KernelError>>()?;
-    by_products(geometry, channels, &sizes, x, &lhs, map, out)
+    by_products(geometry, channels, &sizes, x, &lhs, Kept::None, map, out)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod geometry;
 mod im2col;
 pub mod integer;
 mod pack;
+pub mod packs;
 mod parallel;
 pub mod pool;
 pub mod pool_max;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::KernelError;
+use super::packs::Packs;
 
 /// A matrix view with any strides: transposes, slices and broadcasts (stride 0) need no copy.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +13,7 @@ pub struct Matrix<'a, E> {
     cols: usize,
     row_stride: usize,
     col_stride: usize,
+    packs: Option<&'a Packs<E>>,
 }
 
 impl<'a, E> Matrix<'a, E> {
@@ -32,7 +34,18 @@ impl<'a, E> Matrix<'a, E> {
         if rows != 0 && cols != 0 && needed > data.len() {
             return Err(KernelError::Length { what: "a matrix", expected: needed, found: data.len() });
         }
-        Ok(Self { data, rows, cols, row_stride, col_stride })
+        Ok(Self { data, rows, cols, row_stride, col_stride, packs: None })
+    }
+
+    /// The same matrix, whose packed form is kept in `packs`. Every matrix given the same `packs` begins at the same element.
+    #[must_use]
+    pub fn kept_in(self, packs: Option<&'a Packs<E>>) -> Self {
+        Self { packs, ..self }
+    }
+
+    /// Where the packed form is kept, and the strides.
+    pub(crate) fn packs(&self) -> Option<(&'a Packs<E>, (usize, usize))> {
+        self.packs.map(|p| (p, (self.row_stride, self.col_stride)))
     }
 
     /// Row-major view without gaps.
@@ -59,6 +72,7 @@ impl<'a, E> Matrix<'a, E> {
             cols: self.rows,
             row_stride: self.col_stride,
             col_stride: self.row_stride,
+            packs: self.packs,
         }
     }
 }
@@ -145,13 +159,13 @@ fn pack_four<'d, E: Copy, T: 'd>(
     }
 }
 
-impl<E: Copy + Sync, T, F: Fn(E, usize) -> T + Sync> PackLhs<T> for Dense<'_, E, F> {
+impl<E: Copy + Send + Sync, T, F: Fn(E, usize) -> T + Sync> PackLhs<T> for Dense<'_, E, F> {
     fn pack(&self, rows: Range<usize>, depth: Range<usize>, height: usize, dst: &mut [T]) {
         pack_panel(&self.matrix, rows, depth, height, dst, &self.map);
     }
 }
 
-impl<E: Copy + Sync, T, F: Fn(E, usize) -> T + Sync> PackRhs<T> for Dense<'_, E, F> {
+impl<E: Copy + Send + Sync, T, F: Fn(E, usize) -> T + Sync> PackRhs<T> for Dense<'_, E, F> {
     fn pack(&self, depth: Range<usize>, cols: Range<usize>, width: usize, dst: &mut [T]) {
         let m = &self.matrix;
         if m.col_stride != 1 {

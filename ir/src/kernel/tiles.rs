@@ -10,6 +10,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::pack::{PackLhs, PackRhs};
+use super::packs::Kept;
 use super::parallel::Exec;
 use super::real::{Accumulate, Real};
 
@@ -29,6 +30,8 @@ pub(crate) struct Products<'a, T, L, R> {
     pub(crate) alpha: T,
     pub(crate) lhs: &'a [L],
     pub(crate) units: &'a [Unit<R>],
+    /// Operand whose packed form outlives the product.
+    pub(crate) kept: Kept<'a, T>,
 }
 
 /// One product: the number of its left operand, and its right operand.
@@ -92,21 +95,37 @@ where
         return;
     }
     let shape = arch.dispatch(QueryShape::<T>(std::marker::PhantomData));
-    let mut packed = Vec::new();
+    let (left, right) = kept_panels(p, shape, exec);
+    let (mut packed, mut at) = (Vec::new(), 0);
     for first in (0..p.m).step_by(SUPER_ROWS) {
         let rows = first..p.m.min(first + SUPER_ROWS);
         let mut tiles = split(p, shape, &rows, out, exec);
         for start in (0..p.k).step_by(DEPTH) {
             let depth = start..p.k.min(start + DEPTH);
-            pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
+            let panel_len = rows.len().next_multiple_of(shape.height) * depth.len();
+            let block = panel_len * p.lhs.len();
+            let packed = match left {
+                Some(all) => &all[at..at + block],
+                None => {
+                    packed.resize(block, T::ZERO);
+                    pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
+                    packed.as_slice()
+                }
+            };
+            at += block;
             exec.for_each(&mut tiles, |buffer: &mut Vec<T>, tile| {
                 let width = tile.cols.len().next_multiple_of(shape.width);
-                buffer.resize(width * depth.len(), T::ZERO);
                 let unit = &p.units[tile.unit];
-                unit.rhs.pack(depth.clone(), tile.cols.clone(), shape.width, buffer);
-                let panel_bytes = rows.len().next_multiple_of(shape.height) * depth.len();
-                let lhs = &packed[unit.lhs * panel_bytes + tile.row * depth.len()..];
-                arch.dispatch(TileProduct { lhs, rhs: buffer, depth: depth.len(), alpha: p.alpha, tile });
+                let rhs = if let Some(all) = right {
+                    let first = depth.start * p.n.next_multiple_of(shape.width) + depth.len() * tile.cols.start;
+                    &all[first..first + width * depth.len()]
+                } else {
+                    buffer.resize(width * depth.len(), T::ZERO);
+                    unit.rhs.pack(depth.clone(), tile.cols.clone(), shape.width, buffer);
+                    buffer.as_slice()
+                };
+                let lhs = &packed[unit.lhs * panel_len + tile.row * depth.len()..];
+                arch.dispatch(TileProduct { lhs, rhs, depth: depth.len(), alpha: p.alpha, tile });
             });
         }
     }
@@ -150,18 +169,63 @@ fn split<'o, T: Real, C, L, R>(
     tiles
 }
 
+/// The left and the right operand packed as a whole, where they are kept so: the blocks of [`multiply_on`] in its order.
+fn kept_panels<'a, T: Real, L: PackLhs<T>, R: PackRhs<T>>(
+    p: &Products<'a, T, L, R>,
+    shape: PanelShape,
+    exec: Exec,
+) -> (Option<&'a [T]>, Option<&'a [T]>) {
+    match p.kept {
+        Kept::None => (None, None),
+        Kept::Left(packs, strides) => {
+            let key = [0, p.lhs.len(), p.m, p.k, strides.0, strides.1];
+            (packs.get(key, || pack_all_left(p, shape, exec)), None)
+        }
+        Kept::Right(packs, strides) => {
+            let key = [1, p.units.len(), p.k, p.n, strides.0, strides.1];
+            (None, packs.get(key, || pack_all_right(p, shape)).filter(|_| p.units.len() == 1))
+        }
+    }
+}
+
+fn pack_all_left<T: Real, L: PackLhs<T>, R: Sync>(p: &Products<'_, T, L, R>, shape: PanelShape, exec: Exec) -> Vec<T> {
+    let blocks = (0..p.m).step_by(SUPER_ROWS).map(|i| (p.m - i).min(SUPER_ROWS).next_multiple_of(shape.height));
+    let mut all = vec![T::ZERO; blocks.sum::<usize>() * p.k * p.lhs.len()];
+    let mut rest = all.as_mut_slice();
+    for first in (0..p.m).step_by(SUPER_ROWS) {
+        let rows = first..p.m.min(first + SUPER_ROWS);
+        for start in (0..p.k).step_by(DEPTH) {
+            let depth = start..p.k.min(start + DEPTH);
+            let len = p.lhs.len() * rows.len().next_multiple_of(shape.height) * depth.len();
+            let (block, behind) = rest.split_at_mut(len);
+            pack_lhs(p, shape, &rows, &depth, block, exec);
+            rest = behind;
+        }
+    }
+    all
+}
+
+fn pack_all_right<T: Real, L, R: PackRhs<T>>(p: &Products<'_, T, L, R>, shape: PanelShape) -> Vec<T> {
+    let width = p.n.next_multiple_of(shape.width);
+    let mut all = vec![T::ZERO; width * p.k];
+    let Some(unit) = p.units.first() else { return all };
+    for (start, block) in (0..p.k).step_by(DEPTH).zip(all.chunks_mut(width * DEPTH)) {
+        unit.rhs.pack(start..p.k.min(start + DEPTH), 0..p.n, shape.width, block);
+    }
+    all
+}
+
 /// Packs the rows `rows` of every left operand: `[lhs][panel][depth][height]`.
 fn pack_lhs<T: Real, L: PackLhs<T>, R: Sync>(
     p: &Products<'_, T, L, R>,
     shape: PanelShape,
     rows: &Range<usize>,
     depth: &Range<usize>,
-    packed: &mut Vec<T>,
+    packed: &mut [T],
     exec: Exec,
 ) {
     let panels = rows.len().div_ceil(shape.height);
     let panel_len = shape.height * depth.len();
-    packed.resize(p.lhs.len() * panels * panel_len, T::ZERO);
     exec.for_chunks(packed, panel_len, |(): &mut (), index, panel| {
         let start = rows.start + index % panels * shape.height;
         let end = rows.end.min(start + shape.height);
@@ -269,7 +333,7 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = (noise.floats(m * k), noise.floats(k * n));
             let lhs = [Dense { matrix: Matrix::row_major(&a, m, k).unwrap(), map: identity }];
             let rhs = Dense { matrix: Matrix::row_major(&b, k, n).unwrap(), map: identity };
-            let p = Products { m, k, n, alpha: 0.3, lhs: &lhs, units: &[Unit { lhs: 0, rhs }] };
+            let p = Products { m, k, n, alpha: 0.3, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
             let results = every_arch().into_iter().map(|arch| {
                 let mut out = vec![0.1f32; m * n];
                 multiply_on(arch, &p, &mut out, Exec::Serial);

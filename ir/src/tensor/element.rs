@@ -1,6 +1,7 @@
 //! Rust types that are tensor elements, and typed access to tensors.
 use super::{Storage, Tensor, TensorError};
 use crate::dtype::DType;
+use crate::kernel::packs::Packs;
 use half::{bf16, f16};
 use num_complex::Complex;
 use std::any::Any;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub trait Data: Any + Send + Sync + Debug {
     /// The elements as bytes in the machine's order (little-endian on all supported targets).
     fn as_bytes(&self) -> &[u8];
+    /// For looking behind the trait.
+    fn as_any(&self) -> &dyn Any;
     /// For recovering the vector.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -19,6 +22,28 @@ pub trait Data: Any + Send + Sync + Debug {
 impl<T: bytemuck::NoUninit + Send + Sync + Debug> Data for Vec<T> {
     fn as_bytes(&self) -> &[u8] {
         bytemuck::must_cast_slice(self.as_slice())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// Elements of weights with room for their packed form.
+#[derive(Debug)]
+struct Weights<T> {
+    elements: Vec<T>,
+    packs: Packs<T>,
+}
+
+impl<T: Element> Data for Weights<T> {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::must_cast_slice(self.elements.as_slice())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
     }
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
@@ -101,12 +126,28 @@ impl Tensor {
             return Err(TensorError::DType { what: T::DTYPE.name(), dtype: self.dtype() });
         }
         match self.storage {
-            Storage::Owned(data) => match data.into_any().downcast::<Vec<T>>() {
+            Storage::Owned(data) if data.as_any().is::<Vec<T>>() => match data.into_any().downcast::<Vec<T>>() {
                 Ok(shared) => Ok(Arc::try_unwrap(shared).unwrap_or_else(|s| s.as_ref().clone())),
                 Err(_) => Err(TensorError::DType { what: T::DTYPE.name(), dtype: self.dtype }),
             },
             _ => Ok(self.view::<T>()?.into_owned()),
         }
+    }
+    /// The same tensor with room for the packed form that matrix products and convolutions read, which the first of them fills.
+    /// All tensors that share its storage share it.
+    ///
+    /// # Errors
+    /// When the element type is not `T`'s.
+    pub fn with_packs<T: Element>(self) -> Result<Self, TensorError> {
+        let shape = self.shape.clone();
+        let elements = self.into_vec::<T>()?;
+        let data = Arc::new(Weights { elements, packs: Packs::default() });
+        Ok(Self { dtype: T::DTYPE, shape, storage: Storage::Owned(data) })
+    }
+    /// Where the packed form of the elements is kept, if there is room for it.
+    pub fn packs<T: Element>(&self) -> Option<&Packs<T>> {
+        let Storage::Owned(data) = self.storage() else { return None };
+        data.as_any().downcast_ref::<Weights<T>>().map(|w| &w.packs)
     }
     /// One byte per element of a `bool`, `u8`, `i8` or 8-bit float tensor.
     ///

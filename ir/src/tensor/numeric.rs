@@ -142,10 +142,13 @@ pub fn decode_f4(code: u8) -> f32 {
     if code & 8 == 0 { v } else { -v }
 }
 
-/// The 4-bit code nearest to `v`, ties to even, saturating; NaN becomes the largest magnitude.
+/// The 4-bit code nearest to `v`, ties to even, saturating; NaN becomes -0, as in ONNX's cases of `Cast`.
 pub fn encode_f4(v: f32) -> u8 {
+    if v.is_nan() {
+        return 8;
+    }
     let sign = if v.is_sign_negative() { 8 } else { 0 };
-    let at = if v.is_nan() { 7 } else { nearest_even(v.abs().min(6.0), &F4).min(7) };
+    let at = nearest_even(v.abs().min(6.0), &F4).min(7);
     at as u8 | sign
 }
 

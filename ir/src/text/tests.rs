@@ -40,6 +40,14 @@ fn everything_survives() {
 }
 
 #[test]
+fn the_example_of_the_manual_is_what_the_printer_writes() {
+    let manual = include_str!("../../../docs/hir.md");
+    let example = manual.split("```\n").nth(1).expect("an example");
+    let m = parse_model(example).unwrap_or_else(|d| panic!("{d}"));
+    assert_eq!(model_text(&m), example.split_once('\n').expect("a comment first").1);
+}
+
+#[test]
 fn types_are_inferred_and_attributes_default() {
     let text = "graph(%x: f32[N, 3]) {\n %y = transpose(%x) {perm=[1, 0],}\n %z = leaky_relu(%y) {alpha=0.01} ; default\n return %z\n}";
     let g = parse_graph(text).expect("parses");
@@ -168,6 +176,11 @@ impl Random {
         .to_owned()
     }
     fn dtype(&mut self) -> DType {
+        match self.below(4) {
+            0 | 1 => return DType::F32,
+            2 => return DType::I64,
+            _ => {}
+        }
         let all: Vec<DType> = DType::all().collect();
         all[self.below(all.len())]
     }
@@ -281,7 +294,7 @@ impl Random {
             name: Some(self.text().into()),
         };
         // Operands that do not fit the operator are part of the game.
-        let Ok(n) = g.append(new) else { return };
+        let Ok(n) = g.append(new) else { return self.retry(g, known, depth) };
         if self.below(3) == 0 {
             let (name, notes) = (g.node(n).name.clone(), self.notes());
             g.describe_node(n, name, Some(Box::new(notes)));
@@ -291,6 +304,11 @@ impl Random {
             known.push(v);
             let ty = self.ty(1);
             let _ = g.declare_type(v, &ty);
+        }
+    }
+    fn retry(&mut self, g: &mut Graph, known: &mut Vec<ValueId>, depth: usize) {
+        if self.below(4) > 0 {
+            self.node(g, known, depth);
         }
     }
     fn describe(&mut self, g: &mut Graph, v: ValueId) {
@@ -345,16 +363,18 @@ fn assert_same(a: &Graph, b: &Graph) {
 
 #[test]
 fn random_graphs_survive() {
-    let mut nodes = 0;
+    let mut ops = std::collections::BTreeMap::new();
     for seed in 0..400 {
         let g = Random(seed).graph(2, 0);
-        nodes += g.node_count();
+        for n in g.order() {
+            *ops.entry(g.node(n).op().name()).or_insert(0) += 1;
+        }
         let text = graph_text(&g);
         let back = parse_graph(&text).unwrap_or_else(|d| panic!("seed {seed}\n{text}\n{d}"));
         assert_eq!(graph_text(&back), text, "seed {seed}");
         assert_same(&g, &back);
     }
-    assert!(nodes > 800, "the generator makes graphs: {nodes} nodes");
+    assert!(ops.values().sum::<usize>() > 800 && ops.len() > 40, "the generator makes graphs: {ops:?}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::of(g.rewrite(n, &[producer], |_| Ok(vec![source])));
     }
     let Some((target, op)) = target_shape(result).zip(Op::by_name("reshape")) else {
-        return Outcome::miss("more than one size of the result is not fixed");
+        return Outcome::miss("more than one size of the result is not fixed, or one is 0");
     };
     Outcome::of(g.rewrite(n, &[producer], |b| {
         let shape = b.ints(&target);
@@ -62,7 +62,7 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
 
 /// The shape operand of a `reshape` to `ty`: at most one size is left to be computed. A fixed 0 is not written, for `reshape`
 /// reads it as another thing.
-fn target_shape(ty: &TensorType) -> Option<Vec<i64>> {
+pub(super) fn target_shape(ty: &TensorType) -> Option<Vec<i64>> {
     let one = |d: &Dim| match d.known() {
         Some(0) => None,
         Some(n) => i64::try_from(n).ok(),

@@ -5,3 +5,4 @@ pub mod merge_reshapes;
 pub mod merge_transposes;
 pub mod remove_dead_code;
 pub mod remove_identity;
+pub mod simplify_reshape;

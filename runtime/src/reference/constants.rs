@@ -35,13 +35,15 @@ impl Budget {
 /// A constant of the graph, prepared when it is first used.
 pub(super) struct Constant {
     source: Tensor,
+    /// Whether products and convolutions read it, which keep a packed form.
+    weights: bool,
     ready: OnceLock<Tensor>,
 }
 
 impl Constant {
-    /// Wraps the graph's tensor.
-    pub(super) fn new(source: Tensor) -> Self {
-        Self { source, ready: OnceLock::new() }
+    /// Wraps the graph's tensor; `weights` tells whether products or convolutions multiply by it.
+    pub(super) fn new(source: Tensor, weights: bool) -> Self {
+        Self { source, weights, ready: OnceLock::new() }
     }
     /// The tensor operators get.
     ///
@@ -51,7 +53,10 @@ impl Constant {
         if let Some(t) = self.ready.get() {
             return Ok(t.clone());
         }
-        let prepared = if needs_copy(&self.source) && budget.take(self.source.byte_len()) {
+        let bytes = self.source.byte_len();
+        let prepared = if self.weights && budget.take(bytes.saturating_mul(2)) {
+            pack(&self.source)?
+        } else if needs_copy(&self.source) && budget.take(bytes) {
             copy(&self.source)?
         } else {
             self.source.clone()
@@ -74,6 +79,15 @@ fn alignment(dtype: DType) -> usize {
         DType::C64 => 4,
         DType::C128 => 8,
         _ => (dtype.bits() as usize / 8).max(1),
+    }
+}
+
+/// The same tensor with room for its packed form.
+fn pack(t: &Tensor) -> Result<Tensor, TensorError> {
+    match t.dtype() {
+        DType::F32 => t.clone().with_packs::<f32>(),
+        DType::F64 => t.clone().with_packs::<f64>(),
+        _ => copy(t),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What is computed once per model and reused by every run.
 use super::constants::Constant;
 use hoist_ir::diag::{Diag, Diags};
-use hoist_ir::graph::{Def, Graph, NodeId};
+use hoist_ir::dtype::DType;
+use hoist_ir::graph::{Def, Graph, NodeId, Use};
 use hoist_ir::ops::Op;
 
 /// A node with the plans of its bodies.
@@ -27,7 +28,7 @@ impl Plan {
             |node: NodeId| Step { node, bodies: graph.node(node).bodies().iter().map(Self::new).collect() };
         let constant = |(id, value): (_, &hoist_ir::graph::Value)| {
             let used = value.def() == Def::Const && !value.uses().is_empty();
-            graph.constant(id).filter(|_| used).map(|t| Constant::new(t.clone()))
+            graph.constant(id).filter(|_| used).map(|t| Constant::new(t.clone(), is_weights(graph, value)))
         };
         Self {
             steps: graph.order().map(step).collect(),
@@ -35,6 +36,21 @@ impl Plan {
             constants: graph.values().map(constant).collect(),
         }
     }
+}
+
+/// Whether some product or convolution multiplies by this constant. Depthwise convolutions read weights as they are.
+fn is_weights(graph: &Graph, value: &hoist_ir::graph::Value) -> bool {
+    let Some(ty) = value.ty().as_tensor() else { return false };
+    let Some(sizes) = ty.sizes().filter(|_| matches!(ty.dtype, DType::F32 | DType::F64)) else { return false };
+    value.uses().iter().any(|used| {
+        let Use::Node { node, slot: 1 } = *used else { return false };
+        match graph.node(node).op() {
+            Op::Conv(_) => sizes.get(1).is_some_and(|n| *n > 1),
+            Op::Gemm(_) => true,
+            Op::MatMul(_) => sizes.len() == 2,
+            _ => false,
+        }
+    })
 }
 
 /// Refuses graphs with operators Hoist does not know.

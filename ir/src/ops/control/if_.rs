@@ -10,7 +10,7 @@ use crate::types::Type;
 
 crate::op! {
     /// The results of the first body when `cond` is true, else those of the second. Bodies have no inputs but captured ones.
-    if_ If(cond: One<B>) -> (outputs: Many<V>) {} where B: BOOL_ONLY;
+    r#if If(cond: One<B>) -> (outputs: Many<V>) {} where B: BOOL_ONLY;
 }
 
 fn types(body: &Graph) -> Vec<Type> {
@@ -47,5 +47,44 @@ impl Semantics for If {
         let body =
             cx.bodies.get(usize::from(!cond)).ok_or_else(|| OpError::operand("`if` has two bodies"))?;
         (cx.run)(body, captured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::text::parse_graph;
+
+    fn ty(cond: &str, or_else: &str) -> Result<String, String> {
+        let text = format!(
+            "graph @main(%c: bool[], %x: f32[N, 3]) {{
+  %yes = const bool[] [true]
+  %y = if({cond} | %x)
+    body @then(%a: f32[N, 3]) {{
+      return r: %a
+    }}
+    body @else(%b: f32[N, 3]) {{
+      {or_else}
+    }}
+  return y: %y
+}}"
+        );
+        let g = parse_graph(&text).map_err(|d| d.to_string())?;
+        Ok(g.ty(g.outputs()[0].value).to_string())
+    }
+
+    #[test]
+    fn types_join_both_branches() {
+        assert_eq!(ty("%c", "return r: %b").as_deref(), Ok("f32[N, 3]"));
+        assert_eq!(ty("%c", "%d = concat(%b, %b)\n return r: %d").as_deref(), Ok("f32[?, 3]"));
+        assert_eq!(ty("%c", "%d = flatten(%b) {axis=0}\n return r: %d").as_deref(), Ok("f32[?, ?]"));
+        assert_eq!(ty("%c", "%d = size(%b)\n return r: %d").as_deref(), Ok("unknown"));
+        // A constant condition leaves one branch.
+        assert_eq!(ty("%yes", "%d = size(%b)\n return r: %d").as_deref(), Ok("f32[N, 3]"));
+    }
+
+    #[test]
+    fn branches_that_do_not_fit_are_refused() {
+        assert!(ty("%c", "return r: %b, s: %b").is_err());
+        assert!(ty("%x", "return r: %b").is_err());
     }
 }

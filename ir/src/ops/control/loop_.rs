@@ -18,7 +18,7 @@ crate::op! {
     /// and the scan values. Results are the last carried values, then each scan value of all iterations stacked along a new first
     /// axis. Without the operand `cond` the condition is ignored. Evaluation stops with an error after 10 million iterations,
     /// those of loops inside included.
-    loop_ Loop(max_trip_count: Opt<I>, cond: Opt<B>, v_initial: Many<V>) -> (v_final_and_scan_outputs: Many<V>) {} where I: I64_ONLY, B: BOOL_ONLY;
+    r#loop Loop(max_trip_count: Opt<I>, cond: Opt<B>, v_initial: Many<V>) -> (v_final_and_scan_outputs: Many<V>) {} where I: I64_ONLY, B: BOOL_ONLY;
 }
 
 /// Iterations that one outermost loop may take in evaluation, those of loops inside included.
@@ -118,11 +118,11 @@ impl Semantics for Loop {
         let carried = carried.ok_or_else(|| OpError::operand("a carried value is missing"))?;
         let scans = Scans::new(body, carried.len());
         let mut run = Run { body, captured, carried, scans, checked: cond.is_some() };
-        let budget = Budget::enter();
+        let _account = Budget::enter();
         let mut go = cond.unwrap_or(true);
         let mut i = 0;
         while go && i < count {
-            budget.spend()?;
+            Budget::spend()?;
             go = run.step(&cx, i, go)?;
             i += 1;
         }
@@ -232,7 +232,8 @@ impl Budget {
         }
         Self { outermost }
     }
-    fn spend(&self) -> Result<(), OpError> {
+    /// Takes one iteration from the account.
+    fn spend() -> Result<(), OpError> {
         let left = LEFT.get().unwrap_or(MAX_ITERATIONS).checked_sub(1);
         let left = left.ok_or_else(|| {
             OpError::new("E0307", format!("a loop takes more than {MAX_ITERATIONS} iterations"))
@@ -247,5 +248,102 @@ impl Drop for Budget {
         if self.outermost {
             LEFT.set(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::eval_graph;
+    use crate::text::parse_graph;
+
+    fn counted(trip: &str, body: &str) -> String {
+        format!(
+            "graph @main(%m: i64[], %go: bool[], %x: f32[N]) {{
+  %last, %all = loop({trip}, %go, %x)
+    body @b(%i: i64[], %c: bool[], %v: f32[?]) {{
+      {body}
+    }}
+  return last: %last, all: %all
+}}"
+        )
+    }
+    fn types(text: &str) -> Vec<String> {
+        let g = parse_graph(text).unwrap_or_else(|d| panic!("{text}\n{d}"));
+        assert!(!g.verify().has_errors(), "{}", g.verify());
+        g.outputs().iter().map(|o| g.ty(o.value).to_string()).collect()
+    }
+
+    #[test]
+    fn types_join_what_may_come() {
+        let grows = "%w = concat(%v, %v)\n return c: %c, w: %w, i: %i";
+        assert_eq!(types(&counted("%m", grows)), ["f32[?]", "i64[?]"]);
+        let known = |cond: &str| {
+            let text = counted("%five", grows).replace("  %last,", "  %five = const i64[] [5]\n  %last,");
+            text.replace("%five, %go,", &format!("%five, {cond},"))
+        };
+        assert_eq!(types(&known("%go")), ["f32[?]", "i64[?]"]);
+        assert_eq!(types(&known("_")), ["f32[?]", "i64[5]"]);
+        let never = known("%no").replace("  %last,", "  %no = const bool[] [false]\n  %last,");
+        assert_eq!(types(&never), ["f32[N]", "i64[0]"]);
+        let always = known("%yes").replace("  %last,", "  %yes = const bool[] [true]\n  %last,");
+        assert_eq!(types(&always), ["f32[?]", "i64[5]"]);
+        let fixed = counted("%m", "return c: %c, v: %v, i: %v").replace("%v: f32[?]", "%v: f32[N]");
+        assert_eq!(types(&fixed), ["f32[N]", "f32[?, N]"]);
+    }
+
+    #[test]
+    fn bodies_that_do_not_fit_are_refused() {
+        for (from, to) in [
+            ("%v: f32[?]", "%v: i64[?]"),
+            ("%v: f32[?]", "%v: f32[?], %w: f32[?]"),
+            ("return c: %c, v: %v, i: %i", "return c: %c, v: %v"),
+        ] {
+            let good = counted("%m", "return c: %c, v: %v, i: %i");
+            assert!(parse_graph(&good).is_ok() && parse_graph(&good.replace(from, to)).is_err(), "{to}");
+        }
+    }
+
+    fn run(text: &str, trip: i64) -> Result<Vec<Value>, OpError> {
+        let g = parse_graph(text).unwrap_or_else(|d| panic!("{text}\n{d}"));
+        let x = Tensor::from_vec(&[2], vec![1.0f32, 2.0]);
+        let inputs = vec![Tensor::scalar(trip).into(), Tensor::from_bools(&[], vec![true]).into(), x.into()];
+        eval_graph(&g, inputs, Limits::default())
+    }
+
+    #[test]
+    fn hostile_trip_counts_end() {
+        let text = counted("%m", "return c: %c, v: %v, i: %i");
+        assert_eq!(run(&text, 1 << 62).map_err(|e| e.code), Err("E0307"));
+        // Here the type does not tell how often it runs.
+        let open = counted("%m", "%d = equal(%i, %i)\n return c: %d, v: %v, i: %i");
+        LEFT.set(Some(1000));
+        let e = run(&open, 1 << 62).expect_err("far too many");
+        assert!(e.code == "E0307" && e.message.contains("iterations"), "{e}");
+        // An inner loop draws on the account of the outer one.
+        let nested = counted(
+            "%m",
+            "%p, %q = loop(%i, %c, %v)
+        body @in(%j: i64[], %d: bool[], %u: f32[?]) {
+          return d: %d, u: %u, j: %j
+        }
+      return c: %c, p: %p, i: %i",
+        );
+        LEFT.set(Some(1000));
+        assert!(run(&nested, 50).is_err());
+        LEFT.set(Some(1000));
+        assert_eq!(run(&nested, 20).map(|v| v.len()), Ok(2));
+        LEFT.set(None);
+        let none = run(&text, -5).expect("no iteration");
+        assert_eq!(none[1].ty().to_string(), "i64[0]");
+        assert_eq!(LEFT.get(), None);
+    }
+
+    #[test]
+    fn without_the_operand_the_condition_is_ignored() {
+        let stops = "%z = const i64[] [1]\n %no = equal(%i, %z)\n return c: %no, v: %v, i: %i";
+        let first = |r: Result<Vec<Value>, OpError>| r.expect("runs")[1].ty().to_string();
+        assert_eq!(first(run(&counted("%m", stops), 3)), "i64[1]");
+        assert_eq!(first(run(&counted("%m", stops).replace("%m, %go,", "%m, _,"), 3)), "i64[3]");
     }
 }

@@ -1,4 +1,5 @@
 //! `cast`, `cast_like`
+use super::broadcast::vectorized;
 use super::typing::{in_range, map_contents};
 use crate::attr::Word;
 use crate::dim::SymInt;
@@ -6,8 +7,10 @@ use crate::dtype::{DType, DTypeSet, PACKED};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::{Content, InferCx};
 use crate::op::{OpError, Semantics};
-use crate::tensor::Tensor;
+use crate::tensor::{Element, Storage, Tensor};
 use crate::types::{TensorType, Type};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// Everything but complex numbers.
 const CONVERTIBLE: DTypeSet = {
@@ -112,12 +115,48 @@ fn converted(cx: &InferCx<'_>, to: DType) -> Vec<Option<Content>> {
 }
 
 fn convert(x: &Tensor, to: DType, saturate: bool, mode: RoundMode) -> Result<Tensor, OpError> {
+    if let Some(fast) = convert_fast(x, to)? {
+        return Ok(fast);
+    }
     if to != DType::F8E8M0 || x.dtype() == to {
         return Ok(x.cast(to, saturate)?);
     }
     let numbers = x.cast(DType::F64, saturate)?;
     let codes: Vec<u8> = numbers.view::<f64>()?.iter().map(|v| power_code(*v, saturate, mode)).collect();
     Ok(Tensor::from_bytes(to, x.shape(), codes.into(), None)?)
+}
+
+/// The conversions that models do often, where they can be vector code and no element needs the rules for what is out of range.
+fn convert_fast(x: &Tensor, to: DType) -> Result<Option<Tensor>, OpError> {
+    if !matches!(x.storage(), Storage::Bytes(..) | Storage::Owned(_)) {
+        return Ok(None);
+    }
+    Ok(match (x.dtype(), to) {
+        (DType::F32, DType::I64) => truncated(x, 9.2e18, |v| v as i64)?,
+        (DType::F32, DType::I32) => truncated(x, 2.1e9, |v| v as i32)?,
+        (DType::F32, DType::F16) => {
+            let values = x.view::<f32>()?;
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(&values);
+            Some(Tensor::from_vec(x.shape(), halves))
+        }
+        (DType::F16, DType::F32) => {
+            let mut values = vec![0f32; x.len()];
+            x.view::<f16>()?.convert_to_f32_slice(&mut values);
+            Some(Tensor::from_vec(x.shape(), values))
+        }
+        _ => None,
+    })
+}
+
+/// `f` of each element when all magnitudes are below `limit`.
+fn truncated<T: Element>(x: &Tensor, limit: f32, f: impl Fn(f32) -> T) -> Result<Option<Tensor>, OpError> {
+    let values = x.view::<f32>()?;
+    let inside = vectorized(|| values.iter().fold(true, |all, v| all & (v.abs() < limit)));
+    Ok(inside.then(|| {
+        let converted = vectorized(|| values.iter().map(|v| f(*v)).collect());
+        Tensor::from_vec(x.shape(), converted)
+    }))
 }
 
 /// Code of `v` as a power of two with bias 127 (ONNX `Cast`, table of special values). NaN for negative numbers.

@@ -12,7 +12,7 @@ const DROPPED: DTypeSet =
 
 crate::op! {
     /// Sets a random part of the elements to zero while training; passes `data` through otherwise, with a `mask` that is true
-    /// everywhere. Training is not evaluated.
+    /// everywhere. Training is not evaluated, unless `ratio` is 0.
     dropout Dropout(data: One<T>, ratio: Opt<T1>, training_mode: Opt<T2>) -> (output: One<T>, mask: Opt<T2>) {
         /// Seed of the random numbers.
         seed: Option<i64> = None,
@@ -30,7 +30,8 @@ impl Semantics for Dropout {
             Some(t) => t.to_bools()?.contains(&true),
             None => false,
         };
-        if training {
+        let ratio = cx.opt(1)?.map_or(Some(0.5), Tensor::as_f64);
+        if training && ratio != Some(0.0) {
             return Err(OpError::eval("`dropout` is set to training, which has no single result")
                 .hint("export the model for inference"));
         }

@@ -1,13 +1,18 @@
 //! Evaluation of element functions for every element type: one closure per class of types.
 //!
 //! `f32`, `f64`, `i64` and `u64` are computed as they are. Narrower floats are computed in `f32` and rounded once, narrower
-//! integers in 64 bits and wrapped.
+//! integers in 64 bits and wrapped. Loops are compiled for each `f32` function; the others are called through a reference, which
+//! keeps the program small.
 use super::broadcast::{broadcast_sizes, each, zip, zip_into};
 use crate::dtype::DType;
 use crate::eval::{EvalCx, Value, one};
 use crate::op::OpError;
 use crate::tensor::convert::Wide;
 use crate::tensor::{Element, Tensor};
+
+type Map<'a, T> = &'a (dyn Fn(T) -> T + Sync);
+type Zip<'a, T> = &'a (dyn Fn(T, T) -> T + Sync);
+type Test<'a, T> = &'a (dyn Fn(T, T) -> bool + Sync);
 
 /// Error of an element type the operator has no meaning for.
 pub fn no_meaning(dtype: DType) -> OpError {
@@ -51,17 +56,17 @@ pub fn map_tensor(
     unsigned: impl Fn(u64) -> u64 + Sync,
 ) -> Result<Tensor, OpError> {
     match x.dtype() {
-        DType::F32 => return native(x, single),
-        DType::F64 => return native(x, double),
-        DType::I64 => return native(x, signed),
-        DType::U64 => return native(x, unsigned),
+        DType::F32 => return native(x, &single),
+        DType::F64 => return native(x, &double as Map<'_, f64>),
+        DType::I64 => return native(x, &signed as Map<'_, i64>),
+        DType::U64 => return native(x, &unsigned as Map<'_, u64>),
         _ => {}
     }
     let mut wide = x.widen()?;
     match &mut wide {
-        Wide::F32(v) => each(v, single),
-        Wide::I64(v) if x.dtype() != DType::Bool => each(v, signed),
-        Wide::U64(v) => each(v, unsigned),
+        Wide::F32(v) => each(v, &single),
+        Wide::I64(v) if x.dtype() != DType::Bool => each(v, &signed as Map<'_, i64>),
+        Wide::U64(v) => each(v, &unsigned as Map<'_, u64>),
         _ => return Err(no_meaning(x.dtype())),
     }
     Ok(Tensor::from_wide(x.dtype(), x.shape(), &wide, true)?)
@@ -110,22 +115,26 @@ pub fn zip_tensors(
 ) -> Result<Tensor, OpError> {
     let dtype = a.dtype();
     match dtype {
-        DType::F32 => return native2(a, b, single),
-        DType::F64 => return native2(a, b, double),
-        DType::I64 => return native2(a, b, signed),
-        DType::U64 => return native2(a, b, unsigned),
-        DType::Bool => return Err(no_meaning(dtype)),
+        DType::F32 => return native2(a, b, &single),
+        DType::F64 => return native2(a, b, &double as Zip<'_, f64>),
+        DType::I64 => return native2(a, b, &signed as Zip<'_, i64>),
+        DType::U64 => return native2(a, b, &unsigned as Zip<'_, u64>),
         _ => {}
     }
-    let shape = broadcast_sizes(&[a.shape(), b.shape()])?;
-    let (s, t) = (a.shape(), b.shape());
-    let wide = match (a.widen()?, b.widen()?) {
-        (Wide::F32(x), Wide::F32(y)) => Wide::F32(zip(&shape, 0.0, (&x, s), (&y, t), single)),
-        (Wide::I64(x), Wide::I64(y)) => Wide::I64(zip(&shape, 0, (&x, s), (&y, t), signed)),
-        (Wide::U64(x), Wide::U64(y)) => Wide::U64(zip(&shape, 0, (&x, s), (&y, t), unsigned)),
-        _ => return Err(no_meaning(dtype)),
+    let native = |dtype| Ok::<_, OpError>((a.cast(dtype, false)?, b.cast(dtype, false)?));
+    let computed = if dtype.is_float() {
+        let (a, b) = native(DType::F32)?;
+        native2(a, b, &single)?
+    } else if dtype.is_signed_int() {
+        let (a, b) = native(DType::I64)?;
+        native2(a, b, &signed as Zip<'_, i64>)?
+    } else if dtype.is_unsigned_int() {
+        let (a, b) = native(DType::U64)?;
+        native2(a, b, &unsigned as Zip<'_, u64>)?
+    } else {
+        return Err(no_meaning(dtype));
     };
-    Ok(Tensor::from_wide(dtype, &shape, &wide, true)?)
+    Ok(computed.cast(dtype, true)?)
 }
 
 /// [`zip_tensors`] of the first two operands.
@@ -151,14 +160,14 @@ pub fn number_test(
     let (s, t) = (a.shape(), b.shape());
     let shape = broadcast_sizes(&[s, t])?;
     if a.dtype() == DType::F32 && b.dtype() == DType::F32 {
-        let truths = zip(&shape, false, (&a.view()?, s), (&b.view()?, t), single);
+        let truths = zip(&shape, false, (&a.view()?, s), (&b.view()?, t), &single);
         return one(Tensor::from_bools(&shape, truths));
     }
     let truths = match (a.widen()?, b.widen()?) {
-        (Wide::F32(x), Wide::F32(y)) => zip(&shape, false, (&x, s), (&y, t), single),
-        (Wide::F64(x), Wide::F64(y)) => zip(&shape, false, (&x, s), (&y, t), double),
-        (Wide::I64(x), Wide::I64(y)) => zip(&shape, false, (&x, s), (&y, t), signed),
-        (Wide::U64(x), Wide::U64(y)) => zip(&shape, false, (&x, s), (&y, t), unsigned),
+        (Wide::F32(x), Wide::F32(y)) => zip(&shape, false, (&x, s), (&y, t), &single),
+        (Wide::F64(x), Wide::F64(y)) => zip(&shape, false, (&x, s), (&y, t), &double as Test<'_, f64>),
+        (Wide::I64(x), Wide::I64(y)) => zip(&shape, false, (&x, s), (&y, t), &signed as Test<'_, i64>),
+        (Wide::U64(x), Wide::U64(y)) => zip(&shape, false, (&x, s), (&y, t), &unsigned as Test<'_, u64>),
         _ => return Err(no_meaning(a.dtype())),
     };
     one(Tensor::from_bools(&shape, truths))

@@ -92,7 +92,9 @@ impl Choice<'_> {
     }
 }
 
-/// One row; each operand moves by its `unit`.
+/// One row; each operand moves by its `unit`. Both elements are read before one is chosen, which makes vector code possible.
+#[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
+#[inline(always)]
 fn choose<T: Copy>(out: &mut [T], unit: [usize; 3], condition: &[u8], x: &[T], y: &[T]) {
     let n = out.len();
     let each = out.iter_mut().zip(condition);
@@ -102,16 +104,17 @@ fn choose<T: Copy>(out: &mut [T], unit: [usize; 3], condition: &[u8], x: &[T], y
         [0, ..] => out.fill(if condition[0] == 0 { y[0] } else { x[0] }),
         [_, 1, 1] => {
             for ((o, c), (a, b)) in each.zip(x.iter().zip(y)) {
-                *o = if *c == 0 { *b } else { *a };
+                let (a, b) = (*a, *b);
+                *o = if *c == 0 { b } else { a };
             }
         }
         [_, 1, _] => {
             let b = y[0];
-            each.zip(x).for_each(|((o, c), a)| *o = if *c == 0 { b } else { *a });
+            each.zip(x).for_each(|((o, c), &a)| *o = if *c == 0 { b } else { a });
         }
         [_, _, 1] => {
             let a = x[0];
-            each.zip(y).for_each(|((o, c), b)| *o = if *c == 0 { *b } else { a });
+            each.zip(y).for_each(|((o, c), &b)| *o = if *c == 0 { b } else { a });
         }
         _ => {
             let (a, b) = (x[0], y[0]);

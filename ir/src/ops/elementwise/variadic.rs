@@ -9,13 +9,15 @@ use crate::op::OpError;
 use crate::tensor::Tensor;
 
 /// The larger one; NaN when either is.
+#[expect(clippy::eq_op, reason = "the test for NaN that becomes one vector comparison")]
 pub fn larger<T: PartialOrd + Copy>(a: T, b: T) -> T {
-    if a > b || a.partial_cmp(&a).is_none() { a } else { b }
+    if (a > b) | (a != a) { a } else { b }
 }
 
 /// The smaller one; NaN when either is.
+#[expect(clippy::eq_op, reason = "the test for NaN that becomes one vector comparison")]
 pub fn smaller<T: PartialOrd + Copy>(a: T, b: T) -> T {
-    if a < b || a.partial_cmp(&a).is_none() { a } else { b }
+    if (a < b) | (a != a) { a } else { b }
 }
 
 crate::op! {

@@ -118,7 +118,7 @@ struct Part<'a, T: Clone> {
     data: Cow<'a, [T]>,
 }
 
-impl<'a, T: Number> Part<'a, T> {
+impl<T: Number> Part<'_, T> {
     /// The elements with `labels` as axes in this order; diagonals of repeated labels are taken, axes that are left out are
     /// summed.
     fn arrange(self, labels: &[Label]) -> Result<Self, OpError> {

@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn implicit_results_are_sorted() {
+        use Label::{Ellipsis as E, Letter as L};
         let e = Equation::parse("b...a, a Z").expect("valid");
         let l = e.labels(&[4, 2]).expect("fits");
-        use Label::{Ellipsis as E, Letter as L};
         assert_eq!(l.inputs[0], [L('b'), E(1), E(0), L('a')]);
         assert_eq!(l.output, [E(1), E(0), L('Z'), L('b')]);
     }

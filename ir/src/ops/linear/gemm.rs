@@ -65,7 +65,7 @@ impl Gemm {
         if !out.is_empty() && s.k > 0 {
             let (left, right) = (T::read(a)?, T::read(b)?);
             let left = Matrix::new(&left, (s.m, s.k), s.a_strides)?;
-            let right = Matrix::new(&right, (s.k, s.n), s.b_strides)?;
+            let right = Matrix::new(&right, (s.k, s.n), s.b_strides)?.kept_in(b.packs());
             gemm(T::from_f64(f64::from(self.alpha)), left, right, Output::Accumulate, &mut out)?;
         }
         Ok(T::tensor(a.dtype(), &shape, out)?)

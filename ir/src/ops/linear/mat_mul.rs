@@ -5,7 +5,7 @@ use crate::dim::Dim;
 use crate::dtype::{DType, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::{InferCx, broadcast};
-use crate::kernel::gemm::{BatchOperand, batched_matmul, broadcast_offsets};
+use crate::kernel::gemm::{BatchOperand, Matrix, Output, batched_matmul, broadcast_offsets, gemm};
 use crate::op::{OpError, Semantics};
 use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType, Type};
@@ -103,8 +103,16 @@ impl Plan {
         let mut out = zeros::<T>(count(&self.shape)?)?;
         if !self.a.is_empty() {
             let (left, right) = (T::read(a)?, T::read(b)?);
-            let left = BatchOperand { data: &*left, offsets: &self.a, row_stride: k, col_stride: 1 };
-            let right = BatchOperand { data: &*right, offsets: &self.b, row_stride: n, col_stride: 1 };
+            if let Some(packs) = b.packs()
+                && b.rank() == 2
+            {
+                let left = Matrix::row_major(&left, out.len() / n, k)?;
+                let right = Matrix::row_major(&right, k, n)?.kept_in(Some(packs));
+                gemm(T::ONE, left, right, Output::Replace, &mut out)?;
+                return Ok(T::tensor(a.dtype(), &self.shape, out)?);
+            }
+            let left = BatchOperand { data: &left, offsets: &self.a, row_stride: k, col_stride: 1 };
+            let right = BatchOperand { data: &right, offsets: &self.b, row_stride: n, col_stride: 1 };
             batched_matmul(left, right, self.mkn, &mut out)?;
         }
         Ok(T::tensor(a.dtype(), &self.shape, out)?)

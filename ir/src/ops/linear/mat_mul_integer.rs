@@ -78,6 +78,7 @@ impl Semantics for MatMulInteger {
         Ok(vec![product_type(cx, DType::I32)?])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+        use Bytes::{Signed as S, Unsigned as U};
         let (a, b, a_zero, b_zero) = (cx.tensor(0)?, cx.tensor(1)?, cx.opt(2)?, cx.opt(3)?);
         let plan = Plan::new(a.shape(), b.shape())?;
         check_points(a_zero, a, plan.mkn.0)?;
@@ -88,7 +89,6 @@ impl Semantics for MatMulInteger {
         let (za, zb) =
             (a_zero.cloned().unwrap_or_else(|| empty(a)), b_zero.cloned().unwrap_or_else(|| empty(b)));
         let operands = (Bytes::of(a)?, Bytes::of(&za)?, Bytes::of(b)?, Bytes::of(&zb)?);
-        use Bytes::{Signed as S, Unsigned as U};
         match &operands {
             (S(a), S(za), S(b), S(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
             (S(a), S(za), U(b), U(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,

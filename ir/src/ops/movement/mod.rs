@@ -18,3 +18,6 @@ pub mod tile;
 pub mod transpose;
 pub mod trilu;
 pub mod unsqueeze;
+
+#[cfg(test)]
+mod tests;

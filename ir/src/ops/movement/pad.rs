@@ -70,7 +70,10 @@ fn infer(cx: &InferCx<'_>) -> Result<TensorType, OpError> {
     let pads = sym_list(cx, 1)?;
     let Some(shape) = &x.shape else { return Ok(TensorType::unranked(x.dtype)) };
     let axes = if cx.has(3) { int_list(cx, 3)? } else { Some((0..shape.len() as i64).collect()) };
-    let count = if cx.has(3) { list_len(cx, 3)? } else { Some(shape.len()) };
+    let count = match &axes {
+        Some(axes) => Some(axes.len()),
+        None => list_len(cx, 3)?,
+    };
     if let (Some(p), Some(n)) = (&pads, count)
         && p.len() != 2 * n
     {

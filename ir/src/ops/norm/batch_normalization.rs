@@ -57,7 +57,9 @@ impl BatchNormalization {
             let plane: usize = if shape.len() < 2 { values.len() } else { shape[2..].iter().product() };
             for_chunks(&mut values, plane, |i, plane| {
                 let (m, k, b) = (p.mean[i % n], p.factor[i % n], p.bias[i % n]);
-                plane.iter_mut().for_each(|v| *v = (*v - m) * k + b);
+                for v in plane {
+                    *v = (*v - m) * k + b;
+                }
             });
         }
         Ok(T::tensor(dtype, &shape, values)?)

@@ -80,7 +80,9 @@ fn normalize<T: Compute>(
         for (j, pixels) in group.chunks_mut(plane).enumerate() {
             let c = (i * per_group + j) % channels;
             let (k, b) = (T::from_f64(inv * scale[c].to_f64()), bias[c]);
-            pixels.iter_mut().for_each(|v| *v = (*v - m) * k + b);
+            for v in pixels {
+                *v = (*v - m) * k + b;
+            }
         }
     });
     Ok(T::tensor(dtype, &shape, from_channels_first(values, &first, layout))?)

@@ -42,9 +42,15 @@ impl MeanVarianceNormalization {
         let groups: usize = kept.iter().product();
         let n = (values.len() / groups) as f64;
         let (mut mean, mut var) = (vec![0.0; groups], vec![0.0; groups]);
-        values.iter().enumerate().for_each(|(i, v)| mean[group(i)] += v.to_f64());
-        mean.iter_mut().for_each(|m| *m /= n);
-        values.iter().enumerate().for_each(|(i, v)| var[group(i)] += (v.to_f64() - mean[group(i)]).powi(2));
+        for (i, v) in values.iter().enumerate() {
+            mean[group(i)] += v.to_f64();
+        }
+        for m in &mut mean {
+            *m /= n;
+        }
+        for (i, v) in values.iter().enumerate() {
+            var[group(i)] += (v.to_f64() - mean[group(i)]).powi(2);
+        }
         for (i, v) in values.iter_mut().enumerate() {
             let g = group(i);
             *v = T::from_f64((v.to_f64() - mean[g]) / ((var[g] / n).sqrt() + EPSILON));

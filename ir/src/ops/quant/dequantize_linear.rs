@@ -105,7 +105,7 @@ mod tests {
         let axis = DequantizeLinear { axis: 0, ..op.clone() };
         let y = run(&f32s(&[2], &[2., 0.5]), Some(&Tensor::from_vec(&[2], vec![1u8, 0])), axis);
         assert_eq!(y, f32s(&[2, 2], &[-2., 4., 64., 127.5]));
-        let block = DequantizeLinear { axis: 0, block_size: 2, output_dtype: Some(DType::F16), ..op };
+        let block = DequantizeLinear { axis: 0, block_size: 2, output_dtype: Some(DType::F16) };
         let y = run(&f32s(&[1, 2], &[1., 2.]), None, block);
         assert_eq!((y.dtype(), y.to_f64s().expect("floats")), (DType::F16, vec![0., 6., 128., 510.]));
     }

@@ -47,7 +47,7 @@ mod tests {
     fn ranges_include_zero() {
         let y =
             eval_n(&DynamicQuantizeLinear {}, &[Some(&f32s(&[3], &[-1.0, -2.1, -3.4]))], 3).expect("fits");
-        assert_eq!(y[0], Tensor::from_vec(&[3], vec![180u8, 97, 0]));
+        assert_eq!(y[0], Tensor::from_vec(&[3], vec![180u8, 98, 0]));
         assert_eq!((y[1].as_f64(), y[2].as_int()), (Some(f64::from(3.4f32 / 255.0)), Some(255)));
         let y = eval_n(&DynamicQuantizeLinear {}, &[Some(&f32s(&[2], &[0.0, 0.0]))], 3).expect("fits");
         assert_eq!((y[0].clone(), y[2].as_int()), (Tensor::from_vec(&[2], vec![0u8, 0]), Some(0)));

@@ -68,9 +68,8 @@ impl Granularity {
     fn run_len(&self, total: usize) -> usize {
         match *self {
             Self::Tensor => total.clamp(1, 1 << 15),
-            Self::Axis { size, inner } if inner == 1 => size.max(1),
-            // Blocks of the last axis: whole rows, so that runs never cross a row.
-            Self::Block { size, inner, .. } if inner == 1 => size.max(1),
+            // Along the last axis: whole rows, so that runs never cross a row.
+            Self::Axis { size, inner: 1 } | Self::Block { size, inner: 1, .. } => size.max(1),
             Self::Axis { inner, .. } | Self::Block { inner, .. } => inner.max(1),
         }
     }

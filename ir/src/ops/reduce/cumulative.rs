@@ -64,17 +64,17 @@ fn run(
     let walk = Walk { len, inner, exclusive, reverse };
     let wide = match x.widen()? {
         Wide::I64(mut v) => {
-            walk.cumulate(&mut v, signed.0, signed.1);
+            walk.cumulate(&mut v, signed.0, &signed.1);
             Wide::I64(v)
         }
         Wide::U64(mut v) => {
-            walk.cumulate(&mut v, unsigned.0, unsigned.1);
+            walk.cumulate(&mut v, unsigned.0, &unsigned.1);
             Wide::U64(v)
         }
         Wide::C128(_) | Wide::Str(_) => return Err(no_meaning(x.dtype())),
         Wide::F32(_) | Wide::F64(_) => {
             let mut v = x.to_f64s()?;
-            walk.cumulate(&mut v, float.0, float.1);
+            walk.cumulate(&mut v, float.0, &float.1);
             Wide::F64(v)
         }
     };
@@ -89,7 +89,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn cumulate<T: Copy>(&self, values: &mut [T], start: T, step: impl Fn(T, T) -> T) {
+    fn cumulate<T: Copy>(&self, values: &mut [T], start: T, step: &dyn Fn(T, T) -> T) {
         let block_len = (self.len * self.inner).max(1);
         for block in values.chunks_mut(block_len) {
             let mut sums = vec![start; self.inner];

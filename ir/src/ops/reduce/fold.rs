@@ -1,5 +1,6 @@
 //! The loops of reductions. Sums are kept in `f64` and 128-bit integers in a fixed order: results do not depend on threads.
 use super::axes::Grid;
+use crate::dtype::DType;
 use crate::eval::{EvalCx, Value, one};
 use crate::op::OpError;
 use crate::ops::elementwise::broadcast::{PARALLEL, vectorized};
@@ -7,6 +8,8 @@ use crate::ops::elementwise::map::no_meaning;
 use crate::tensor::Tensor;
 use crate::tensor::convert::Wide;
 use rayon::prelude::*;
+
+type Combine<'a, T> = &'a (dyn Fn(T, T) -> T + Sync);
 
 /// Partial results of one row.
 const LANES: usize = 8;
@@ -64,8 +67,7 @@ fn fold_row<T: Copy, A: Copy>(
     merge: &impl Fn(A, A) -> A,
 ) -> A {
     let mut lanes = [start; LANES];
-    let pieces = row.chunks_exact(LANES);
-    let rest = pieces.remainder();
+    let (pieces, rest) = row.as_chunks::<LANES>();
     for piece in pieces {
         for k in 0..LANES {
             lanes[k] = step(lanes[k], piece[k]);
@@ -104,25 +106,32 @@ where
     let dtype = grid.data.dtype();
     let sizes = [grid.outer, grid.len, grid.inner];
     let floats = |sums: Vec<f64>| Wide::F64(sums.into_iter().map(|s| (float.finish)(s, grid.len)).collect());
-    let wide = if dtype == crate::dtype::DType::F32 {
-        let data = grid.data.view::<f32>()?;
-        floats(fold(&data, sizes, float.start, |a, v| (float.step)(a, f64::from(v)), &float.merge))
-    } else {
-        match grid.data.widen()? {
-            Wide::F32(v) => {
-                floats(fold(&v, sizes, float.start, |a, v| (float.step)(a, f64::from(v)), &float.merge))
-            }
-            Wide::F64(v) => floats(fold(&v, sizes, float.start, &float.step, &float.merge)),
-            Wide::I64(v) => {
-                let sums = fold(&v, sizes, int.start, |a, v| (int.step)(a, i128::from(v)), &int.merge);
-                Wide::I64(sums.into_iter().map(|s| (int.finish)(s, grid.len) as i64).collect())
-            }
-            Wide::U64(v) => {
-                let sums = fold(&v, sizes, int.start, |a, v| (int.step)(a, i128::from(v)), &int.merge);
-                Wide::U64(sums.into_iter().map(|s| (int.finish)(s, grid.len) as u64).collect())
-            }
-            Wide::C128(_) | Wide::Str(_) => return Err(no_meaning(dtype)),
+    let single = |a, v| (float.step)(a, f64::from(v));
+    let ints = |data: &[i128]| {
+        fold(data, sizes, int.start, &int.step as Combine<'_, i128>, &int.merge as Combine<'_, i128>)
+    };
+    if dtype == DType::F32 {
+        let sums = floats(fold(&grid.data.view::<f32>()?, sizes, float.start, single, &float.merge));
+        return one(Tensor::from_wide(dtype, &grid.shape, &sums, false)?);
+    }
+    let wide = match grid.data.widen()? {
+        Wide::F32(v) => floats(fold(&v, sizes, float.start, single, &float.merge)),
+        Wide::F64(v) => floats(fold(
+            &v,
+            sizes,
+            float.start,
+            &float.step as Combine<'_, f64>,
+            &float.merge as Combine<'_, f64>,
+        )),
+        Wide::I64(v) => {
+            let sums = ints(&v.into_iter().map(i128::from).collect::<Vec<_>>());
+            Wide::I64(sums.into_iter().map(|s| (int.finish)(s, grid.len) as i64).collect())
         }
+        Wide::U64(v) => {
+            let sums = ints(&v.into_iter().map(i128::from).collect::<Vec<_>>());
+            Wide::U64(sums.into_iter().map(|s| (int.finish)(s, grid.len) as u64).collect())
+        }
+        Wide::C128(_) | Wide::Str(_) => return Err(no_meaning(dtype)),
     };
     one(Tensor::from_wide(dtype, &grid.shape, &wide, false)?)
 }

@@ -109,8 +109,7 @@ const LANES: usize = 16;
 #[inline(always)]
 fn top_of_row(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let pieces = row.chunks_exact(LANES);
-    let rest = pieces.remainder();
+    let (pieces, rest) = row.as_chunks::<LANES>();
     for piece in pieces {
         for k in 0..LANES {
             lanes[k] = larger(lanes[k], piece[k]);
@@ -119,27 +118,23 @@ fn top_of_row(row: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
-/// Sum of `f` over the row, which it also stores where `store`; partial sums in `f64` in a fixed order.
+/// Sum of `f` over the row; partial sums in `f64` in a fixed order.
 #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
 #[inline(always)]
-fn sum_of_row(row: &mut [f32], f: impl Fn(f32) -> f32, store: bool) -> f64 {
+fn sum_of_row(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0f64; LANES];
-    let mut pieces = row.chunks_exact_mut(LANES);
-    for piece in &mut pieces {
+    let (pieces, rest) = row.as_chunks::<LANES>();
+    for piece in pieces {
+        let mut values = [0f32; LANES];
         for k in 0..LANES {
-            let v = f(piece[k]);
-            lanes[k] += f64::from(v);
-            if store {
-                piece[k] = v;
-            }
+            values[k] = f(piece[k]);
+        }
+        for k in 0..LANES {
+            lanes[k] += f64::from(values[k]);
         }
     }
-    for (lane, x) in lanes.iter_mut().zip(pieces.into_remainder()) {
-        let v = f(*x);
-        *lane += f64::from(v);
-        if store {
-            *x = v;
-        }
+    for (lane, v) in lanes.iter_mut().zip(rest) {
+        *lane += f64::from(f(*v));
     }
     lanes.iter().sum()
 }
@@ -147,8 +142,8 @@ fn sum_of_row(row: &mut [f32], f: impl Fn(f32) -> f32, store: bool) -> f64 {
 fn softmax_f32(row: &mut [f32]) {
     vectorized(|| {
         let top = top_of_row(row);
-        let sum = sum_of_row(row, |v| math::exp(v - top), true);
-        let factor = (1.0 / sum) as f32;
+        row.iter_mut().for_each(|v| *v = math::exp(*v - top));
+        let factor = (1.0 / sum_of_row(row, |v| v)) as f32;
         row.iter_mut().for_each(|v| *v *= factor);
     });
 }
@@ -156,7 +151,7 @@ fn softmax_f32(row: &mut [f32]) {
 fn log_softmax_f32(row: &mut [f32]) {
     vectorized(|| {
         let top = top_of_row(row);
-        let log = libm::log(sum_of_row(row, |v| math::exp(v - top), false)) as f32;
+        let log = libm::log(sum_of_row(row, |v| math::exp(v - top))) as f32;
         row.iter_mut().for_each(|v| *v = (*v - top) - log);
     });
 }

@@ -5,6 +5,7 @@ use crate::dtype::{DType, FLOATS};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
 use crate::kernel::Channels;
+use crate::kernel::conv::conv_kept;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{
     Compute, count, from_channels_first, layout_sizes, to_channels_first, zeros,
@@ -139,7 +140,8 @@ impl Conv {
         let bias = b.map(T::read).transpose()?;
         let mut out = zeros::<T>(count(&shape)?)?;
         if !out.is_empty() {
-            crate::kernel::conv::conv(&g, channels, &data, &T::read(w)?, bias.as_deref(), &mut out)?;
+            let weights = T::read(w)?;
+            conv_kept(&g, channels, &data, (&weights, w.packs()), bias.as_deref(), &mut out)?;
         }
         let out = from_channels_first(out, &shape, self.layout);
         Ok(T::tensor(x.dtype(), &layout_sizes(&shape, self.layout), out)?)

@@ -39,6 +39,9 @@ crate::op! {
     } where T: POOLED;
 }
 
+/// Shape, largest elements and their positions.
+type Found<T> = (Vec<usize>, Vec<T>, Vec<i64>);
+
 impl MaxPool {
     fn pool(&self) -> Pool<'_> {
         let window = Window {
@@ -63,7 +66,7 @@ impl MaxPool {
         shape: &[usize],
         x: Cow<'_, [T]>,
         indices: bool,
-    ) -> Result<(Vec<usize>, Vec<T>, Vec<i64>), OpError> {
+    ) -> Result<Found<T>, OpError> {
         let (batch, channels, spatial) = split_sizes(shape, self.layout)?;
         let pool = self.pool();
         let (g, ceil) = (pool.geometry(&spatial)?, pool.window.partial());

@@ -50,13 +50,13 @@ enum Target {
 /// Size of an axis of `n` elements after scaling.
 fn scaled_size(n: u64, scale: f32) -> Option<u64> {
     let v = (n as f32 * scale).floor();
-    (v >= 0.0 && v < 9e15).then_some(v as u64)
+    (0.0..9e15_f32).contains(&v).then_some(v as u64)
 }
 
 /// Nearest integer, half up.
 fn round_half_up(v: f64) -> Option<usize> {
     let r = (v + 0.5).floor();
-    (r >= 0.0 && r < 9e15).then_some(r as usize)
+    (0.0..9e15).contains(&r).then_some(r as usize)
 }
 
 impl Resize {
@@ -156,15 +156,21 @@ impl Resize {
     /// Type of the result when sizes or scales are not all known.
     fn symbolic(&self, cx: &InferCx<'_>, shape: &[Dim], axes: &[usize]) -> Vec<Dim> {
         let mut out = shape.to_vec();
-        axes.iter().for_each(|a| out[*a] = Dim::Unknown);
+        for a in axes {
+            out[*a] = Dim::Unknown;
+        }
         if self.keep_aspect_ratio_policy == AspectPolicy::Stretch
             && let Some(sizes) = cx.sym_dims(3).filter(|s| s.len() == axes.len() && !s.is_empty())
         {
-            axes.iter().zip(sizes).for_each(|(a, s)| out[*a] = s);
+            for (a, s) in axes.iter().zip(sizes) {
+                out[*a] = s;
+            }
         } else if let Some(scales) =
             cx.constant(2).and_then(|t| t.to_f32s().ok()).filter(|s| s.len() == axes.len())
         {
-            axes.iter().zip(scales.iter()).for_each(|(a, s)| out[*a] = scaled_dim(&shape[*a], *s));
+            for (a, s) in axes.iter().zip(scales.iter()) {
+                out[*a] = scaled_dim(&shape[*a], *s);
+            }
         }
         out
     }
@@ -266,7 +272,9 @@ fn via_integers(
     let mut values =
         resized::<f64>(x, shape, plans, rules, fill).map_err(|e| TensorError::Shape(e.message))?;
     if let Some((low, high)) = x.dtype().int_range() {
-        values.iter_mut().for_each(|v| *v = v.round_ties_even().clamp(low as f64, high as f64));
+        for v in &mut values {
+            *v = v.round_ties_even().clamp(low as f64, high as f64);
+        }
     }
     Tensor::from_wide(x.dtype(), shape, &Wide::F64(values), true)
 }
