@@ -121,7 +121,7 @@ impl Other {
             }
             Self::WebPage => ("a web page", "web pages", "the download failed: fetch the file again"),
             Self::Zip => (
-                "a zip archive with no model that Hoist knows in it",
+                "a zip archive without anything Hoist knows in it",
                 "zip archives",
                 "name the format with --from, or unpack it",
             ),
@@ -130,8 +130,10 @@ impl Other {
     /// Why `path` is not read.
     pub fn refusal(self, path: &Path) -> Diag {
         let (one, _, advice) = self.what();
-        Diag::error("E0104", format!("{}: this is {one}, which Hoist does not read (yet)", path.display()))
-            .hint(advice)
+        let no_model =
+            matches!(self, Self::NumPy | Self::Gzip | Self::LfsPointer | Self::WebPage | Self::Zip);
+        let but = if no_model { "not a model" } else { "which Hoist does not read (yet)" };
+        Diag::error("E0104", format!("{}: this is {one}, {but}", path.display())).hint(advice)
     }
 }
 

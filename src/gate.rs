@@ -334,7 +334,7 @@ mod tests {
         check(&model(source), &model(written), &Checking::default())
     }
 
-    const ADD: &str = "graph @g(%x \"x\": f32[N, 3]) {\n  %y = add(%x, %x)\n  return \"y\" = %y\n}\n";
+    const ADD: &str = "graph @g(%x: f32[N, 3]) {\n  %s = add(%x, %x)\n  return y: %s\n}\n";
 
     #[test]
     fn equal_models_pass_and_different_ones_do_not() {

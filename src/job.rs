@@ -93,7 +93,8 @@ impl Job<'_> {
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
-        let report = self.rewrite(&mut model, options)?;
+        let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
+        self.legalize(&mut model, format, options.verify_each, &mut report)?;
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
         progress.stage("checking");
@@ -105,8 +106,31 @@ impl Job<'_> {
         Ok(Done { nodes, bytes, report, verdict, warnings })
     }
 
-    fn rewrite(&self, model: &mut Model, options: &mut Options<'_>) -> anyhow::Result<Report> {
-        hoist_passes::run(&self.pipeline, model, options).map_err(|failure| self.failed(failure))
+    fn rewrite(
+        &self,
+        pipeline: &Pipeline,
+        model: &mut Model,
+        options: &mut Options<'_>,
+    ) -> anyhow::Result<Report> {
+        hoist_passes::run(pipeline, model, options).map_err(|failure| self.failed(failure))
+    }
+
+    /// Brings the model into the form that the output format can hold, whatever pipeline ran before.
+    fn legalize(
+        &self,
+        model: &mut Model,
+        format: OutputFormat,
+        verify_each: bool,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        if format == OutputFormat::Hir || hoist_passes::by_name("legalize-onnx").is_none() {
+            return Ok(());
+        }
+        let mut options = Options { verify_each, ..Options::default() };
+        let done = self.rewrite(&Pipeline::parse("legalize-onnx")?, model, &mut options)?;
+        report.stats.extend(done.stats);
+        report.warnings.0.extend(done.warnings.0);
+        Ok(())
     }
 
     /// The error of a pipeline that failed. A pass that breaks the graph or its promises is a defect.
