@@ -123,7 +123,7 @@ impl Job<'_> {
         verify_each: bool,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        if format == OutputFormat::Hir || hoist_passes::by_name("legalize-onnx").is_none() {
+        if format == OutputFormat::Hir {
             return Ok(());
         }
         let mut options = Options { verify_each, ..Options::default() };

@@ -62,6 +62,25 @@ impl Graph {
         self.values[value].uses.push(Use::Output(self.outputs.len() as u32));
         self.outputs.push(Output { name: name.into(), value, notes: None });
     }
+    /// Makes output `i` show `value` instead; its name stays.
+    ///
+    /// # Errors
+    /// When there is no such output, `value` is erased, or its type contradicts.
+    pub fn set_output(&mut self, i: usize, value: ValueId) -> Result<(), Diag> {
+        let Some(old) = self.outputs.get(i).map(|o| o.value) else {
+            return Err(refused(format!("there is no output {i}")));
+        };
+        if self.values[value].def == Def::Erased || self.ty(old).meet(self.ty(value)).is_none() {
+            return Err(refused(format!("output `{}` cannot show this value", self.outputs[i].name)));
+        }
+        if let Some(at) = self.values[old].uses.iter().position(|u| *u == Use::Output(i as u32)) {
+            self.values[old].uses.swap_remove(at);
+            self.fix_use_position(old, at);
+        }
+        self.outputs[i].value = value;
+        self.values[value].uses.push(Use::Output(i as u32));
+        Ok(())
+    }
     /// Attaches documentation to output `i`.
     pub fn set_output_notes(&mut self, i: usize, notes: Notes) {
         if let Some(o) = self.outputs.get_mut(i) {

@@ -9,6 +9,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod legalize;
 pub mod pass;
 pub mod pipeline;
 mod queries;
@@ -34,6 +35,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &legalize::legalize_onnx::LegalizeOnnx,
     ]
 }
 
