@@ -9,6 +9,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 
 /// One difference: what it is about, and the change.
@@ -220,7 +221,11 @@ fn content(tensor: &Tensor) -> String {
         return format!("unreadable: {e}");
     }
     let digest = sink.0.finalize();
-    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    let mut text = String::new();
+    for byte in digest.iter().take(8) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

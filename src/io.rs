@@ -64,7 +64,9 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         Kind::Input(InputFormat::Onnx) => {
             onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
         }
-        Kind::Input(InputFormat::Pt2) => Err(Diag::error("E0104", "TEMP").into()),
+        Kind::Input(InputFormat::Pt2) => {
+            Err(Diag::error("E0104", "PyTorch programs are not read yet").into())
+        }
         Kind::Input(InputFormat::Hir) => text(&source),
         Kind::Other(other) => Err(other.refusal(path).into()),
     }

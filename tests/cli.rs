@@ -132,10 +132,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 }
 
 fn fits_line(pattern: &str, line: &str) -> bool {
-    let (head, tail) = match pattern.split_once("[..]") {
-        None => return pattern == line,
-        Some(parts) => parts,
-    };
+    let Some((head, tail)) = pattern.split_once("[..]") else { return pattern == line };
     let Some(rest) = line.strip_prefix(head) else { return false };
     let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
     starts.into_iter().any(|at| fits_line(tail, &rest[at..]))
@@ -269,7 +266,7 @@ fn an_interrupted_job_leaves_nothing() {
         entries.filter_map(Result::ok).any(|e| e.file_name().to_string_lossy().starts_with(".hoist-"))
     };
     let start = Instant::now();
-    while !staged() && start.elapsed() < Duration::from_secs(60) {
+    while !staged() && start.elapsed() < Duration::from_mins(1) {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert!(staged(), "the job never wrote anything");

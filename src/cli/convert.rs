@@ -70,12 +70,12 @@ impl Opts {
             quiet: session.json,
         };
         let done = job.run(&mut Options::default())?;
-        Ok(report(&self.output, done, String::new(), json!({})))
+        Ok(report(&self.output, done, "", json!({})))
     }
 }
 
 /// The report of a finished job, with `extra` lines and members.
-pub fn report(output: &Path, done: Done, extra: String, members: Value) -> Report {
+pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report {
     let (checked, reason) = match &done.verdict {
         Verdict::Same { runs, max_abs, .. } => {
             (format!("verified on {runs} input sets, largest difference {max_abs:.1e}"), None)

@@ -99,7 +99,7 @@ impl Opts {
         let done = job.run(&mut options)?;
         let mut extra = stats_table(&done.report.stats);
         if self.why.is_some() && done.report.misses.is_empty() {
-            extra.push_str("nothing to explain: the pass applied wherever it looked\n");
+            extra.push_str("nothing to explain: the pass applied wherever it looked, or looked nowhere\n");
         }
         for miss in &done.report.misses {
             let _ = writeln!(extra, "{}", render::clean(&miss.to_string(), 600));
@@ -109,7 +109,7 @@ impl Opts {
             let _ = write!(extra, "; after run {run}, {pass}\n{text}");
         }
         let members = members(&done.report, pass, &dumps);
-        Ok(convert::report(output, done, extra, members))
+        Ok(convert::report(output, done, &extra, members))
     }
 }
 
