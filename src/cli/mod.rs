@@ -139,7 +139,7 @@ fn dispatch(command: Command, session: Session) -> anyhow::Result<Report> {
         Command::Verify(opts) => opts.run(),
         Command::Diff(opts) => opts.run(),
         Command::Run(opts) => opts.run(session),
-        Command::Ops(opts) => opts.run(),
+        Command::Ops(opts) => Ok(opts.run()),
         Command::Explain(opts) => opts.run(),
         Command::Completions(opts) => opts.run(),
         Command::Man(opts) => opts.run(),
