@@ -248,9 +248,11 @@ impl Row {
         }
         Ok(())
     }
-    fn types_fit(&self, graph: &Graph, out: &Foreign) -> Result<(), String> {
+    fn types_fit(&self, graph: &Graph, n: NodeId, out: &Foreign) -> Result<(), String> {
         let Some(signature) = signature(self.foreign, out.opset) else { return Ok(()) };
-        for slot in 0..out.inputs.len() {
+        // What bodies capture is no operand in ONNX.
+        let formal = graph.node(n).inputs().len() - graph.node(n).captures();
+        for slot in 0..out.inputs.len().min(formal) {
             let dtype = out.value(slot).and_then(|v| graph.ty(v).as_tensor()).map(|t| t.dtype);
             if let Some(d) = dtype.filter(|d| !signature.allows(slot, *d)) {
                 return Err(format!("{d} as operand {slot}"));
@@ -280,7 +282,7 @@ impl Row {
         while out.inputs.last() == Some(&Arg::None) {
             out.inputs.pop();
         }
-        self.types_fit(graph, out)
+        self.types_fit(graph, n, out)
     }
 }
 
