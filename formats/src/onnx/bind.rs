@@ -1,7 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::lift;
 use super::row::{Fix, Form, Row, row};
-use Fix::{AttrIsInput, Build, Finish, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -161,7 +161,7 @@ const FIXED: &[Row] = &[
     row("group_normalization", "GroupNormalization", 21),
     row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
-    row("transpose", "Transpose", 1).with(&[OnRead(lift::full_perm)]),
+    row("transpose", "Transpose", 1).with(&[If(lift::perm_is_known), OnRead(lift::full_perm)]),
     row("reshape", "Reshape", 5),
     row("reshape", "Reshape", 1).until(4).with(&[AttrIsInput { attr: "shape", slot: 1, form: Form::Ints }]),
     row("squeeze", "Squeeze", 13),
@@ -216,6 +216,9 @@ const REDUCTIONS: &[(&str, &str)] = &[
     ("reduce_log_sum_exp", "ReduceLogSumExp"),
     ("reduce_sum_square", "ReduceSumSquare"),
 ];
+
+/// Operators of the IR that ONNX has no form of, with the reason.
+pub const REFUSED: &[(&str, &str)] = &[];
 
 /// All rows: newest form of an operator first.
 pub fn rows() -> &'static [Row] {

@@ -97,6 +97,8 @@ pub enum Fix {
     Upgrade(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Reading: the node becomes several. The row is not used for writing.
     Build(fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
+    /// Reading: the row applies only where this holds; elsewhere the operator passes through.
+    If(fn(&Foreign, &Graph) -> bool),
     /// Reading: completes what ONNX leaves implicit.
     OnRead(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Writing: a condition on the node; the text says what is missing.
@@ -145,6 +147,14 @@ impl Row {
     /// Whether the row can be written, not only read.
     pub fn writes(&self) -> bool {
         !self.fixes.iter().any(|f| matches!(f, Fix::Upgrade(_) | Fix::Build(_)))
+    }
+
+    /// Whether the row reads this node.
+    pub fn applies(&self, node: &Foreign, graph: &Graph) -> bool {
+        self.fixes.iter().all(|f| match f {
+            Fix::If(holds) => holds(node, graph),
+            _ => true,
+        })
     }
 
     /// Adds the IR form of `node` and returns its results.
