@@ -78,7 +78,8 @@ impl Opts {
 pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report {
     let (checked, reason) = match &done.verdict {
         Verdict::Same { runs, max_abs, .. } => {
-            (format!("verified on {runs} input sets, largest difference {max_abs:.1e}"), None)
+            let sets = if *runs == 1 { "set" } else { "sets" };
+            (format!("verified on {runs} {sets} of inputs, largest difference {max_abs:.1e}"), None)
         }
         Verdict::Unchecked(reason) => ("not checked".to_owned(), Some(reason.clone())),
     };

@@ -50,7 +50,9 @@ fn lifted() -> BTreeMap<&'static str, Vec<&'static str>> {
     for (family, name) in covered() {
         families.entry(family).or_default().push(name);
     }
-    families.values_mut().for_each(|names| names.sort_unstable());
+    for names in families.values_mut() {
+        names.sort_unstable();
+    }
     families
 }
 
