@@ -47,7 +47,8 @@ fn rows_name_operators_and_attributes_that_exist() {
 #[test]
 fn ranges_of_rows_do_not_overlap() {
     for r in rows() {
-        let hits = rows().iter().filter(|o| o.foreign == r.foreign && o.since <= r.until && r.since <= o.until);
+        let hits =
+            rows().iter().filter(|o| o.foreign == r.foreign && o.since <= r.until && r.since <= o.until);
         assert_eq!(hits.count(), 1, "rows of `{}` from {} on overlap", r.foreign, r.since);
         assert!(read_row(r.foreign, r.since).is_some());
     }

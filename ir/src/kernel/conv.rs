@@ -1,8 +1,8 @@
 //! Convolution, channels first: input `[batch, channels, spatial...]`, weights `[out, in / groups, kernel...]`.
 
 use super::depthwise::{self, Depthwise};
-use super::im2col::{Im2col, WindowPlan};
 use super::gemm::{Output, gemm};
+use super::im2col::{Im2col, WindowPlan};
 use super::pack::{Dense, Matrix, PackLhs, identity};
 use super::packs::{Kept, Packs};
 use super::parallel::Exec;

@@ -101,7 +101,8 @@ fn arrays_are_found_by_name_number_or_order() {
     let g = graph(&[("a", DType::U8, fixed(&[1])), ("b", DType::U8, fixed(&[1]))]);
     let one = |name, v: u8| (name, &[1usize][..], NpyType::UInt8, vec![v]);
     let firsts = |bytes: bytes::Bytes| {
-        from_npz(&g, &bytes).map(|v| tensors(&v).iter().map(|t| t.to_i64s().expect("integers")[0]).collect::<Vec<_>>())
+        from_npz(&g, &bytes)
+            .map(|v| tensors(&v).iter().map(|t| t.to_i64s().expect("integers")[0]).collect::<Vec<_>>())
     };
     assert_eq!(firsts(npz(&[one("b", 2), one("a", 1)])), Ok(vec![1, 2]));
     assert_eq!(firsts(npz(&[one("in1", 2), one("in0", 1)])), Ok(vec![1, 2]));
