@@ -17,11 +17,6 @@ pub enum Lazy {
         /// Input axis of each output axis.
         perm: Vec<usize>,
     },
-    /// The operand's elements in order, under the result's sizes.
-    Reshape {
-        /// Operand.
-        x: Tensor,
-    },
     /// Conversion of each element.
     Cast {
         /// Operand.
@@ -191,7 +186,6 @@ impl Lazy {
         match self {
             Self::Reshape { x } => x.read_bytes(start, out),
             Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
-            Self::Reshape { x } => x.read_bytes(start, out),
             Self::Cast { x, saturate } => {
                 let part = read_part(x, first, out.len() / width)?;
                 out.copy_from_slice(&part.cast(this.dtype(), *saturate)?.bytes()?);
@@ -224,7 +218,6 @@ impl Lazy {
             Self::Concat { xs, .. } => xs,
             Self::Reshape { x }
             | Self::Permute { x, .. }
-            | Self::Reshape { x }
             | Self::Cast { x, .. }
             | Self::Slice { x, .. }
             | Self::ScaleChannels { x, .. }

@@ -209,12 +209,6 @@ impl Tensor {
             // The expression is read by the sizes of the tensor that holds it.
             return Self::from_lazy(self.dtype, shape, Lazy::Reshape { x: self.clone() });
         }
-        // An expression reads by its own sizes, so it stays whole behind the new ones.
-        if let Storage::Lazy(_) = &self.storage
-            && *shape != *self.shape
-        {
-            return Self::from_lazy(self.dtype, shape, Lazy::Reshape { x: self.clone() });
-        }
         Ok(Self { dtype: self.dtype, shape: shape.into(), storage: self.storage.clone() })
     }
     /// The same storage read as another type of the same width.
