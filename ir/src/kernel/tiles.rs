@@ -104,13 +104,12 @@ where
             let depth = start..p.k.min(start + DEPTH);
             let panel_len = rows.len().next_multiple_of(shape.height) * depth.len();
             let block = panel_len * p.lhs.len();
-            let packed = match left {
-                Some(all) => &all[at..at + block],
-                None => {
-                    packed.resize(block, T::ZERO);
-                    pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
-                    packed.as_slice()
-                }
+            let packed = if let Some(all) = left {
+                &all[at..at + block]
+            } else {
+                packed.resize(block, T::ZERO);
+                pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
+                packed.as_slice()
             };
             at += block;
             exec.for_each(&mut tiles, |buffer: &mut Vec<T>, tile| {

@@ -111,6 +111,7 @@ impl GridSample {
         if self.align_corners { (0.0, n as f64 - 1.0) } else { (-0.5, n as f64 - 0.5) }
     }
     /// Elements and weights of an axis of `n` elements for a coordinate. Places are rounded to `f32`, as the ONNX reference has them.
+    #[expect(clippy::manual_midpoint, reason = "the formula of the specification, rounded as it says")]
     fn taps(&self, coordinate: f64, n: usize) -> Taps {
         let size = n as f64;
         let place = if self.align_corners {
