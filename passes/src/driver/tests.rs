@@ -164,8 +164,8 @@ fn types_may_become_more_precise_only() {
 #[test]
 fn a_wrongly_declared_output_is_a_warning() {
     let text = "graph(%x: f32[12]) {
-  %s = const i64[2] [-3, -4]
-  %t = neg(%s)
+  %s = const i64[2] [-4, -5]
+  %t = bitwise_not(%s)
   %y: f32[4, 3] = reshape(%x, %t)
   return y: %y
 }
