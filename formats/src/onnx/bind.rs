@@ -107,7 +107,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("loop", "Loop", 1),
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
-    ("col2_im", "Col2Im", 18),
     ("concat", "Concat", 4),
 ];
 
@@ -239,8 +238,7 @@ pub fn rows() -> &'static [Row] {
 pub fn read_row(op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
     let at = all.partition_point(|r| r.foreign < op_type);
-    let known = |r: &&Row| r.covers(opset) && hoist_ir::ops::Op::by_name(r.op).is_some();
-    all[at..].iter().take_while(|r| r.foreign == op_type).find(known)
+    all[at..].iter().take_while(|r| r.foreign == op_type).find(|r| r.covers(opset))
 }
 
 /// The rows that can write IR operator `op`.

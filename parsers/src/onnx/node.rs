@@ -85,7 +85,7 @@ impl Reader {
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
             Some(row) if has_bodies => {
-                self.with_bodies(scope, n, row.op, attrs, &inputs, outputs, &origin)?
+                self.with_bodies(scope, n, row.op, &attrs, &inputs, outputs, &origin)?
             }
             Some(row) if body_attrs(n.op_type()).is_empty() => {
                 self.lifted(scope, n, row, attrs, &inputs, outputs, &origin)?
@@ -170,11 +170,7 @@ impl Reader {
 
     /// What the bodies of `n` use from outside: those that become captured operands, and all by name.
     #[expect(clippy::type_complexity, reason = "two parallel lists, used once")]
-    fn outer(
-        &mut self,
-        scope: &Scope,
-        n: &NodeProto,
-    ) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
+    fn outer(scope: &Scope, n: &NodeProto) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
         let (mut captured, mut all) = (vec![], vec![]);
         for name in captures::of_node(n) {
             let Some((key, v)) = scope.names.get_key_value(name.as_str()) else {
@@ -218,7 +214,7 @@ impl Reader {
         scope: &mut Scope,
         n: &NodeProto,
         op: &str,
-        attrs: Vec<(String, Attr)>,
+        attrs: &[(String, Attr)],
         inputs: &[Option<ValueId>],
         outputs: usize,
         origin: &Origin,
@@ -236,7 +232,7 @@ impl Reader {
                 format!("`{}` has no attribute `{}`", n.op_type(), shorten(extra)),
             ));
         }
-        let (captured, outer) = self.outer(scope, n)?;
+        let (captured, outer) = Self::outer(scope, n)?;
         let formal = if op == "loop" { loop_formals(&scope.graph, inputs) } else { vec![] };
         let bodies = self.read_bodies(&protos, &outer, &formal);
         let op = Op::by_name(op).ok_or_else(|| Diag::error("E0901", format!("no operator `{op}`")))?;
@@ -272,7 +268,7 @@ impl Reader {
             };
             return Err(Diag::error("E0301", m).hint("an operator of another vendor must name its domain"));
         }
-        let (captured, outer) = self.outer(scope, n)?;
+        let (captured, outer) = Self::outer(scope, n)?;
         let protos: Vec<&GraphProto> = captures::bodies(n).collect();
         let bodies = self.read_bodies(&protos, &outer, &[]);
         let result_types = n
