@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod checkpoint;
+pub mod lift;
 pub mod pickle;
 pub mod sample;
 pub mod schema;

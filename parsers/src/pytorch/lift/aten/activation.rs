@@ -1,0 +1,207 @@
+//! Activation functions.
+use super::unary::{clip, expm1, formula};
+use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
+use crate::pytorch::lift::emit::wrap;
+use hoist_ir::attr::Attr;
+
+pub(super) const TABLE: super::Table = &[
+    ("relu", relu),
+    ("relu6", |cx| bounded(cx, 0.0, 6.0)),
+    ("hardtanh", |cx| {
+        let (low, high) = (cx.float_or("min_val", -1.0)?, cx.float_or("max_val", 1.0)?);
+        bounded(cx, low, high)
+    }),
+    ("gelu", gelu),
+    ("silu", |cx| {
+        formula(cx, |cx, x| {
+            let s = cx.u("sigmoid", x)?;
+            cx.b("mul", x, s)
+        })
+    }),
+    ("hardswish", |cx| plain(cx, "hard_swish", &[])),
+    ("hardsigmoid", |cx| {
+        plain(cx, "hard_sigmoid", &[("alpha", Attr::Float(1.0 / 6.0)), ("beta", Attr::Float(0.5))])
+    }),
+    ("mish", |cx| {
+        formula(cx, |cx, x| {
+            let s = softplus_of(cx, x)?;
+            let t = cx.u("tanh", s)?;
+            cx.b("mul", x, t)
+        })
+    }),
+    ("softplus", softplus),
+    ("softsign", |cx| plain(cx, "softsign", &[])),
+    ("elu", elu),
+    ("selu", |cx| plain(cx, "selu", &[])),
+    ("celu", |cx| {
+        let alpha = cx.float_or("alpha", 1.0)?;
+        plain(cx, "celu", &[("alpha", Attr::Float(alpha as f32))])
+    }),
+    ("leaky_relu", |cx| {
+        let slope = cx.float_or("negative_slope", 0.01)?;
+        plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
+    }),
+    ("rrelu", rrelu),
+    ("prelu", prelu),
+    ("_prelu_kernel", prelu),
+    ("threshold", threshold),
+    ("hardshrink", hardshrink),
+    ("softshrink", softshrink),
+    ("log_sigmoid", |cx| formula(cx, log_sigmoid)),
+    ("glu", glu),
+    ("dropout", dropout),
+    ("feature_dropout", dropout),
+    ("alpha_dropout", dropout),
+    ("feature_alpha_dropout", dropout),
+    ("native_dropout", native_dropout),
+];
+
+fn plain(cx: &mut Cx<'_>, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
+    let x = cx.t("self")?;
+    Ok(Out::Fresh(cx.with(op, &[x], attrs)?))
+}
+fn relu(cx: &mut Cx<'_>) -> R<Out> {
+    plain(cx, "relu", &[])
+}
+fn bounded(cx: &mut Cx<'_>, low: f64, high: f64) -> R<Out> {
+    let x = cx.t("self")?;
+    Ok(Out::Fresh(clip(cx, x, Some(low), Some(high))?))
+}
+/// `x Phi(x)`; with `tanh`, Hendrycks and Gimpel's approximation.
+fn gelu(cx: &mut Cx<'_>) -> R<Out> {
+    let approximate = cx.str_or("approximate", "none")?;
+    match approximate {
+        "none" => formula(cx, |cx, x| {
+            let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
+            let e = cx.u("erf", z)?;
+            let e = cx.bn("add", e, 1.0)?;
+            let y = cx.b("mul", x, e)?;
+            cx.bn("mul", y, 0.5)
+        }),
+        "tanh" => formula(cx, |cx, x| {
+            let square = cx.b("mul", x, x)?;
+            let cube = cx.b("mul", square, x)?;
+            let cube = cx.bn("mul", cube, 0.044715)?;
+            let inner = cx.b("add", x, cube)?;
+            let inner = cx.bn("mul", inner, (2.0 / std::f64::consts::PI).sqrt())?;
+            let t = cx.u("tanh", inner)?;
+            let t = cx.bn("add", t, 1.0)?;
+            let half = cx.bn("mul", x, 0.5)?;
+            cx.b("mul", half, t)
+        }),
+        other => Err(malformed(format!("gelu approximation `{other}` is unknown"))),
+    }
+}
+/// `log(1 + exp(x))`.
+pub(super) fn softplus_of(cx: &mut Cx<'_>, x: V) -> R<V> {
+    cx.u("softplus", x)
+}
+fn softplus(cx: &mut Cx<'_>) -> R<Out> {
+    let (beta, threshold) = (cx.float_or("beta", 1.0)?, cx.float_or("threshold", 20.0)?);
+    formula(cx, |cx, x| {
+        let z = if beta == 1.0 { x } else { cx.bn("mul", x, beta)? };
+        let y = softplus_of(cx, z)?;
+        let y = if beta == 1.0 { y } else { cx.bn("div", y, beta)? };
+        let linear = cx.bn("greater", z, threshold)?;
+        cx.choose(linear, x, y)
+    })
+}
+fn elu(cx: &mut Cx<'_>) -> R<Out> {
+    let (alpha, scale, input_scale) =
+        (cx.float_or("alpha", 1.0)?, cx.float_or("scale", 1.0)?, cx.float_or("input_scale", 1.0)?);
+    if scale == 1.0 && input_scale == 1.0 {
+        return plain(cx, "elu", &[("alpha", Attr::Float(alpha as f32))]);
+    }
+    formula(cx, |cx, x| {
+        let z = cx.bn("mul", x, input_scale)?;
+        let e = expm1(cx, z)?;
+        let low = cx.bn("mul", e, alpha * scale)?;
+        let high = cx.bn("mul", x, scale)?;
+        let up = cx.bn("greater", x, 0.0)?;
+        cx.choose(up, high, low)
+    })
+}
+fn rrelu(cx: &mut Cx<'_>) -> R<Out> {
+    if cx.bool_or("training", false)? {
+        return Err(unsupported("rrelu in training mode is random"));
+    }
+    let slope = f64::midpoint(cx.float_or("lower", 0.125)?, cx.float_or("upper", 1.0 / 3.0)?);
+    plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
+}
+fn prelu(cx: &mut Cx<'_>) -> R<Out> {
+    let (x, w) = (cx.t("self")?, cx.t("weight")?);
+    let (rank, w_rank) = (cx.rank(x)?, cx.rank(w)?);
+    // One slope per channel, axis 1.
+    let w = if w_rank == 1 && rank > 2 {
+        let mut sizes = vec![1; rank - 1];
+        sizes[0] = -1;
+        cx.reshape_to(w, &sizes)?
+    } else {
+        w
+    };
+    Ok(Out::Fresh(cx.b("p_relu", x, w)?))
+}
+fn threshold(cx: &mut Cx<'_>) -> R<Out> {
+    let x = cx.t("self")?;
+    let (at, value) = (cx.float("threshold")?, cx.float("value")?);
+    let low = cx.bn("less_or_equal", x, at)?;
+    let value = cx.num(x, value)?;
+    Ok(Out::Fresh(cx.choose(low, value, x)?))
+}
+fn hardshrink(cx: &mut Cx<'_>) -> R<Out> {
+    let x = cx.t("self")?;
+    let bound = cx.float_or("lambd", 0.5)?;
+    let size = cx.u("abs", x)?;
+    let small = cx.bn("less_or_equal", size, bound)?;
+    let zero = cx.num(x, 0.0)?;
+    Ok(Out::Fresh(cx.choose(small, zero, x)?))
+}
+fn softshrink(cx: &mut Cx<'_>) -> R<Out> {
+    let x = cx.t("self")?;
+    let bound = cx.float_or("lambd", 0.5)?;
+    let (above, below) = (cx.bn("greater", x, bound)?, cx.bn("less", x, -bound)?);
+    let (high, low) = (cx.bn("sub", x, bound)?, cx.bn("add", x, bound)?);
+    // Not zero where x is not a number.
+    let zero = cx.bn("mul", x, 0.0)?;
+    let y = cx.choose(below, low, zero)?;
+    Ok(Out::Fresh(cx.choose(above, high, y)?))
+}
+/// `-softplus(-x)`.
+pub(super) fn log_sigmoid(cx: &mut Cx<'_>, x: V) -> R<V> {
+    let minus = cx.u("neg", x)?;
+    let y = softplus_of(cx, minus)?;
+    cx.u("neg", y)
+}
+fn glu(cx: &mut Cx<'_>) -> R<Out> {
+    let axis = cx.int_or("dim", -1)?;
+    formula(cx, |cx, x| {
+        let axis = wrap(axis, cx.rank(x)?)?;
+        let n = cx.known(x, axis).ok_or_else(|| unsupported("glu over an axis of dynamic size"))?;
+        let (a, b) = (cx.slice_known(x, axis, 0, n / 2)?, cx.slice_known(x, axis, n / 2, n)?);
+        let b = cx.u("sigmoid", b)?;
+        cx.b("mul", a, b)
+    })
+}
+/// Nothing at inference.
+fn dropout(cx: &mut Cx<'_>) -> R<Out> {
+    let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
+    if train && p != 0.0 {
+        return Err(
+            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
+        );
+    }
+    Ok(Out::Same(cx.tensor_id("input")?))
+}
+fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
+    let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
+    if train && p != 0.0 {
+        return Err(
+            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
+        );
+    }
+    let x = cx.t("input")?;
+    let sizes = cx.shape_of(x)?;
+    let one = cx.int_of(hoist_ir::dtype::DType::Bool, 1)?;
+    let mask = cx.full(&sizes, one)?;
+    Ok(Out::Many(vec![Out::Fresh(cx.u("identity", x)?), Out::Fresh(mask)]))
+}

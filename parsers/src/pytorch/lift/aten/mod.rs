@@ -1,0 +1,91 @@
+//! The ATen operators that are lifted: `name -> lifting function`, one table per family. A name covers all its overloads; what an
+//! overload has beyond the others shows in its arguments, and an argument that is not looked at is refused.
+use super::cx::{Cx, Out, R};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod binary;
+mod compare;
+mod conv;
+mod create;
+mod cumulate;
+mod index;
+mod linear;
+mod loss;
+mod norm;
+mod order;
+mod pool;
+mod reduce;
+mod resize;
+mod scatter;
+mod special;
+mod sym;
+mod unary;
+mod unpool;
+mod view;
+mod window;
+
+/// Lifts the current node.
+pub(super) type Lift = fn(&mut Cx<'_>) -> R<Out>;
+/// Rows of a family.
+type Table = &'static [(&'static str, Lift)];
+
+/// Families in the order of the generated page.
+const FAMILIES: &[(&str, Table)] = &[
+    ("unary", unary::TABLE),
+    ("binary", binary::TABLE),
+    ("arithmetic", arithmetic::TABLE),
+    ("compare", compare::TABLE),
+    ("activation", activation::TABLE),
+    ("special", special::TABLE),
+    ("reduce", reduce::TABLE),
+    ("cumulate", cumulate::TABLE),
+    ("order", order::TABLE),
+    ("linear", linear::TABLE),
+    ("attention", attention::TABLE),
+    ("conv", conv::TABLE),
+    ("norm", norm::TABLE),
+    ("pool", pool::TABLE),
+    ("unpool", unpool::TABLE),
+    ("window", window::TABLE),
+    ("resize", resize::TABLE),
+    ("view", view::TABLE),
+    ("index", index::TABLE),
+    ("scatter", scatter::TABLE),
+    ("create", create::TABLE),
+    ("loss", loss::TABLE),
+    ("sym", sym::TABLE),
+];
+
+static BY_NAME: LazyLock<HashMap<&'static str, Lift>> =
+    LazyLock::new(|| FAMILIES.iter().flat_map(|(_, t)| t.iter().copied()).collect());
+
+/// The lifting function of operator `name`, without overload.
+pub(super) fn find(name: &str) -> Option<Lift> {
+    BY_NAME.get(name).copied()
+}
+
+/// Every operator that is lifted, with its family, in table order. An in-place form (`relu_`) is covered by the pure one.
+pub fn covered() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FAMILIES.iter().flat_map(|(family, table)| table.iter().map(move |(name, _)| (*family, *name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_in_one_table() {
+        let names: Vec<&str> = covered().map(|(_, n)| n).collect();
+        let mut unique = names.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        let mut twice: Vec<&str> =
+            names.iter().copied().filter(|n| names.iter().filter(|m| m == &n).count() > 1).collect();
+        twice.dedup();
+        assert_eq!(names.len(), unique.len(), "{twice:?}");
+    }
+}

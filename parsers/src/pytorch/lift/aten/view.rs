@@ -1,0 +1,841 @@
+//! Views and their copies, joining and splitting.
+use crate::pytorch::lift::alias::Step;
+use crate::pytorch::lift::alias::TensorId;
+use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
+use crate::pytorch::lift::emit::wrap;
+use crate::pytorch::schema::{SymInt, TensorMeta};
+use hoist_ir::dtype::DType;
+
+pub(super) const TABLE: super::Table = &[
+    ("view", view),
+    ("_unsafe_view", view),
+    ("_reshape_alias", view),
+    ("view_copy", |cx| copied(cx, view)),
+    ("reshape", reshape),
+    ("_reshape_copy", |cx| copied(cx, reshape)),
+    ("view_as", |cx| like(cx, true)),
+    ("reshape_as", |cx| like(cx, false)),
+    ("flatten", flatten),
+    ("unflatten", unflatten),
+    ("ravel", ravel),
+    ("permute", permute),
+    ("permute_copy", |cx| copied(cx, permute)),
+    ("transpose", transpose),
+    ("transpose_copy", |cx| copied(cx, transpose)),
+    ("swapaxes", transpose),
+    ("swapdims", transpose),
+    ("t", turned),
+    ("t_copy", |cx| copied(cx, turned)),
+    ("numpy_T", reversed),
+    ("mT", last_two),
+    ("mH", last_two),
+    ("matrix_H", last_two),
+    ("adjoint", last_two),
+    ("movedim", movedim),
+    ("moveaxis", movedim),
+    ("unsqueeze", unsqueeze),
+    ("unsqueeze_copy", |cx| copied(cx, unsqueeze)),
+    ("squeeze", squeeze),
+    ("squeeze_copy", |cx| copied(cx, squeeze)),
+    ("select", select),
+    ("select_copy", |cx| copied(cx, select)),
+    ("slice", slice),
+    ("slice_copy", |cx| copied(cx, slice)),
+    ("narrow", narrow),
+    ("narrow_copy", |cx| copied(cx, narrow)),
+    ("split", split),
+    ("split_copy", |cx| copied(cx, split)),
+    ("unsafe_split", |cx| copied(cx, split)),
+    ("split_with_sizes", split_sizes),
+    ("split_with_sizes_copy", |cx| copied(cx, split_sizes)),
+    ("unsafe_split_with_sizes", |cx| copied(cx, split_sizes)),
+    ("chunk", chunk),
+    ("unsafe_chunk", |cx| copied(cx, chunk)),
+    ("tensor_split", tensor_split),
+    ("hsplit", |cx| n_split(cx, 1)),
+    ("vsplit", |cx| n_split(cx, 0)),
+    ("dsplit", |cx| n_split(cx, 2)),
+    ("unbind", unbind),
+    ("unbind_copy", |cx| copied(cx, unbind)),
+    ("expand", expand),
+    ("expand_copy", |cx| copied(cx, expand)),
+    ("broadcast_to", expand),
+    ("expand_as", expand_as),
+    ("broadcast_tensors", broadcast_tensors),
+    ("meshgrid", meshgrid),
+    ("atleast_1d", |cx| at_least(cx, 1)),
+    ("atleast_2d", |cx| at_least(cx, 2)),
+    ("atleast_3d", |cx| at_least(cx, 3)),
+    ("diagonal", diagonal),
+    ("linalg_diagonal", diagonal),
+    ("diagonal_copy", |cx| copied(cx, diagonal)),
+    ("unfold", unfold),
+    ("unfold_copy", |cx| copied(cx, unfold)),
+    ("as_strided", as_strided),
+    ("as_strided_copy", |cx| copied(cx, as_strided)),
+    ("alias", same),
+    ("detach", same),
+    ("lift", same),
+    ("alias_copy", |cx| copied(cx, same)),
+    ("lift_fresh_copy", |cx| copied(cx, same)),
+    ("lift_fresh", same),
+    ("contiguous", contiguous),
+    ("clone", |cx| copied(cx, same)),
+    ("to", to),
+    ("_to_copy", |cx| copied(cx, to)),
+    ("type_as", type_as),
+    ("cat", cat),
+    ("concat", cat),
+    ("concatenate", cat),
+    ("stack", stack),
+    ("hstack", |cx| n_stack(cx, 1, 1)),
+    ("vstack", |cx| n_stack(cx, 2, 0)),
+    ("dstack", |cx| n_stack(cx, 3, 2)),
+    ("column_stack", column_stack),
+    ("sum_to_size", sum_to_size),
+    ("resize_as", resize_as),
+];
+
+/// The same elements in new storage.
+fn copied(cx: &mut Cx<'_>, f: super::Lift) -> R<Out> {
+    let out = f(cx)?;
+    copy_of(cx, out)
+}
+fn copy_of(cx: &mut Cx<'_>, out: Out) -> R<Out> {
+    Ok(match out {
+        // Values are never changed, so a new storage may begin with the same one.
+        Out::Same(id) => Out::Fresh(cx.read_tensor(id)?),
+        Out::View(id, steps) => {
+            let mut v = cx.read_tensor(id)?;
+            for s in &steps {
+                v = cx.forward(s, v)?;
+            }
+            Out::Fresh(v)
+        }
+        Out::Many(outs) => Out::Many(outs.into_iter().map(|o| copy_of(cx, o)).collect::<R<_>>()?),
+        other => other,
+    })
+}
+fn same(cx: &mut Cx<'_>) -> R<Out> {
+    cx.bool_or("implicit", false)?;
+    Ok(Out::Same(cx.tensor_id("self")?))
+}
+/// Whether a new tensor of that type is laid out row by row; `None` when that depends on dynamic sizes.
+fn row_major(meta: &TensorMeta) -> Option<bool> {
+    let mut expected = Some(1i64);
+    let mut sure = true;
+    for (size, stride) in meta.sizes.iter().zip(&meta.strides).rev() {
+        match (size, stride) {
+            (SymInt::Int(0), _) => return Some(true),
+            (SymInt::Int(1), _) => {}
+            (SymInt::Int(n), SymInt::Int(s)) => match expected {
+                Some(e) if e == *s => expected = e.checked_mul(*n),
+                Some(_) => return Some(false),
+                None => sure = false,
+            },
+            (_, SymInt::Int(s)) if expected == Some(*s) => expected = None,
+            (_, SymInt::Int(_)) => return Some(false),
+            _ => {
+                sure = expected.is_none() && sure;
+                expected = None;
+            }
+        }
+    }
+    sure.then_some(true)
+}
+/// Known sizes and strides of a type.
+fn fixed(meta: &TensorMeta) -> Option<(Vec<i64>, Vec<i64>)> {
+    let all = |list: &[SymInt]| {
+        list.iter().map(|s| if let SymInt::Int(v) = s { Some(*v) } else { None }).collect::<Option<Vec<_>>>()
+    };
+    Some((all(&meta.sizes)?, all(&meta.strides)?))
+}
+/// Whether a tensor of these sizes and strides can be seen under other sizes without a copy.
+fn viewable(sizes: &[i64], strides: &[i64], to: &[i64]) -> bool {
+    if sizes.contains(&0) {
+        return true;
+    }
+    let kept: Vec<(i64, i64)> =
+        sizes.iter().copied().zip(strides.iter().copied()).filter(|s| s.0 != 1).collect();
+    let mut to = to.iter().rev().copied().filter(|s| *s != 1).peekable();
+    let mut end = kept.len();
+    while end > 0 {
+        // The longest run of axes that lie behind each other.
+        let mut begin = end - 1;
+        let mut total = kept[begin].0;
+        while begin > 0 && kept[begin - 1].1 == kept[begin].0.saturating_mul(kept[begin].1) {
+            begin -= 1;
+            total = total.saturating_mul(kept[begin].0);
+        }
+        let mut covered = 1i64;
+        while covered < total {
+            match to.next() {
+                Some(n) => covered = covered.saturating_mul(n),
+                None => return false,
+            }
+        }
+        if covered != total {
+            return false;
+        }
+        end = begin;
+    }
+    true
+}
+/// The sizes asked for, -1 replaced where the result's declared size is known.
+fn target(cx: &Cx<'_>, name: &str) -> R<Vec<Size>> {
+    let asked = cx.sizes(name)?;
+    let declared = &cx.declared(0)?.sizes;
+    let whole = declared.len() == asked.len();
+    let one = |(i, s): (usize, Size)| match declared.get(i) {
+        Some(SymInt::Int(n)) if whole => Size::Known(*n),
+        _ => s,
+    };
+    Ok(asked.into_iter().enumerate().map(one).collect())
+}
+/// A view under other sizes. A write goes back through the sizes before.
+fn reshaped(cx: &mut Cx<'_>, id: TensorId, to: Vec<Size>) -> R<Out> {
+    let v = cx.read_tensor(id)?;
+    let from = cx.shape_of(v)?;
+    Ok(Out::View(id, vec![Step::Reshape(to, from)]))
+}
+fn view(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    if let Some(to) = cx.opt_dtype("dtype")? {
+        let v = cx.read_tensor(id)?;
+        return if cx.dtype(v)? == to {
+            Ok(Out::Same(id))
+        } else {
+            Err(unsupported("a view of the same bits as another type"))
+        };
+    }
+    cx.has("stride");
+    let to = target(cx, "size")?;
+    reshaped(cx, id, to)
+}
+/// A view where the layout allows one, else a copy.
+fn reshape_or_copy(cx: &mut Cx<'_>, id: TensorId, to: Vec<Size>) -> R<Out> {
+    let sees = match (cx.declared_arg("self").and_then(fixed), cx.declared(0).ok().and_then(fixed)) {
+        (Some((sizes, strides)), Some((wanted, _))) => Some(viewable(&sizes, &strides, &wanted)),
+        _ => cx.declared_arg("self").and_then(row_major).filter(|c| *c),
+    };
+    if sees.is_none() {
+        cx.mark_doubtful(id);
+    }
+    let out = reshaped(cx, id, to)?;
+    if sees == Some(true) { Ok(out) } else { copy_of(cx, out) }
+}
+fn reshape(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let to = target(cx, "shape")?;
+    reshape_or_copy(cx, id, to)
+}
+fn like(cx: &mut Cx<'_>, must_view: bool) -> R<Out> {
+    let (id, other) = (cx.tensor_id("self")?, cx.t("other")?);
+    let to = cx.shape_of(other)?;
+    if must_view { reshaped(cx, id, to) } else { reshape_or_copy(cx, id, to) }
+}
+fn flatten(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let rank = cx.rank(v)?;
+    let (from, to) = (wrap(cx.int_or("start_dim", 0)?, rank)?, wrap(cx.int_or("end_dim", -1)?, rank)?);
+    if rank > 0 && from == to {
+        return Ok(Out::Same(id));
+    }
+    if from > to {
+        return Err(malformed("flatten ends before it starts"));
+    }
+    let sizes = cx.shape_of(v)?;
+    let middle = if rank == 0 { Size::Known(1) } else { cx.size_product(&sizes[from..=to])? };
+    let mut out = sizes.get(..from).unwrap_or_default().to_vec();
+    out.push(middle);
+    out.extend(sizes.get(to + 1..).unwrap_or_default().iter().cloned());
+    reshape_or_copy(cx, id, out)
+}
+fn ravel(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let sizes = cx.shape_of(v)?;
+    if sizes.len() == 1 {
+        return Ok(Out::Same(id));
+    }
+    let n = cx.size_product(&sizes)?;
+    reshape_or_copy(cx, id, vec![n])
+}
+fn unflatten(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
+    let parts = cx.sizes("sizes")?;
+    let mut sizes = cx.shape_of(v)?;
+    sizes.splice(axis..=axis, parts);
+    reshaped(cx, id, sizes)
+}
+fn permuted(cx: &mut Cx<'_>, perm: Vec<usize>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..cx.rank(v)?) {
+        return Err(malformed(format!("{perm:?} is no permutation of the dimensions")));
+    }
+    Ok(Out::View(id, vec![Step::Permute(perm)]))
+}
+fn rank_of(cx: &mut Cx<'_>) -> R<usize> {
+    let v = cx.t("self")?;
+    cx.rank(v)
+}
+fn permute(cx: &mut Cx<'_>) -> R<Out> {
+    let rank = rank_of(cx)?;
+    let dims = cx.ints("dims")?;
+    permuted(cx, dims.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?)
+}
+fn swapped(cx: &mut Cx<'_>, a: usize, b: usize) -> R<Out> {
+    let mut perm: Vec<usize> = (0..rank_of(cx)?).collect();
+    if perm.len() >= 2 {
+        perm.swap(a, b);
+    }
+    permuted(cx, perm)
+}
+fn transpose(cx: &mut Cx<'_>) -> R<Out> {
+    let rank = rank_of(cx)?;
+    let (a, b) = if cx.has("axis0") { ("axis0", "axis1") } else { ("dim0", "dim1") };
+    let (a, b) = (wrap(cx.int(a)?, rank)?, wrap(cx.int(b)?, rank)?);
+    swapped(cx, a, b)
+}
+fn turned(cx: &mut Cx<'_>) -> R<Out> {
+    swapped(cx, 0, 1)
+}
+fn last_two(cx: &mut Cx<'_>) -> R<Out> {
+    let rank = rank_of(cx)?;
+    if rank < 2 { swapped(cx, 0, 0) } else { swapped(cx, rank - 2, rank - 1) }
+}
+fn reversed(cx: &mut Cx<'_>) -> R<Out> {
+    let rank = rank_of(cx)?;
+    permuted(cx, (0..rank).rev().collect())
+}
+fn movedim(cx: &mut Cx<'_>) -> R<Out> {
+    let rank = rank_of(cx)?;
+    let dims = |cx: &Cx<'_>, n: &str| cx.ints(n)?.into_iter().map(|d| wrap(d, rank)).collect::<R<Vec<_>>>();
+    let (from, to) = (dims(cx, "source")?, dims(cx, "destination")?);
+    let mut rest = (0..rank).filter(|i| !from.contains(i));
+    let mut perm = vec![];
+    for i in 0..rank {
+        let moved = to.iter().position(|t| *t == i).and_then(|p| from.get(p).copied());
+        perm.extend(moved.or_else(|| rest.next()));
+    }
+    permuted(cx, perm)
+}
+fn unsqueeze(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let rank = rank_of(cx)?;
+    let axis = wrap(cx.int("dim")?, rank + 1)?;
+    Ok(Out::View(id, vec![Step::Unsqueeze(vec![axis as i64])]))
+}
+fn squeeze(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let rank = cx.rank(v)?;
+    let dims: Vec<usize> = if cx.has("dim") {
+        cx.ints("dim")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?
+    } else {
+        (0..rank).collect()
+    };
+    let mut axes: Vec<i64> =
+        (0..rank).filter(|i| dims.contains(i) && cx.known(v, *i) == Some(1)).map(|i| i as i64).collect();
+    axes.sort_unstable();
+    Ok(if axes.is_empty() { Out::Same(id) } else { Out::View(id, vec![Step::Squeeze(axes)]) })
+}
+fn select(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
+    let index = match (cx.size("index")?, cx.known(v, axis)) {
+        (Size::Known(i), Some(n)) if i < 0 => Size::Known(i + n),
+        (Size::Known(i), None) if i < 0 => {
+            let n = cx.dim(v, axis)?;
+            cx.size_add(&n, &Size::Known(i))?
+        }
+        (i, _) => i,
+    };
+    Ok(Out::View(id, vec![Step::Select(axis, index)]))
+}
+/// A bound of a slice within `0..=n`.
+fn bound(cx: &mut Cx<'_>, s: Option<Size>, n: &Size, default: &Size) -> R<Size> {
+    let Some(s) = s else { return Ok(default.clone()) };
+    match (&s, n) {
+        (Size::Known(v), Size::Known(n)) => {
+            Ok(Size::Known(if *v < 0 { v.saturating_add(*n).max(0) } else { *v.min(n) }))
+        }
+        (Size::Known(0), _) => Ok(s),
+        (Size::Known(i64::MAX), n) => Ok(n.clone()),
+        (Size::Known(v), n) if *v < 0 => {
+            let at = cx.size_add(n, &s)?;
+            cx.size_op("max", &at, &Size::Known(0), |a, b| Some(a.max(b)))
+        }
+        _ => cx.size_op("min", &s, n, |a, b| Some(a.min(b))),
+    }
+}
+pub(super) fn range(cx: &mut Cx<'_>, v: V, axis: usize) -> R<(Size, Size, i64)> {
+    let n = cx.dim(v, axis)?;
+    let (start, end, step) = (cx.opt_size("start")?, cx.opt_size("end")?, cx.int_or("step", 1)?);
+    if step <= 0 {
+        return Err(malformed("a slice must step forward"));
+    }
+    let start = bound(cx, start, &n, &Size::Known(0))?;
+    let end = bound(cx, end, &n, &n)?;
+    // Nothing lies between when the end is first.
+    let end = match (&start, &end) {
+        (Size::Known(a), Size::Known(b)) if b < a => start.clone(),
+        _ => end,
+    };
+    Ok((start, end, step))
+}
+fn slice(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = wrap(cx.int_or("dim", 0)?, cx.rank(v)?)?;
+    let (start, end, step) = range(cx, v, axis)?;
+    Ok(part(id, axis, start, end, step))
+}
+fn part(id: TensorId, axis: usize, start: Size, end: Size, step: i64) -> Out {
+    Out::View(id, vec![Step::Slice { axis, start, end, step }])
+}
+fn narrow(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
+    let start = if let Some(crate::pytorch::schema::Argument::Tensor(_)) = cx.arg("start") {
+        let s = cx.t("start")?;
+        let s = cx.cast(s, DType::I64)?;
+        if let Some(n) = cx.graph.const_ints(Some(s)).and_then(|v| v.first().copied()) {
+            Size::Known(n)
+        } else {
+            Size::Value(cx.reshape_to(s, &[1])?)
+        }
+    } else {
+        cx.size("start")?
+    };
+    let start = match (start, cx.known(v, axis)) {
+        (Size::Known(s), Some(n)) if s < 0 => Size::Known(s + n),
+        (s, _) => s,
+    };
+    let length = cx.size("length")?;
+    let end = cx.size_add(&start, &length)?;
+    Ok(part(id, axis, start, end, 1))
+}
+/// Consecutive parts of these sizes.
+fn parts(cx: &mut Cx<'_>, id: TensorId, axis: usize, sizes: &[Size]) -> R<Out> {
+    let mut start = Size::Known(0);
+    let mut outs = vec![];
+    for s in sizes {
+        let end = cx.size_add(&start, s)?;
+        outs.push(part(id, axis, start, end.clone(), 1));
+        start = end;
+    }
+    Ok(Out::Many(outs))
+}
+fn split_axis(cx: &mut Cx<'_>) -> R<(TensorId, V, usize)> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = wrap(cx.int_or("dim", 0)?, cx.rank(v)?)?;
+    Ok((id, v, axis))
+}
+fn fixed_len(cx: &Cx<'_>, v: V, axis: usize) -> R<i64> {
+    cx.known(v, axis).ok_or_else(|| unsupported("splitting an axis of dynamic size into equal parts"))
+}
+/// Parts of `size` elements, the last one shorter.
+fn equal_parts(cx: &mut Cx<'_>, id: TensorId, v: V, axis: usize, size: i64) -> R<Out> {
+    let n = fixed_len(cx, v, axis)?;
+    if size <= 0 && n > 0 {
+        return Err(malformed("parts without elements"));
+    }
+    let count = if n == 0 { 1 } else { n.div_ceil_by(size) };
+    let sizes: Vec<Size> = (0..count).map(|i| Size::Known(size.min(n - i * size))).collect();
+    parts(cx, id, axis, &sizes)
+}
+trait DivCeil {
+    fn div_ceil_by(self, by: i64) -> i64;
+}
+impl DivCeil for i64 {
+    fn div_ceil_by(self, by: i64) -> i64 {
+        self / by + i64::from(self % by != 0)
+    }
+}
+fn split(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, v, axis) = split_axis(cx)?;
+    if cx.node.inputs.iter().any(|i| i.name == "split_sizes") {
+        let sizes = cx.sizes("split_sizes")?;
+        return parts(cx, id, axis, &sizes);
+    }
+    let size = cx.sizes("split_size")?;
+    match size.as_slice() {
+        [Size::Known(n)] => equal_parts(cx, id, v, axis, *n),
+        many => parts(cx, id, axis, many),
+    }
+}
+fn split_sizes(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, _, axis) = split_axis(cx)?;
+    let sizes = cx.sizes("split_sizes")?;
+    parts(cx, id, axis, &sizes)
+}
+fn chunk(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, v, axis) = split_axis(cx)?;
+    let (n, chunks) = (fixed_len(cx, v, axis)?, cx.int("chunks")?);
+    if chunks <= 0 {
+        return Err(malformed("no chunks"));
+    }
+    if n == 0 {
+        return parts(cx, id, axis, &vec![Size::Known(0); chunks.min(1 << 16) as usize]);
+    }
+    equal_parts(cx, id, v, axis, n.div_ceil_by(chunks))
+}
+/// Sections as equal as can be, or parts between positions.
+fn sections(cx: &mut Cx<'_>, id: TensorId, axis: usize, n: i64, by: Result<i64, Vec<i64>>) -> R<Out> {
+    let sizes: Vec<i64> = match by {
+        Ok(k) if (1..=1 << 16).contains(&k) => (0..k).map(|i| n / k + i64::from(i < n % k)).collect(),
+        Ok(_) => return Err(malformed("no sections")),
+        Err(at) => {
+            let at: Vec<i64> = at.iter().map(|p| if *p < 0 { (p + n).max(0) } else { *p.min(&n) }).collect();
+            let starts = std::iter::once(0).chain(at.iter().copied());
+            let ends = at.iter().copied().chain([n]);
+            let bounds: Vec<(i64, i64)> = starts.zip(ends).collect();
+            let outs =
+                bounds.into_iter().map(|(a, b)| part(id, axis, a.into(), b.max(a).into(), 1)).collect();
+            return Ok(Out::Many(outs));
+        }
+    };
+    let sizes: Vec<Size> = sizes.into_iter().map(Size::Known).collect();
+    parts(cx, id, axis, &sizes)
+}
+fn tensor_split(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, v, axis) = split_axis(cx)?;
+    let n = fixed_len(cx, v, axis)?;
+    let by = if cx.has("indices") {
+        Err(cx.ints("indices")?)
+    } else if cx.has("sections") {
+        Ok(cx.int("sections")?)
+    } else {
+        let t = cx.t("tensor_indices_or_sections")?;
+        let list =
+            cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
+        if cx.rank(t)? == 0 { Ok(list.first().copied().unwrap_or(0)) } else { Err(list) }
+    };
+    sections(cx, id, axis, n, by)
+}
+fn n_split(cx: &mut Cx<'_>, axis: usize) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let axis = axis.min(cx.rank(v)?.saturating_sub(1));
+    let n = fixed_len(cx, v, axis)?;
+    let by = if cx.has("indices") { Err(cx.ints("indices")?) } else { Ok(cx.int("sections")?) };
+    sections(cx, id, axis, n, by)
+}
+fn unbind(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, v, axis) = split_axis(cx)?;
+    let n = fixed_len(cx, v, axis)?;
+    if n > 1 << 16 {
+        return Err(unsupported(format!("{n} results")));
+    }
+    Ok(Out::Many((0..n).map(|i| Out::View(id, vec![Step::Select(axis, Size::Known(i))])).collect()))
+}
+/// The sizes of the result, -1 keeping the operand's.
+fn expand(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    cx.bool_or("implicit", false)?;
+    let v = cx.read_tensor(id)?;
+    let mut sizes = target(cx, "size")?;
+    let lead = sizes.len().saturating_sub(cx.rank(v)?);
+    for (i, s) in sizes.iter_mut().enumerate().skip(lead) {
+        if *s == Size::Known(-1) {
+            *s = cx.dim(v, i - lead)?;
+        }
+    }
+    Ok(Out::View(id, vec![Step::Expand(sizes)]))
+}
+fn expand_as(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, other) = (cx.tensor_id("self")?, cx.t("other")?);
+    let sizes = cx.shape_of(other)?;
+    Ok(Out::View(id, vec![Step::Expand(sizes)]))
+}
+fn broadcast_tensors(cx: &mut Cx<'_>) -> R<Out> {
+    let ids = cx.tensor_ids("tensors")?;
+    let mut sizes: Vec<Size> = vec![];
+    for id in &ids {
+        let v = cx.read_tensor(*id)?;
+        let own = cx.shape_of(v)?;
+        while sizes.len() < own.len() {
+            sizes.insert(0, Size::Known(1));
+        }
+        let lead = sizes.len() - own.len();
+        for (i, s) in own.into_iter().enumerate() {
+            if sizes[lead + i] == Size::Known(1) {
+                sizes[lead + i] = s;
+            }
+        }
+    }
+    Ok(Out::Many(ids.into_iter().map(|id| Out::View(id, vec![Step::Expand(sizes.clone())])).collect()))
+}
+fn meshgrid(cx: &mut Cx<'_>) -> R<Out> {
+    let ids = cx.tensor_ids("tensors")?;
+    let xy = cx.str_or("indexing", "ij")? == "xy" && ids.len() >= 2;
+    let place = |i: usize| if xy && i < 2 { 1 - i } else { i };
+    let mut sizes = vec![Size::Known(1); ids.len()];
+    let mut lines = vec![];
+    for (i, id) in ids.iter().enumerate() {
+        let v = cx.read_tensor(*id)?;
+        let n = if cx.rank(v)? == 0 { Size::Known(1) } else { cx.dim(v, 0)? };
+        sizes[place(i)] = n.clone();
+        let mut line = vec![Size::Known(1); ids.len()];
+        line[place(i)] = n;
+        lines.push((line, cx.shape_of(v)?));
+    }
+    let view = |(id, (line, from)): (TensorId, (Vec<Size>, Vec<Size>))| {
+        Out::View(id, vec![Step::Reshape(line, from), Step::Expand(sizes.clone())])
+    };
+    Ok(Out::Many(ids.into_iter().zip(lines).map(view).collect()))
+}
+fn raised(cx: &mut Cx<'_>, id: TensorId, rank: usize) -> R<Out> {
+    let v = cx.read_tensor(id)?;
+    let axes: Vec<i64> = match (cx.rank(v)?, rank) {
+        (0, n) => (0..n as i64).collect(),
+        (1, 2) => vec![0],
+        (1, 3) => vec![0, 2],
+        (2, 3) => vec![2],
+        _ => return Ok(Out::Same(id)),
+    };
+    Ok(Out::View(id, vec![Step::Unsqueeze(axes)]))
+}
+fn at_least(cx: &mut Cx<'_>, rank: usize) -> R<Out> {
+    if !cx.has("tensors") {
+        let id = cx.tensor_id("self")?;
+        return raised(cx, id, rank);
+    }
+    let ids = cx.tensor_ids("tensors")?;
+    Ok(Out::Many(ids.into_iter().map(|id| raised(cx, id, rank)).collect::<R<_>>()?))
+}
+/// Elements where two positions differ by `offset`, as the last axis.
+fn diagonal(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id(if cx.node.inputs.iter().any(|i| i.name == "A") { "A" } else { "self" })?;
+    let v = cx.read_tensor(id)?;
+    let rank = cx.rank(v)?;
+    let linalg = cx.node.target.contains("linalg");
+    let (a, b) = if linalg { (-2, -1) } else { (0, 1) };
+    let (a, b) = (wrap(cx.int_or("dim1", a)?, rank)?, wrap(cx.int_or("dim2", b)?, rank)?);
+    let offset = cx.int_or("offset", 0)?;
+    let sizes = cx.fixed_sizes(v)?;
+    let (pick, out) = diagonal_of(&sizes, a, b, offset)?;
+    Ok(Out::View(id, vec![Step::Pick(pick, out)]))
+}
+/// Flat positions of a diagonal and the sizes of the result.
+pub(super) fn diagonal_of(sizes: &[i64], a: usize, b: usize, offset: i64) -> R<(Vec<i64>, Vec<i64>)> {
+    if a == b {
+        return Err(malformed("a diagonal needs two dimensions"));
+    }
+    let strides = strides_of(sizes)?;
+    let (down, right) = ((-offset).max(0), offset.max(0));
+    let n = (sizes[a] - down).min(sizes[b] - right).max(0);
+    let rest: Vec<usize> = (0..sizes.len()).filter(|i| *i != a && *i != b).collect();
+    let mut out: Vec<i64> = rest.iter().map(|i| sizes[*i]).collect();
+    let mut steps: Vec<i64> = rest.iter().map(|i| strides[*i]).collect();
+    out.push(n);
+    steps.push(strides[a] + strides[b]);
+    Ok((positions(&out, &steps, down * strides[a] + right * strides[b])?, out))
+}
+/// Row-major strides.
+fn strides_of(sizes: &[i64]) -> R<Vec<i64>> {
+    let mut out = vec![1i64; sizes.len()];
+    for i in (0..sizes.len().saturating_sub(1)).rev() {
+        out[i] = out[i + 1].checked_mul(sizes[i + 1]).ok_or_else(|| malformed("sizes overflow"))?;
+    }
+    Ok(out)
+}
+/// Most elements a view by positions may have.
+const MAX_PICKED: i64 = 1 << 24;
+
+/// Flat positions of a strided view.
+fn positions(sizes: &[i64], strides: &[i64], offset: i64) -> R<Vec<i64>> {
+    let count = sizes.iter().try_fold(1i64, |a, b| a.checked_mul(*b)).filter(|n| *n <= MAX_PICKED);
+    let count = count.ok_or_else(|| unsupported("a strided view of this size"))?;
+    let mut out = Vec::with_capacity(count.max(0) as usize);
+    if sizes.is_empty() {
+        return Ok(vec![offset]);
+    }
+    super::pool::each(sizes, &mut |at| {
+        out.push(at.iter().zip(strides).fold(offset, |p, (i, s)| p.saturating_add(i.saturating_mul(*s))));
+    });
+    Ok(out)
+}
+/// Overlapping windows of an axis, as the last axis.
+fn unfold(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let sizes = cx.fixed_sizes(v)?;
+    let (size, step) = (cx.int("size")?, cx.int("step")?);
+    if sizes.is_empty() {
+        return Ok(Out::View(id, vec![Step::Pick(vec![0; size.clamp(0, 1) as usize], vec![size])]));
+    }
+    let axis = wrap(cx.int("dimension")?, sizes.len())?;
+    if step <= 0 || size < 0 || size > sizes[axis] {
+        return Err(malformed("a window larger than its axis"));
+    }
+    let strides = strides_of(&sizes)?;
+    let (mut out, mut steps) = (sizes.clone(), strides.clone());
+    out[axis] = (sizes[axis] - size) / step + 1;
+    steps[axis] *= step;
+    out.push(size);
+    steps.push(strides[axis]);
+    Ok(Out::View(id, vec![Step::Pick(positions(&out, &steps, 0)?, out)]))
+}
+/// A view by strides of the storage, which must itself be dense and row-major.
+fn as_strided(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
+    let meta = cx.declared_arg("self");
+    let dense = meta.is_some_and(|m| row_major(m) == Some(true));
+    if !dense || !cx.is_whole(id) || sizes.len() != strides.len() {
+        return Err(unsupported("a strided view of a tensor that is itself a view"));
+    }
+    let offset = cx.int_or("storage_offset", 0)?;
+    let v = cx.read_tensor(id)?;
+    let n = cx.known_len(v).ok_or_else(|| unsupported("a strided view of dynamic sizes"))?;
+    let at = positions(&sizes, &strides, offset)?;
+    if at.iter().any(|p| !(0..n).contains(p)) {
+        return Err(malformed("a strided view leaves its storage"));
+    }
+    Ok(Out::View(id, vec![Step::Pick(at, sizes)]))
+}
+fn contiguous(cx: &mut Cx<'_>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let plain =
+        matches!(cx.arg("memory_format"), None | Some(crate::pytorch::schema::Argument::MemoryFormat(1)));
+    match cx.declared_arg("self").and_then(row_major) {
+        Some(true) if plain => Ok(Out::Same(id)),
+        Some(false) if plain => Ok(Out::Fresh(cx.read_tensor(id)?)),
+        _ => {
+            cx.mark_doubtful(id);
+            Ok(Out::Fresh(cx.read_tensor(id)?))
+        }
+    }
+}
+/// The tensor itself when nothing changes and no copy is asked for.
+fn converted(cx: &mut Cx<'_>, to: Option<DType>) -> R<Out> {
+    let id = cx.tensor_id("self")?;
+    let v = cx.read_tensor(id)?;
+    let from = cx.dtype(v)?;
+    let copy = cx.bool_or("copy", false)?;
+    match to {
+        Some(to) if to != from => Ok(Out::Fresh(cx.cast(v, to)?)),
+        _ if copy => Ok(Out::Fresh(v)),
+        _ => Ok(Out::Same(id)),
+    }
+}
+fn to(cx: &mut Cx<'_>) -> R<Out> {
+    let to = match cx.opt_t("other")? {
+        Some(o) => Some(cx.dtype(o)?),
+        None => cx.opt_dtype("dtype")?,
+    };
+    converted(cx, to)
+}
+fn type_as(cx: &mut Cx<'_>) -> R<Out> {
+    let other = cx.t("other")?;
+    let to = cx.dtype(other)?;
+    converted(cx, Some(to))
+}
+/// Operands in their common type.
+fn joined(cx: &mut Cx<'_>, name: &str) -> R<Vec<V>> {
+    let xs = cx.ts(name)?;
+    let operands: Vec<_> = xs.iter().map(|x| crate::pytorch::lift::cx::Operand::Tensor(*x)).collect();
+    let dtype = cx.common(&operands.iter().collect::<Vec<_>>())?;
+    xs.into_iter().map(|x| cx.cast(x, dtype)).collect()
+}
+fn cat(cx: &mut Cx<'_>) -> R<Out> {
+    let xs = joined(cx, "tensors")?;
+    let rank = xs.iter().map(|x| cx.rank(*x)).collect::<R<Vec<_>>>()?.into_iter().max().unwrap_or(1);
+    // An empty line joins anything.
+    let mut kept = vec![];
+    for x in &xs {
+        if !(rank != 1 && cx.known_sizes(*x) == Some(vec![0])) {
+            kept.push(*x);
+        }
+    }
+    let axis = wrap(cx.int_or("dim", 0)?, rank)?;
+    Ok(Out::Fresh(cx.concat(&kept, axis)?))
+}
+fn stack(cx: &mut Cx<'_>) -> R<Out> {
+    let xs = joined(cx, "tensors")?;
+    let first = xs.first().copied().ok_or_else(|| malformed("nothing to stack"))?;
+    let axis = wrap(cx.int_or("dim", 0)?, cx.rank(first)? + 1)?;
+    let xs = xs.into_iter().map(|x| cx.unsqueeze(x, &[axis as i64])).collect::<R<Vec<_>>>()?;
+    Ok(Out::Fresh(cx.concat(&xs, axis)?))
+}
+fn n_stack(cx: &mut Cx<'_>, rank: usize, axis: usize) -> R<Out> {
+    let xs = joined(cx, "tensors")?;
+    let mut high = vec![];
+    for x in xs {
+        let axes: Vec<i64> = match (cx.rank(x)?, rank) {
+            (0, n) => (0..n as i64).collect(),
+            (1, 2) => vec![0],
+            (1, 3) => vec![0, 2],
+            (2, 3) => vec![2],
+            _ => vec![],
+        };
+        high.push(cx.unsqueeze(x, &axes)?);
+    }
+    let first = high.first().copied().ok_or_else(|| malformed("nothing to stack"))?;
+    let axis = axis.min(cx.rank(first)? - 1);
+    Ok(Out::Fresh(cx.concat(&high, axis)?))
+}
+fn column_stack(cx: &mut Cx<'_>) -> R<Out> {
+    let xs = joined(cx, "tensors")?;
+    let mut high = vec![];
+    for x in xs {
+        high.push(if cx.rank(x)? < 2 { cx.reshape_to(x, &[-1, 1])? } else { x });
+    }
+    Ok(Out::Fresh(cx.concat(&high, 1)?))
+}
+fn sum_to_size(cx: &mut Cx<'_>) -> R<Out> {
+    let x = cx.t("self")?;
+    let to = cx.sizes("size")?;
+    let now = cx.shape_of(x)?;
+    let lead = now.len().checked_sub(to.len()).ok_or_else(|| malformed("more sizes than dimensions"))?;
+    let mut axes: Vec<usize> = (0..lead).collect();
+    axes.extend((lead..now.len()).filter(|i| to[i - lead] == Size::Known(1) && now[*i] != Size::Known(1)));
+    let y = if axes.is_empty() { cx.u("identity", x)? } else { cx.reduce("reduce_sum", x, &axes, true)? };
+    Ok(Out::Fresh(cx.reshape(y, &to)?))
+}
+/// Other sizes for the storage; growing it would show memory that holds nothing.
+fn resize_as(cx: &mut Cx<'_>) -> R<Out> {
+    let (id, like) = (cx.tensor_id("self")?, cx.t("the_template")?);
+    let v = cx.read_tensor(id)?;
+    let (now, to) = (cx.fixed_sizes(v)?, cx.fixed_sizes(like)?);
+    let (n, m) = (now.iter().product::<i64>(), to.iter().product::<i64>());
+    if m > n {
+        return Err(unsupported("a tensor that grows shows memory without content"));
+    }
+    Ok(Out::View(id, vec![Step::Pick((0..m).collect(), to)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshapes_that_need_no_copy() {
+        assert!(viewable(&[2, 3, 4], &[12, 4, 1], &[6, 4]));
+        assert!(viewable(&[2, 3, 4], &[12, 4, 1], &[2, 2, 6]));
+        // A transposed matrix cannot be flattened.
+        assert!(!viewable(&[3, 2], &[1, 3], &[6]));
+        // Nor joined across the gap of a slice; within rows it can be split.
+        assert!(!viewable(&[2, 3], &[4, 1], &[6]));
+        assert!(viewable(&[2, 4], &[8, 1], &[2, 2, 2]));
+        assert!(viewable(&[2, 1, 3], &[3, 99, 1], &[6]));
+    }
+
+    #[test]
+    fn diagonals() {
+        assert_eq!(diagonal_of(&[3, 4], 0, 1, 1).unwrap(), (vec![1, 6, 11], vec![3]));
+        assert_eq!(diagonal_of(&[3, 4], 0, 1, -1).unwrap(), (vec![4, 9], vec![2]));
+        assert_eq!(diagonal_of(&[2, 2, 2], 0, 2, 0).unwrap(), (vec![0, 5, 2, 7], vec![2, 2]));
+    }
+}
