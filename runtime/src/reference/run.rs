@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
                 continue;
             };
             let value = self.take(v)?;
-            if self.left[v.index()] == 0 && self.plan.constants[v.index()].is_none() {
+            if self.values[v.index()].is_none() && self.plan.constants[v.index()].is_none() {
                 freed.extend(blocks(&value));
             }
             inputs.push(Some(value));
