@@ -103,8 +103,6 @@ pub enum Out {
     Bool(V),
     /// A 0-d float value.
     Float(V),
-    /// No result.
-    Nothing,
 }
 
 /// State of lifting one program.
@@ -325,13 +323,6 @@ impl<'p> Cx<'p> {
             None => Ok(default),
             Some(Argument::String(v)) => Ok(v),
             Some(_) => Err(self.wrong(name, "text")),
-        }
-    }
-    /// The texts `name`.
-    pub fn strs(&self, name: &str) -> R<&'p [String]> {
-        match self.arg(name) {
-            Some(Argument::Strings(v)) => Ok(v),
-            _ => Err(self.wrong(name, "list of texts")),
         }
     }
     /// The element type `name`, if given.

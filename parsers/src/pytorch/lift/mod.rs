@@ -23,6 +23,9 @@ mod signature;
 mod symbols;
 mod weights;
 
+#[cfg(test)]
+mod tests;
+
 /// Most problems of one kind that are listed.
 const MAX_LISTED: usize = 50;
 

@@ -2,7 +2,6 @@
 use super::reduce::{at_least_1d, back};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[

@@ -1,5 +1,4 @@
 //! Reductions.
-use super::binary::extreme;
 use super::compare::{any, of_two};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
@@ -351,9 +350,4 @@ pub(super) fn softmax_or_zero(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
     let empty = cx.bn("equal", m, f64::NEG_INFINITY)?;
     let zero = cx.num(y, 0.0)?;
     cx.choose(empty, zero, y)
-}
-/// The larger or smaller one along an axis, for other families.
-pub(super) fn extreme_of(cx: &mut Cx<'_>, op: &str, xs: &[V]) -> R<V> {
-    let (first, rest) = xs.split_first().ok_or_else(|| malformed("an extremum of nothing"))?;
-    rest.iter().try_fold(*first, |a, b| extreme(cx, op, a, *b))
 }
