@@ -22,7 +22,7 @@ pub struct EngineOptions {
     /// Executor that runs the model
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
-    /// Library of ONNX Runtime; without it ORT_DYLIB_PATH and HOIST_ORACLE_PYTHON are looked at
+    /// Library of ONNX Runtime; without it, `ORT_DYLIB_PATH` and `HOIST_ORACLE_PYTHON` are looked at
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 }

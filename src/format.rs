@@ -62,7 +62,7 @@ pub enum Kind {
 /// Recognized and not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Other {
-    /// FlatBuffers model of TensorFlow Lite.
+    /// `FlatBuffers` model of TensorFlow Lite.
     TfLite,
     /// Keras 3 archive.
     Keras,
@@ -121,7 +121,7 @@ impl Other {
             }
             Self::WebPage => ("a web page", "web pages", "the download failed: fetch the file again"),
             Self::Zip => (
-                "a zip archive with no model that Hoist knows in it",
+                "a zip archive without anything Hoist knows in it",
                 "zip archives",
                 "name the format with --from, or unpack it",
             ),
@@ -130,8 +130,10 @@ impl Other {
     /// Why `path` is not read.
     pub fn refusal(self, path: &Path) -> Diag {
         let (one, _, advice) = self.what();
-        Diag::error("E0104", format!("{}: this is {one}, which Hoist does not read (yet)", path.display()))
-            .hint(advice)
+        let no_model =
+            matches!(self, Self::NumPy | Self::Gzip | Self::LfsPointer | Self::WebPage | Self::Zip);
+        let but = if no_model { "not a model" } else { "which Hoist does not read (yet)" };
+        Diag::error("E0104", format!("{}: this is {one}, {but}", path.display())).hint(advice)
     }
 }
 
@@ -167,9 +169,9 @@ fn by_extension(path: &Path) -> Option<Kind> {
 /// `E0103` when neither tells, `E0201` for an empty file without a telling name.
 pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
     let named = by_extension(path);
-    match (by_content(bytes), named) {
-        // A zip archive that does not show what it is may be a damaged one of the kind its name says.
-        (Some(Kind::Other(Other::Zip)), Some(kind)) => Ok(kind),
+    // A zip archive that does not show what it is may be a damaged one of the kind its name says.
+    let shown = by_content(bytes).filter(|kind| *kind != Kind::Other(Other::Zip) || named.is_none());
+    match (shown, named) {
         (Some(kind), _) | (None, Some(kind)) => Ok(kind),
         (None, None) if bytes.is_empty() => {
             Err(Diag::error("E0201", format!("{}: the file is empty", path.display())))

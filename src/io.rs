@@ -6,8 +6,8 @@ use hoist_ir::dim::SymInt;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::types::{TensorType, Type};
-use hoist_parsers::onnx;
 use hoist_parsers::source::Source;
+use hoist_parsers::{onnx, pytorch};
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -64,7 +64,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         Kind::Input(InputFormat::Onnx) => {
             onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
         }
-        Kind::Input(InputFormat::Pt2) => Err(Diag::error("E0104", "TEMP").into()),
+        Kind::Input(InputFormat::Pt2) => pytorch::lift::read(&source),
         Kind::Input(InputFormat::Hir) => text(&source),
         Kind::Other(other) => Err(other.refusal(path).into()),
     }

@@ -10,7 +10,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
 use hoist_passes::{Failure, Options, Pipeline, Report};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where weights go, as the command line says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -29,9 +29,6 @@ pub enum External {
 /// How the output is written.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Writing {
-    /// Output file
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
     /// Format of the output; without it, the extension tells
     #[arg(long, value_name = "FORMAT")]
     pub to: Option<OutputFormat>,
@@ -47,7 +44,9 @@ pub struct Writing {
 pub struct Job<'a> {
     /// Input file.
     pub input: &'a Path,
-    /// How to read it.
+    /// Output file.
+    pub output: &'a Path,
+    /// How to read the input.
     pub reading: &'a Reading,
     /// How to write.
     pub writing: &'a Writing,
@@ -87,17 +86,15 @@ impl Job<'_> {
     /// # Errors
     /// [`Diags`], each of which names the input or the output; [`Defect`] when a pass broke its promises.
     pub fn run(&self, options: &mut Options<'_>) -> anyhow::Result<Done> {
-        let format = OutputFormat::of(&self.writing.output, self.writing.to)?;
-        let target = Target::new(&self.writing.output)?;
+        let format = OutputFormat::of(self.output, self.writing.to)?;
+        let target = Target::new(self.output)?;
         let progress = Progress::start("reading", self.quiet);
         let source = io::read(self.input, self.reading)?;
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
-        let report = self.rewrite(&self.pipeline, &mut model, options)?;
-        if format == OutputFormat::Onnx {
-            self.rewrite(&Pipeline::parse("legalize-onnx")?, &mut model, &mut Options::default())?;
-        }
+        let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
+        self.legalize(&mut model, format, options.verify_each, &mut report)?;
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
         progress.stage("checking");
@@ -116,6 +113,24 @@ impl Job<'_> {
         options: &mut Options<'_>,
     ) -> anyhow::Result<Report> {
         hoist_passes::run(pipeline, model, options).map_err(|failure| self.failed(failure))
+    }
+
+    /// Brings the model into the form that the output format can hold, whatever pipeline ran before.
+    fn legalize(
+        &self,
+        model: &mut Model,
+        format: OutputFormat,
+        verify_each: bool,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        if format == OutputFormat::Hir {
+            return Ok(());
+        }
+        let mut options = Options { verify_each, ..Options::default() };
+        let done = self.rewrite(&Pipeline::parse("legalize-onnx")?, model, &mut options)?;
+        report.stats.extend(done.stats);
+        report.warnings.0.extend(done.warnings.0);
+        Ok(())
     }
 
     /// The error of a pipeline that failed. A pass that breaks the graph or its promises is a defect.

@@ -68,13 +68,13 @@ fn one(diag: &Diag, colour: bool) -> String {
         (None, None) => None,
     };
     let origin = diag.origin.as_ref().filter(|o| !o.is_empty()).map(|o| clean(&o.to_string(), MESSAGE));
-    let mut line = |label: &str, text: &str| {
+    let notes = diag.notes.iter().map(|note| ("note:", clean(note, MESSAGE)));
+    let hint = diag.hint.iter().map(|hint| ("help:", clean(hint, MESSAGE)));
+    let place = place.into_iter().map(|place| ("at", place));
+    let origin = origin.into_iter().map(|origin| ("from", origin));
+    for (label, text) in place.chain(origin).chain(notes).chain(hint) {
         let _ = writeln!(out, "  {label} {text}");
-    };
-    place.iter().for_each(|place| line("at", place));
-    origin.iter().for_each(|origin| line("from", origin));
-    diag.notes.iter().for_each(|note| line("note:", &clean(note, MESSAGE)));
-    diag.hint.iter().for_each(|hint| line("help:", &clean(hint, MESSAGE)));
+    }
     out
 }
 

@@ -54,10 +54,9 @@ const VERBS: &[&str] = &[
 ];
 /// Longest source file, and the tables that may be longer.
 const MAX_LINES: usize = 600;
-const LONG_TABLES: &[&str] = &[];
-/// Modules that may hold unchecked code; the second column names a word of the decision page that must exist.
-const UNCHECKED: &[(&str, Option<&str>)] =
-    &[("parsers/src/source.rs", None), ("kernel/gemm.rs", Some("gemm"))];
+const LONG_TABLES: &[&str] = &["formats/src/onnx/signatures.rs"];
+/// Modules that may hold unchecked code.
+const UNCHECKED: &[&str] = &["parsers/src/source.rs"];
 /// The one file that may name the folder beside a checkout.
 const KNOWS_SHARED: &str = "xtask/src/shared.rs";
 
@@ -199,11 +198,7 @@ fn macros(tree: &Tree) -> Vec<String> {
 
 fn unchecked_code(tree: &Tree) -> Vec<String> {
     let word = concat!("un", "safe");
-    let decided = |topic: &str| {
-        tree.texts().any(|(path, _)| path.starts_with("docs/decisions/") && path.contains(topic))
-    };
-    let free =
-        |path: &str| UNCHECKED.iter().any(|(end, topic)| path.ends_with(end) && topic.is_none_or(decided));
+    let free = |path: &str| UNCHECKED.iter().any(|end| path.ends_with(end));
     let holds = |text: &str| {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or(line));
         code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
@@ -332,7 +327,6 @@ fn planted_violations_are_found() {
         ),
         (3, &[("ir/src/a.rs", &three_macros)]),
         (4, &[("ir/src/a.rs", &unchecked)]),
-        (4, &[("ir/src/kernel/gemm.rs", &unchecked)]),
         (6, &[("ir/src/a.rs", allowed)]),
         (7, &[("docs/decisions/1-a.md", "")]),
         (7, &[("docs/decisions/001-a.md", ""), ("docs/decisions/001-b.md", "")]),
@@ -348,8 +342,7 @@ fn planted_violations_are_found() {
     let clean = Tree::of(&[
         ("passes/src/fold/fold_x.rs", "// comments may say unsafe"),
         hir,
-        ("ir/src/kernel/gemm.rs", &unchecked),
-        ("docs/decisions/002-gemm-kernels.md", ""),
+        ("parsers/src/source.rs", &unchecked),
         ("formats/src/onnx/generated.rs", &long),
         ("Cargo.toml", "[workspace.dependencies]\nhoist-ir = { path = \"ir\" }\nhalf = \"2\"\n[a]\nx = 1\n"),
         ("docs/dependencies.md", "| `half` |"),

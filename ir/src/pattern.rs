@@ -300,7 +300,7 @@ impl Parser<'_> {
         let at = self.c.at;
         let word = self.c.word("an operator")?;
         let op = Op::by_name(word).ok_or_else(|| Fault::new(at, format!("there is no operator `{word}`")))?;
-        let swap = self.c.eat('~').then(|| self.swaps);
+        let swap = self.c.eat('~').then_some(self.swaps);
         self.swaps += usize::from(swap.is_some());
         if self.swaps > MAX_SWAPS {
             return Err(Fault::new(at, format!("at most {MAX_SWAPS} nodes can be tried in either order")));

@@ -222,7 +222,7 @@ impl Driver<'_, '_> {
             check_honest(name, changed, before != fingerprint(g)).map_err(|d| (name, d.into()))?;
             g.verify().into_result().map_err(|d| (name, d))?;
         }
-        check_interface(name, &self.interface, &g.interface()).map_err(|d| (name, d.into()))?;
+        self.check_interface(pass, g).map_err(|d| (name, d.into()))?;
         self.epoch += u64::from(changed.any());
         self.settled.insert(name, self.epoch);
         if let Some((wanted, sink)) = &mut self.options.dump_after
@@ -231,6 +231,22 @@ impl Driver<'_, '_> {
             sink(self.report.runs, &text_of(g, PrintOptions::dump()));
         }
         Ok(changed.any())
+    }
+    /// Checks that inputs and outputs are as before, and remembers what is known better now.
+    fn check_interface(&mut self, pass: &dyn Pass, g: &Graph) -> Result<(), Diag> {
+        let mut after = g.interface();
+        if pass.infers_types() {
+            for ((name, declared), (_, ty)) in self.interface.outputs.iter_mut().zip(&after.outputs) {
+                if declared.meet(ty).is_none() {
+                    let m = format!("output `{name}` is declared {declared} and computed as {ty}");
+                    self.report.warnings.push(Diag::warning("E0402", m).hint("the computed type is kept"));
+                    declared.clone_from(ty);
+                }
+            }
+        }
+        check_interface(pass.info().name, &self.interface, &after)?;
+        std::mem::swap(&mut self.interface, &mut after);
+        Ok(())
     }
     fn count(&mut self, pass: &'static str, changed: Changed, micros: u128) {
         let stats = &mut self.report.stats;

@@ -44,6 +44,11 @@ pub trait Pass: Sync {
     fn enters_bodies(&self) -> bool {
         true
     }
+    /// Whether it computes types again, and so may find that a file declares an output wrongly. The computed type wins then, with
+    /// a warning.
+    fn infers_types(&self) -> bool {
+        false
+    }
 }
 
 /// A place where a pass looked and did nothing.

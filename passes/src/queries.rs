@@ -143,4 +143,17 @@ mod tests {
             assert!(!is_exact_cast(a, b), "{a} {b}");
         }
     }
+
+    #[test]
+    fn operators_are_compared_bit_for_bit() {
+        use hoist_ir::attr::Attr;
+        let leaky = |alpha: f32| {
+            let mut op = Op::by_name("leaky_relu").expect("an operator");
+            op.def_mut().set_attr("alpha", &Attr::Float(alpha)).expect("its attribute");
+            op
+        };
+        assert!(same_op(&leaky(f32::NAN), &leaky(f32::NAN)));
+        assert!(!same_op(&leaky(0.0), &leaky(-0.0)));
+        assert!(!same_op(&leaky(0.0), &Op::by_name("relu").expect("an operator")));
+    }
 }

@@ -204,7 +204,8 @@ impl Sums<'_> {
         for (i, (g, w)) in got.iter().zip(want).enumerate() {
             let near = (g - w).norm() <= tol.atol + tol.rtol * w.norm();
             let exact = Tolerance { rtol: 0.0, atol: 0.0 };
-            if !near && !(fits(g.re, w.re, exact) && fits(g.im, w.im, exact)) {
+            let same = fits(g.re, w.re, exact) && fits(g.im, w.im, exact);
+            if !near && !same {
                 self.mismatch(i, || (g.to_string(), w.to_string()));
             }
             if g.is_finite() && w.is_finite() {

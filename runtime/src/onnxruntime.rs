@@ -107,7 +107,8 @@ fn name_of(path: &Path) -> String {
 fn is_library(name: &str) -> bool {
     name == "onnxruntime.dll"
         || name.starts_with("libonnxruntime.so")
-        || name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
+        || name.starts_with("libonnxruntime.")
+            && std::path::Path::new(name).extension().is_some_and(|e| e == "dylib")
 }
 
 impl Executor for OnnxRuntime {

@@ -21,6 +21,9 @@ pub struct Opts {
     /// Model to read: .onnx, .pt2 or .hir
     #[arg(value_name = "IN")]
     input: PathBuf,
+    /// Output file
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
     #[command(flatten)]
     writing: Writing,
     #[command(flatten)]
@@ -58,6 +61,7 @@ impl Opts {
         };
         let job = Job {
             input: &self.input,
+            output: &self.output,
             reading: &self.reading,
             writing: &self.writing,
             checking: &self.checking,
@@ -66,15 +70,16 @@ impl Opts {
             quiet: session.json,
         };
         let done = job.run(&mut Options::default())?;
-        Ok(report(&self.writing.output, done, String::new(), json!({})))
+        Ok(report(&self.output, done, "", json!({})))
     }
 }
 
 /// The report of a finished job, with `extra` lines and members.
-pub fn report(output: &Path, done: Done, extra: String, members: Value) -> Report {
+pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report {
     let (checked, reason) = match &done.verdict {
         Verdict::Same { runs, max_abs, .. } => {
-            (format!("verified on {runs} input sets, largest difference {max_abs:.1e}"), None)
+            let sets = if *runs == 1 { "set" } else { "sets" };
+            (format!("verified on {runs} {sets} of inputs, largest difference {max_abs:.1e}"), None)
         }
         Verdict::Unchecked(reason) => ("not checked".to_owned(), Some(reason.clone())),
     };

@@ -6,7 +6,7 @@ use hoist_ir::diag::{Diag, Diags};
 use serde_json::{Map, Value, json};
 use std::any::Any;
 use std::io::{self, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
@@ -95,12 +95,7 @@ pub struct Session {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
-        let what = message(info.payload());
-        let mut first = FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| format!("{what}{place}"));
-    }));
+    std::panic::set_hook(Box::new(record));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -118,6 +113,14 @@ pub fn main() -> ExitCode {
 
 /// What the first panic said.
 static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what the first panic says instead of printing it.
+fn record(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+    let what = message(info.payload());
+    let mut first = FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+    first.get_or_insert_with(|| format!("{what}{place}"));
+}
 
 fn message(payload: &dyn Any) -> String {
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
@@ -139,7 +142,7 @@ fn dispatch(command: Command, session: Session) -> anyhow::Result<Report> {
         Command::Verify(opts) => opts.run(),
         Command::Diff(opts) => opts.run(),
         Command::Run(opts) => opts.run(session),
-        Command::Ops(opts) => opts.run(),
+        Command::Ops(opts) => Ok(opts.run()),
         Command::Explain(opts) => opts.run(),
         Command::Completions(opts) => opts.run(),
         Command::Man(opts) => opts.run(),
@@ -200,4 +203,43 @@ fn show(report: &Report, session: Session, code: u8) -> Option<io::Error> {
         report.text.clone()
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_panic_becomes_a_diagnostic() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(record));
+        let rule = "a rule";
+        let caught = std::thread::spawn(move || catch_unwind(|| panic!("{rule} is broken")).is_err()).join();
+        std::panic::set_hook(before);
+        assert!(caught.is_ok_and(|panicked| panicked));
+        let shown = render::text(&defect().into(), false);
+        assert!(
+            shown.starts_with("error[E0901]: ") && shown.contains("a rule is broken (src/cli/mod.rs:"),
+            "{shown}"
+        );
+        assert!(shown.contains("please report it"));
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let session = Session { json: true };
+        let code = |error: anyhow::Error| format!("{:?}", fail(&error, session));
+        let exit = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(code(Diags::from(Diag::error("E0301", "m")).into()), exit(1));
+        assert_eq!(code(Diag::error("E0102", "m").into()), exit(1));
+        assert_eq!(code(misuse("m")), exit(2));
+        assert_eq!(code(Defect(Diag::error("E0401", "m").into()).into()), exit(3));
+        assert_eq!(code(Diag::error("E0504", "m").into()), exit(3));
+        assert_eq!(code(anyhow::anyhow!("unexpected")), exit(3));
+    }
 }

@@ -1,14 +1,14 @@
 //! `hoist ops`.
 use super::{EXIT_CODES, Report};
 use crate::render::table;
-use anyhow::Result;
 use hoist_formats::onnx::bind;
 use hoist_formats::onnx::row::Row;
 use hoist_formats::onnx::versions::operators;
 use hoist_ir::op::{Arity, Operand, Schema};
 use hoist_ir::ops::Op;
+use hoist_parsers::pytorch::lift::aten::covered;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// List the operators and the formats that bind them
@@ -22,16 +22,19 @@ pub struct Opts {
 
 impl Opts {
     /// Runs the command.
-    pub fn run(self) -> Result<Report> {
+    pub fn run(self) -> Report {
         let mut schemas: Vec<&'static Schema> = Op::ALL.to_vec();
         schemas.sort_by_key(|s| s.name);
         let through = passed_through();
-        let text = if self.markdown { page(&schemas, &through) } else { list(&schemas, &through) };
+        let lifted = lifted();
+        let text =
+            if self.markdown { page(&schemas, &through, &lifted) } else { list(&schemas, &through, &lifted) };
         let json = json!({
             "ops": schemas.iter().map(|s| member(s)).collect::<Vec<_>>(),
             "onnx_passed_through": through,
+            "pytorch": lifted.values().flatten().collect::<Vec<_>>(),
         });
-        Ok(Report::new(text, json))
+        Report::new(text, json)
     }
 }
 
@@ -39,6 +42,18 @@ impl Opts {
 fn passed_through() -> Vec<&'static str> {
     let bound: BTreeSet<&str> = bind::rows().iter().map(|r| r.foreign).collect();
     operators().filter(|name| !bound.contains(name)).collect()
+}
+
+/// PyTorch operators that are lifted, by family.
+fn lifted() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut families: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (family, name) in covered() {
+        families.entry(family).or_default().push(name);
+    }
+    for names in families.values_mut() {
+        names.sort_unstable();
+    }
+    families
 }
 
 fn rows_of(op: &str) -> Vec<&'static Row> {
@@ -59,15 +74,17 @@ fn onnx(op: &str) -> String {
     if rows.is_empty() { "not bound".to_owned() } else { rows.join(", ") }
 }
 
-fn list(schemas: &[&Schema], through: &[&str]) -> String {
+fn list(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>>) -> String {
     let mut rows = vec![vec!["operator".to_owned(), "ONNX, opsets".to_owned()]];
     rows.extend(schemas.iter().map(|s| vec![s.name.to_owned(), onnx(s.name)]));
     let mut out = table(&rows, &[]);
     let _ = writeln!(out, "\nONNX operators that pass through untouched: {}", through.join(", "));
+    let names: Vec<&str> = lifted.values().flatten().copied().collect();
+    let _ = writeln!(out, "\nPyTorch operators that are lifted: {}", names.join(", "));
     out
 }
 
-fn page(schemas: &[&Schema], through: &[&str]) -> String {
+fn page(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>>) -> String {
     let mut out = String::from(
         "# Operators\n\nPrinted by `hoist ops --markdown`. `(read)`: an older form that is read and not written.\n",
     );
@@ -82,6 +99,10 @@ fn page(schemas: &[&Schema], through: &[&str]) -> String {
         let _ = writeln!(out, "- ONNX: {}", onnx(s.name));
     }
     let _ = write!(out, "\n## ONNX operators that pass through untouched\n\n{}\n", through.join(", "));
+    out.push_str("\n## PyTorch operators that are lifted\n\nWithout overloads; in-place forms are lifted as the pure ones.\n\n");
+    for (family, names) in lifted {
+        let _ = writeln!(out, "- {family}: {}", names.join(", "));
+    }
     out
 }
 

@@ -18,8 +18,14 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
+    /// Model to read: .onnx, .pt2 or .hir
+    #[arg(value_name = "IN", required_unless_present = "list_passes")]
+    input: Option<PathBuf>,
+    /// Output file
+    #[arg(short, long, value_name = "OUT", required_unless_present = "list_passes")]
+    output: Option<PathBuf>,
     #[command(flatten)]
-    files: Option<Files>,
+    writing: Writing,
     #[command(flatten)]
     reading: Reading,
     /// Passes to run, such as 'cleanup,fixpoint(fold,fuse)'
@@ -53,16 +59,6 @@ pub struct Opts {
     threads: Option<usize>,
 }
 
-/// What to rewrite and where to write.
-#[derive(clap::Args)]
-struct Files {
-    /// Model to read: .onnx, .pt2 or .hir
-    #[arg(value_name = "IN")]
-    input: PathBuf,
-    #[command(flatten)]
-    writing: Writing,
-}
-
 const EXAMPLES: &str = "Examples:
   hoist optimize model.onnx -o small.onnx
   hoist optimize model.onnx -o out.onnx --passes 'cleanup,fixpoint(fold,fuse)'
@@ -75,14 +71,15 @@ impl Opts {
         if self.list_passes {
             return Ok(list(self.markdown));
         }
-        let Some(files) = &self.files else {
-            return Err(misuse("a model to read and an output are needed: hoist optimize IN -o OUT"));
+        let (Some(input), Some(output)) = (&self.input, &self.output) else {
+            return Err(misuse("a model and an output are needed: hoist optimize IN -o OUT"));
         };
         limit_threads(self.threads);
         let job = Job {
-            input: &files.input,
+            input,
+            output,
             reading: &self.reading,
-            writing: &files.writing,
+            writing: &self.writing,
             checking: &self.checking,
             pipeline: Pipeline::parse(&self.passes)?,
             repro: self.repro.as_deref(),
@@ -102,7 +99,7 @@ impl Opts {
         let done = job.run(&mut options)?;
         let mut extra = stats_table(&done.report.stats);
         if self.why.is_some() && done.report.misses.is_empty() {
-            extra.push_str("nothing to explain: the pass applied wherever it looked\n");
+            extra.push_str("nothing to explain: the pass applied wherever it looked, or looked nowhere\n");
         }
         for miss in &done.report.misses {
             let _ = writeln!(extra, "{}", render::clean(&miss.to_string(), 600));
@@ -112,7 +109,7 @@ impl Opts {
             let _ = write!(extra, "; after run {run}, {pass}\n{text}");
         }
         let members = members(&done.report, pass, &dumps);
-        Ok(convert::report(&files.writing.output, done, extra, members))
+        Ok(convert::report(output, done, &extra, members))
     }
 }
 

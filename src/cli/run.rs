@@ -14,6 +14,7 @@ use hoist_runtime::inputs::{DimBindings, seeded, to_npz};
 use hoist_runtime::reference::{NodeTime, Reference, ReferenceOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,7 @@ fn report(outputs: &[(String, String)], ran: &Ran) -> Report {
     if let Some(peak) = ran.peak {
         text.push('\n');
         text.push_str(&profile(&ran.nodes, ran.time));
-        text.push_str(&format!("\nactivations at the peak: {}\n", crate::render::bytes(peak as u64)));
+        let _ = writeln!(text, "\nactivations at the peak: {}", crate::render::bytes(peak as u64));
     }
     let outputs: Vec<Value> = outputs.iter().map(|(n, t)| json!({"name": n, "type": t})).collect();
     let nodes: Vec<Value> = ran.nodes.iter().map(|n| json!({"node": n.node, "op": n.op, "signature": n.signature, "micros": n.time.as_micros() as u64})).collect();

@@ -1,7 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::lift;
 use super::row::{Fix, Form, Row, row};
-use Fix::{AttrIsInput, Build, Finish, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -107,7 +107,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("loop", "Loop", 1),
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
-    ("col2_im", "Col2Im", 18),
     ("concat", "Concat", 4),
 ];
 
@@ -161,7 +160,7 @@ const FIXED: &[Row] = &[
     row("group_normalization", "GroupNormalization", 21),
     row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
-    row("transpose", "Transpose", 1).with(&[OnRead(lift::full_perm)]),
+    row("transpose", "Transpose", 1).with(&[If(lift::perm_is_known), OnRead(lift::full_perm)]),
     row("reshape", "Reshape", 5),
     row("reshape", "Reshape", 1).until(4).with(&[AttrIsInput { attr: "shape", slot: 1, form: Form::Ints }]),
     row("squeeze", "Squeeze", 13),
@@ -217,6 +216,9 @@ const REDUCTIONS: &[(&str, &str)] = &[
     ("reduce_sum_square", "ReduceSumSquare"),
 ];
 
+/// Operators of the IR that ONNX has no form of, with the reason.
+pub const REFUSED: &[(&str, &str)] = &[];
+
 /// All rows: newest form of an operator first.
 pub fn rows() -> &'static [Row] {
     static ALL: std::sync::LazyLock<Vec<Row>> = std::sync::LazyLock::new(|| {
@@ -236,8 +238,7 @@ pub fn rows() -> &'static [Row] {
 pub fn read_row(op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
     let at = all.partition_point(|r| r.foreign < op_type);
-    let known = |r: &&Row| r.covers(opset) && hoist_ir::ops::Op::by_name(r.op).is_some();
-    all[at..].iter().take_while(|r| r.foreign == op_type).find(known)
+    all[at..].iter().take_while(|r| r.foreign == op_type).find(|r| r.covers(opset))
 }
 
 /// The rows that can write IR operator `op`.

@@ -167,6 +167,11 @@ pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), 
     Ok(())
 }
 
+/// Without `perm`, the rank of the operand must be known.
+pub fn perm_is_known(node: &Foreign, graph: &Graph) -> bool {
+    node.attrs.iter().any(|(n, _)| n == "perm") || rank_of(node, 0, graph).is_some()
+}
+
 /// ONNX leaves `perm` out to mean "reversed".
 pub fn full_perm(node: &mut Foreign, graph: &Graph) -> Result<(), OpError> {
     if node.attrs.iter().any(|(n, _)| n == "perm") {

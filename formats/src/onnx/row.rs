@@ -97,6 +97,8 @@ pub enum Fix {
     Upgrade(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Reading: the node becomes several. The row is not used for writing.
     Build(fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
+    /// Reading: the row applies only where this holds; elsewhere the operator passes through.
+    If(fn(&Foreign, &Graph) -> bool),
     /// Reading: completes what ONNX leaves implicit.
     OnRead(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Writing: a condition on the node; the text says what is missing.
@@ -145,6 +147,14 @@ impl Row {
     /// Whether the row can be written, not only read.
     pub fn writes(&self) -> bool {
         !self.fixes.iter().any(|f| matches!(f, Fix::Upgrade(_) | Fix::Build(_)))
+    }
+
+    /// Whether the row reads this node.
+    pub fn applies(&self, node: &Foreign, graph: &Graph) -> bool {
+        self.fixes.iter().all(|f| match f {
+            Fix::If(holds) => holds(node, graph),
+            _ => true,
+        })
     }
 
     /// Adds the IR form of `node` and returns its results.
@@ -238,9 +248,11 @@ impl Row {
         }
         Ok(())
     }
-    fn types_fit(&self, graph: &Graph, out: &Foreign) -> Result<(), String> {
+    fn types_fit(&self, graph: &Graph, n: NodeId, out: &Foreign) -> Result<(), String> {
         let Some(signature) = signature(self.foreign, out.opset) else { return Ok(()) };
-        for slot in 0..out.inputs.len() {
+        // What bodies capture is no operand in ONNX.
+        let formal = graph.node(n).inputs().len() - graph.node(n).captures();
+        for slot in 0..out.inputs.len().min(formal) {
             let dtype = out.value(slot).and_then(|v| graph.ty(v).as_tensor()).map(|t| t.dtype);
             if let Some(d) = dtype.filter(|d| !signature.allows(slot, *d)) {
                 return Err(format!("{d} as operand {slot}"));
@@ -270,7 +282,7 @@ impl Row {
         while out.inputs.last() == Some(&Arg::None) {
             out.inputs.pop();
         }
-        self.types_fit(graph, out)
+        self.types_fit(graph, n, out)
     }
 }
 

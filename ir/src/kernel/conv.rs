@@ -1,8 +1,8 @@
 //! Convolution, channels first: input `[batch, channels, spatial...]`, weights `[out, in / groups, kernel...]`.
 
 use super::depthwise::{self, Depthwise};
-use super::im2col::{Im2col, WindowPlan};
 use super::gemm::{Output, gemm};
+use super::im2col::{Im2col, WindowPlan};
 use super::pack::{Dense, Matrix, PackLhs, identity};
 use super::packs::{Kept, Packs};
 use super::parallel::Exec;
@@ -122,6 +122,7 @@ pub fn conv_kept<T: Real>(
 
 /// Adds the convolution to `out` as a matrix product per sample and group. `map` turns an input element into the
 /// product's type.
+#[expect(clippy::too_many_arguments, reason = "the parts of one convolution, all borrowed")]
 pub(crate) fn by_products<E, T, C, L, F>(
     g: &ConvGeometry,
     c: Channels,

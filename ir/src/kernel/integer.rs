@@ -55,7 +55,8 @@ pub fn matmul_integer<A: Byte, B: Byte>(
     out.fill(0);
     let lhs = [Dense { matrix: a, map: |v: A, row: usize| (v.widen() - a_zero.at(row)) as f32 }];
     let rhs = Dense { matrix: b, map: |v: B, col: usize| (v.widen() - b_zero.at(col)) as f32 };
-    let products = Products { m, k, n, alpha: 1.0, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
+    let products =
+        Products { m, k, n, alpha: 1.0, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
     multiply(&products, out, Exec::for_work(&[m, k, n]));
     Ok(())
 }

@@ -104,20 +104,20 @@ where
             let depth = start..p.k.min(start + DEPTH);
             let panel_len = rows.len().next_multiple_of(shape.height) * depth.len();
             let block = panel_len * p.lhs.len();
-            let packed = match left {
-                Some(all) => &all[at..at + block],
-                None => {
-                    packed.resize(block, T::ZERO);
-                    pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
-                    packed.as_slice()
-                }
+            let packed = if let Some(all) = left {
+                &all[at..at + block]
+            } else {
+                packed.resize(block, T::ZERO);
+                pack_lhs(p, shape, &rows, &depth, &mut packed, exec);
+                packed.as_slice()
             };
             at += block;
             exec.for_each(&mut tiles, |buffer: &mut Vec<T>, tile| {
                 let width = tile.cols.len().next_multiple_of(shape.width);
                 let unit = &p.units[tile.unit];
                 let rhs = if let Some(all) = right {
-                    let first = depth.start * p.n.next_multiple_of(shape.width) + depth.len() * tile.cols.start;
+                    let first =
+                        depth.start * p.n.next_multiple_of(shape.width) + depth.len() * tile.cols.start;
                     &all[first..first + width * depth.len()]
                 } else {
                     buffer.resize(width * depth.len(), T::ZERO);
@@ -188,8 +188,13 @@ fn kept_panels<'a, T: Real, L: PackLhs<T>, R: PackRhs<T>>(
     }
 }
 
-fn pack_all_left<T: Real, L: PackLhs<T>, R: Sync>(p: &Products<'_, T, L, R>, shape: PanelShape, exec: Exec) -> Vec<T> {
-    let blocks = (0..p.m).step_by(SUPER_ROWS).map(|i| (p.m - i).min(SUPER_ROWS).next_multiple_of(shape.height));
+fn pack_all_left<T: Real, L: PackLhs<T>, R: Sync>(
+    p: &Products<'_, T, L, R>,
+    shape: PanelShape,
+    exec: Exec,
+) -> Vec<T> {
+    let blocks =
+        (0..p.m).step_by(SUPER_ROWS).map(|i| (p.m - i).min(SUPER_ROWS).next_multiple_of(shape.height));
     let mut all = vec![T::ZERO; blocks.sum::<usize>() * p.k * p.lhs.len()];
     let mut rest = all.as_mut_slice();
     for first in (0..p.m).step_by(SUPER_ROWS) {
@@ -333,7 +338,8 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = (noise.floats(m * k), noise.floats(k * n));
             let lhs = [Dense { matrix: Matrix::row_major(&a, m, k).unwrap(), map: identity }];
             let rhs = Dense { matrix: Matrix::row_major(&b, k, n).unwrap(), map: identity };
-            let p = Products { m, k, n, alpha: 0.3, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
+            let p =
+                Products { m, k, n, alpha: 0.3, lhs: &lhs, units: &[Unit { lhs: 0, rhs }], kept: Kept::None };
             let results = every_arch().into_iter().map(|arch| {
                 let mut out = vec![0.1f32; m * n];
                 multiply_on(arch, &p, &mut out, Exec::Serial);

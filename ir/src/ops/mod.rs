@@ -191,6 +191,7 @@ op_list! {
     spatial::global_pool.GlobalAveragePool,
     spatial::global_pool.GlobalLpPool,
     spatial::global_pool.GlobalMaxPool,
+    spatial::grid_sample.GridSample,
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
     spatial::resize.Resize,

@@ -126,10 +126,12 @@ impl Tensor {
             return Err(TensorError::DType { what: T::DTYPE.name(), dtype: self.dtype() });
         }
         match self.storage {
-            Storage::Owned(data) if data.as_any().is::<Vec<T>>() => match data.into_any().downcast::<Vec<T>>() {
-                Ok(shared) => Ok(Arc::try_unwrap(shared).unwrap_or_else(|s| s.as_ref().clone())),
-                Err(_) => Err(TensorError::DType { what: T::DTYPE.name(), dtype: self.dtype }),
-            },
+            Storage::Owned(data) if data.as_any().is::<Vec<T>>() => {
+                match data.into_any().downcast::<Vec<T>>() {
+                    Ok(shared) => Ok(Arc::try_unwrap(shared).unwrap_or_else(|s| s.as_ref().clone())),
+                    Err(_) => Err(TensorError::DType { what: T::DTYPE.name(), dtype: self.dtype }),
+                }
+            }
             _ => Ok(self.view::<T>()?.into_owned()),
         }
     }

@@ -5,17 +5,17 @@ use crate::dtype::DType;
 /// An expression over other tensors. Element types are at least a byte wide and no strings: the constructors refuse others.
 #[derive(Clone, Debug)]
 pub enum Lazy {
+    /// The operand's elements under other sizes.
+    Reshape {
+        /// Operand.
+        x: Tensor,
+    },
     /// `y[i_0, ..] = x[i at perm]`: output axis `k` is input axis `perm[k]`.
     Permute {
         /// Operand.
         x: Tensor,
         /// Input axis of each output axis.
         perm: Vec<usize>,
-    },
-    /// The operand's elements in order, under the result's sizes.
-    Reshape {
-        /// Operand.
-        x: Tensor,
     },
     /// Conversion of each element.
     Cast {
@@ -184,8 +184,8 @@ impl Lazy {
         }
         let first = start / width;
         match self {
-            Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
             Self::Reshape { x } => x.read_bytes(start, out),
+            Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
             Self::Cast { x, saturate } => {
                 let part = read_part(x, first, out.len() / width)?;
                 out.copy_from_slice(&part.cast(this.dtype(), *saturate)?.bytes()?);
@@ -216,8 +216,8 @@ impl Lazy {
     pub fn operands(&self) -> &[Tensor] {
         match self {
             Self::Concat { xs, .. } => xs,
-            Self::Permute { x, .. }
-            | Self::Reshape { x }
+            Self::Reshape { x }
+            | Self::Permute { x, .. }
             | Self::Cast { x, .. }
             | Self::Slice { x, .. }
             | Self::ScaleChannels { x, .. }
@@ -259,21 +259,50 @@ fn read_permute(
     let source = x.bytes()?;
     let in_strides = strides(x.shape());
     let steps: Sizes = perm.iter().map(|p| in_strides[*p]).collect();
-    let mut index = unravel(first, this.shape());
-    let mut at: usize = index.iter().zip(&steps).map(|(i, s)| i * s).sum();
-    for piece in out.chunks_exact_mut(width) {
-        piece.copy_from_slice(&source[at * width..(at + 1) * width]);
-        for axis in (0..index.len()).rev() {
-            index[axis] += 1;
-            at += steps[axis];
-            if index[axis] < this.shape()[axis] {
-                break;
-            }
-            at -= steps[axis] * index[axis];
-            index[axis] = 0;
-        }
+    match width {
+        1 => gather::<1>(&source, this.shape(), &steps, first, out),
+        2 => gather::<2>(&source, this.shape(), &steps, first, out),
+        4 => gather::<4>(&source, this.shape(), &steps, first, out),
+        8 => gather::<8>(&source, this.shape(), &steps, first, out),
+        _ => gather::<16>(&source, this.shape(), &steps, first, out),
     }
     Ok(())
+}
+
+/// Fills `out` with the elements of `W` bytes from position `first` of the view of `shape` with `steps` between neighbours.
+fn gather<const W: usize>(source: &[u8], shape: &[usize], steps: &[usize], first: usize, out: &mut [u8]) {
+    let (mut index, rank) = (unravel(first, shape), shape.len());
+    let (row, step) = if rank == 0 { (1, 1) } else { (shape[rank - 1], steps[rank - 1]) };
+    let (mut done, total) = (0, out.len() / W);
+    while done < total {
+        let column = index.last().copied().unwrap_or(0);
+        let n = (row - column).min(total - done);
+        let start: usize = index.iter().zip(steps).map(|(i, s)| i * s).sum();
+        let to = &mut out[done * W..(done + n) * W];
+        if step == 1 {
+            to.copy_from_slice(&source[start * W..(start + n) * W]);
+        } else {
+            for (i, piece) in to.chunks_exact_mut(W).enumerate() {
+                let at = (start + i * step) * W;
+                piece.copy_from_slice(&source[at..at + W]);
+            }
+        }
+        done += n;
+        next_row(&mut index, shape);
+    }
+}
+
+/// The first position of the row behind that of `index`.
+fn next_row(index: &mut [usize], shape: &[usize]) {
+    let Some(last) = index.len().checked_sub(1) else { return };
+    index[last] = 0;
+    for axis in (0..last).rev() {
+        index[axis] += 1;
+        if index[axis] < shape[axis] {
+            return;
+        }
+        index[axis] = 0;
+    }
 }
 
 fn unravel(mut flat: usize, shape: &[usize]) -> Sizes {
@@ -376,6 +405,14 @@ mod tests {
         let y = iota(&[2, 3]).permute(&[1, 0]).expect("valid").reshape(&[6]).expect("same count");
         assert_eq!(*y.view::<f32>().expect("f32"), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(pieces(&y, 4), pieces(&y, 12));
+    }
+
+    #[test]
+    fn reshaping_a_lazy_tensor_keeps_its_elements() {
+        let y = iota(&[2, 3]).permute(&[1, 0]).expect("valid").reshape(&[6]).expect("same count");
+        assert_eq!(*y.view::<f32>().expect("f32"), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        let row = iota(&[2, 3]).slice(&[0, 1], &[2, 2]).expect("valid").reshape(&[1, 4]).expect("same count");
+        assert_eq!(*row.view::<f32>().expect("f32"), [1.0, 2.0, 4.0, 5.0]);
     }
 
     #[test]

@@ -192,6 +192,11 @@ impl<'a> Cursor<'a> {
     /// The text between quotes; the opening one is `skip` - 1 bytes ahead.
     fn quoted(&mut self, skip: usize) -> Result<&'a str, &'static str> {
         let inner = &self.rest()[skip..];
+        let end = inner.find('"').unwrap_or(0);
+        if end > 0 && !inner[..end].contains('\\') && !inner[..end].contains('\n') {
+            self.next += skip + end + 1;
+            return Ok(&inner[..end]);
+        }
         let mut escaped = false;
         for (i, b) in inner.bytes().enumerate() {
             match b {

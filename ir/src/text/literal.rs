@@ -72,16 +72,34 @@ fn write_hex(out: &mut dyn Write, t: &Tensor) -> fmt::Result {
 /// Two lower-case digits per byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let pair = |b: &u8| [b >> 4, b & 15].map(|d| char::from(DIGITS[usize::from(d)]));
-    bytes.iter().flat_map(pair).collect()
+    let mut out = Vec::with_capacity(bytes.len().saturating_mul(2));
+    for b in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+    }
+    String::from_utf8(out).unwrap_or_default()
 }
+
+/// Value of each hexadecimal digit; 16 for other bytes.
+const DIGIT: [u8; 256] = {
+    let (mut table, mut i) = ([16; 256], 0);
+    while i < 16 {
+        table[b"0123456789abcdef"[i] as usize] = i as u8;
+        table[b"0123456789ABCDEF"[i] as usize] = i as u8;
+        i += 1;
+    }
+    table
+};
 
 /// The bytes of `digits`; `None` unless they are pairs of hexadecimal digits.
 pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let value = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[a, b]| Some(value(*a)? << 4 | value(*b)?)).collect();
-    if rest.is_empty() { bytes } else { None }
+    let (mut out, mut seen) = (Vec::with_capacity(pairs.len()), 0);
+    for [a, b] in pairs {
+        let (high, low) = (DIGIT[usize::from(*a)], DIGIT[usize::from(*b)]);
+        seen |= high | low;
+        out.push(high << 4 | (low & 15));
+    }
+    (rest.is_empty() && seen < 16).then_some(out)
 }
 
 /// Digest of the contents: the first 16 bytes of their SHA-256. Texts are hashed with their lengths.
@@ -208,7 +226,9 @@ pub(crate) fn contents(
             c.need('(')?;
             let seed = integer(c, 0, i128::from(u64::MAX))? as u64;
             c.need(')')?;
-            let bytes = element_count(sizes).and_then(|n| n.checked_mul(dtype.bits().max(192) as usize / 8));
+            let width =
+                if dtype == DType::String { size_of::<String>() } else { dtype.bits().max(8) as usize / 8 };
+            let bytes = element_count(sizes).and_then(|n| n.checked_mul(width));
             let left = bytes.and_then(|b| budget.checked_sub(b));
             *budget = left.ok_or_else(|| {
                 Fault::new(at, format!("`seeded` constants may take {SEEDED_BYTES} bytes in one text"))

@@ -4,7 +4,7 @@ use crate::tensor::convert::Wide;
 use crate::tensor::{Tensor, TensorError, element_count};
 use num_complex::Complex;
 
-/// Output `i` of the SplitMix64 generator (Steele, Lea and Flood, 2014) started at `seed`.
+/// Output `i` of the `SplitMix64` generator (Steele, Lea and Flood, 2014) started at `seed`.
 fn splitmix(seed: u64, i: u64) -> u64 {
     let mut z = seed.wrapping_add(i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ fn bell(z: u64) -> f64 {
     (sum as f64 - 131_070.0) / 65_536.0 * 0.173
 }
 
-/// A tensor whose element `i` depends on `seed` and `i` alone. With `z` the output `i` of SplitMix64: floats are the sum of the
+/// A tensor whose element `i` depends on `seed` and `i` alone. With `z` the output `i` of `SplitMix64`: floats are the sum of the
 /// 16-bit parts of `z`, scaled to about normal with deviation 0.1; signed integers lie in -8..8 and unsigned ones in 0..16, or in
 /// the type's range if that is smaller; `bool` is the highest bit; texts are `s0` to `s15`; powers of two (`f8e8m0`) are 1/8 to 1.
 ///

@@ -304,6 +304,16 @@ impl Random {
             known.push(v);
             let ty = self.ty(1);
             let _ = g.declare_type(v, &ty);
+            self.rename_sizes(g, v);
+        }
+    }
+    /// Other words for sizes that are not fixed, as a replacement leaves them.
+    fn rename_sizes(&mut self, g: &mut Graph, v: ValueId) {
+        let Type::Tensor(TensorType { dtype, shape: Some(shape) }) = g.ty(v).clone() else { return };
+        let dim = |d: Dim| if d.known().is_some() { d } else { self.dim() };
+        let other: Type = TensorType::new(dtype, shape.into_iter().map(dim).collect::<Vec<_>>()).into();
+        if let Some(ty) = other.meet(g.ty(v)) {
+            g.values[v].ty = ty;
         }
     }
     fn retry(&mut self, g: &mut Graph, known: &mut Vec<ValueId>, depth: usize) {

@@ -1,48 +1,39 @@
 //! `GraphProto` to graphs.
 use super::tensor::{Loader, shorten};
-use super::{attr, captures, order, sparse, types};
-use hoist_formats::onnx::bind::{body_attrs, read_row};
-use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
-use hoist_formats::onnx::generated::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
-use hoist_formats::onnx::row::{Arg, Foreign};
-use hoist_formats::onnx::versions::{NEWEST_OPSET, since_version};
-use hoist_ir::attr::Attr;
-use hoist_ir::builder::Builder;
+use super::{order, sparse, types};
+use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, ValueInfoProto};
 use hoist_ir::diag::{Diag, Diags};
-use hoist_ir::dtype::DType;
-use hoist_ir::edit::NewNode;
-use hoist_ir::graph::{Graph, Notes, Origin, OriginPart, ValueId};
+use hoist_ir::graph::{Graph, Notes, ValueId};
 use hoist_ir::model::Model;
-use hoist_ir::ops::{Custom, Op};
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{TensorType, Type};
+use hoist_ir::types::Type;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Diagnostics collected before reading stops.
 const MAX_DIAGS: usize = 64;
-/// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
-const INLINE_CONST: usize = 4096;
 
 /// Reads the graphs of one model.
 pub(super) struct Reader {
-    opset: i64,
-    functions: Vec<(Arc<str>, Arc<str>)>,
-    loader: Loader,
+    pub(super) opset: i64,
+    pub(super) functions: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) loader: Loader,
+    /// Bodies around the graph being read.
+    pub(super) depth: usize,
     diags: Diags,
-    warnings: Vec<Diag>,
+    pub(super) warnings: Vec<Diag>,
 }
 
 /// A graph while its nodes are added.
 #[derive(Default)]
-struct Scope {
-    graph: Graph,
-    names: HashMap<Arc<str>, ValueId>,
-    declared: HashMap<String, Type>,
+pub(super) struct Scope {
+    pub(super) graph: Graph,
+    pub(super) names: HashMap<Arc<str>, ValueId>,
+    pub(super) declared: HashMap<String, Type>,
 }
 
 /// What a body gets from outside.
-enum Outer {
+pub(super) enum Outer {
     Const(Tensor),
     Capture(Type),
 }
@@ -62,6 +53,7 @@ impl Reader {
             opset: model.opset("").unwrap_or(1),
             functions,
             loader,
+            depth: 0,
             diags: Diags::default(),
             warnings: vec![],
         }
@@ -75,14 +67,19 @@ impl Reader {
         std::mem::take(&mut self.diags).into_result()?;
         Ok(graph)
     }
-    fn report(&mut self, d: Diag) {
+    pub(super) fn report(&mut self, d: Diag) {
         if self.diags.0.len() < MAX_DIAGS {
             self.diags.push(d);
         }
     }
 
     /// Reads one graph. `outer` are the values it gets from outside; `formal` types its inputs where the file does not.
-    fn graph(&mut self, proto: &GraphProto, outer: Vec<(Arc<str>, Outer)>, formal: &[Type]) -> Graph {
+    pub(super) fn graph(
+        &mut self,
+        proto: &GraphProto,
+        outer: Vec<(Arc<str>, Outer)>,
+        formal: &[Type],
+    ) -> Graph {
         let mut scope = Scope { graph: Graph::new(proto.name()), ..Scope::default() };
         scope.graph.notes = notes(proto.doc_string(), &proto.metadata_props);
         let initialized: std::collections::HashSet<&str> =
@@ -215,306 +212,4 @@ impl Reader {
             scope.graph.set_output_notes(i, *n);
         }
     }
-
-    fn node(&mut self, scope: &mut Scope, n: &NodeProto) {
-        let label = if n.name().is_empty() { n.output.first().map_or("", String::as_str) } else { n.name() };
-        let at = |d: Diag| {
-            let d = if d.op.is_none() { d.op(n.op_type()) } else { d };
-            d.node(shorten(label))
-        };
-        let results = match self.results(scope, n) {
-            Ok(r) => r,
-            Err(d) => {
-                self.report(at(d));
-                // Values of unknown type stand in, so that later nodes are checked too.
-                let custom = Custom { name: n.op_type().to_owned(), ..Custom::default() };
-                let new = NewNode { outputs: n.output.len(), ..NewNode::new(custom, &[]) };
-                match scope.graph.append(new) {
-                    Ok(id) => scope.graph.node(id).outputs().to_vec(),
-                    Err(_) => return,
-                }
-            }
-        };
-        for (name, v) in n.output.iter().zip(results) {
-            if name.is_empty() {
-                continue;
-            }
-            let key: Arc<str> = name.as_str().into();
-            if scope.names.insert(key.clone(), v).is_some() {
-                self.report(at(Diag::error("E0202", format!("`{}` is defined twice", shorten(name)))));
-            }
-            if scope.graph.value(v).name.is_none() {
-                scope.graph.set_name(v, Some(key));
-            }
-            if *scope.graph.ty(v) == Type::Unknown
-                && let Some(ty) = scope.declared.get(name).cloned()
-                && let Err(d) = scope.graph.declare_type(v, &ty)
-            {
-                self.report(d);
-            }
-        }
-    }
-
-    /// Adds the node and returns its results, one per output of the file's node.
-    fn results(&mut self, scope: &mut Scope, n: &NodeProto) -> Result<Vec<ValueId>, Diag> {
-        if n.op_type().is_empty() {
-            return Err(Diag::error("E0202", "a node has no operator"));
-        }
-        if !n.device_configurations.is_empty() {
-            self.warnings
-                .push(Diag::warning("E0202", "device configurations are dropped").node(shorten(n.name())));
-        }
-        let own = super::domain(n.domain()).is_empty();
-        if own && n.op_type() == "Constant" {
-            let tensor = self.constant_value(n)?;
-            return Ok(vec![scope.graph.add_const(tensor)]);
-        }
-        let inputs = operands(scope, n)?;
-        let outputs = n.output.iter().rposition(|o| !o.is_empty()).map_or(0, |i| i + 1);
-        let attrs = self.attributes(n)?;
-        let part = OriginPart { name: n.name().into(), op: n.op_type().into(), ..OriginPart::default() };
-        let origin = Origin::new(part);
-        let start = scope.graph.order_end();
-        let row = if own && self.function(n).is_none() { read_row(n.op_type(), self.opset) } else { None };
-        let has_bodies = captures::bodies(n).next().is_some();
-        let results = match row {
-            Some(row) if has_bodies => {
-                self.with_bodies(scope, n, row.op, attrs, &inputs, outputs, &origin)?
-            }
-            Some(row) if body_attrs(n.op_type()).is_empty() => {
-                let args = inputs.into_iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect();
-                let foreign = Foreign {
-                    op_type: n.op_type().to_owned(),
-                    opset: self.opset,
-                    attrs,
-                    inputs: args,
-                    outputs,
-                };
-                let mut b = Builder::at_end(&mut scope.graph, origin);
-                b.set_name(Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()));
-                row.lift(&mut b, foreign)?
-            }
-            Some(_) => return Err(Diag::error("E0202", format!("`{}` has no body", n.op_type()))),
-            None => self.custom(scope, n, attrs, &inputs, outputs, &origin)?,
-        };
-        if let Some(notes) = notes(n.doc_string(), &n.metadata_props) {
-            for id in scope.graph.order_after(start) {
-                let name = scope.graph.node(id).name.clone();
-                scope.graph.describe_node(id, name, Some(notes.clone()));
-            }
-        }
-        Ok(results)
-    }
-
-    fn function(&self, n: &NodeProto) -> Option<()> {
-        let domain = super::domain(n.domain());
-        self.functions.iter().any(|(d, f)| **d == *domain && **f == *n.op_type()).then_some(())
-    }
-
-    fn attributes(&mut self, n: &NodeProto) -> Result<Vec<(String, Attr)>, Diag> {
-        let mut out: Vec<(String, Attr)> = vec![];
-        let mut body = 0;
-        for a in &n.attribute {
-            if a.name().is_empty() || out.iter().any(|(k, _)| k == a.name()) {
-                let d = Diag::error(
-                    "E0304",
-                    format!("attribute `{}` is given twice or has no name", shorten(a.name())),
-                );
-                return Err(d);
-            }
-            let value = match attr::kind(a)? {
-                Kind::Graph if a.g.is_some() => {
-                    body += 1;
-                    Attr::Body(body - 1)
-                }
-                Kind::Graphs => {
-                    let first = body;
-                    body += a.graphs.len();
-                    Attr::Bodies((first..body).collect())
-                }
-                kind => attr::read(a, kind, &mut self.loader)?,
-            };
-            out.push((a.name().to_owned(), value));
-        }
-        Ok(out)
-    }
-
-    /// What the bodies of `n` use from outside: those that become captured operands, and all by name.
-    #[expect(clippy::type_complexity, reason = "two parallel lists, used once")]
-    fn outer(
-        &mut self,
-        scope: &Scope,
-        n: &NodeProto,
-    ) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
-        let (mut captured, mut all) = (vec![], vec![]);
-        for name in captures::of_node(n) {
-            let Some((key, v)) = scope.names.get_key_value(name.as_str()) else {
-                return Err(Diag::error(
-                    "E0202",
-                    format!("a body uses `{}`, which nothing defines", shorten(&name)),
-                ));
-            };
-            match scope.graph.constant(*v) {
-                Some(t) if t.byte_len() <= INLINE_CONST => all.push((key.clone(), Outer::Const(t.clone()))),
-                _ => {
-                    captured.push(*v);
-                    all.push((key.clone(), Outer::Capture(scope.graph.ty(*v).clone())));
-                }
-            }
-        }
-        Ok((captured, all))
-    }
-    fn read_bodies(
-        &mut self,
-        protos: &[&GraphProto],
-        outer: &[(Arc<str>, Outer)],
-        formal: &[Type],
-    ) -> Vec<Graph> {
-        let copy = |(n, o): &(Arc<str>, Outer)| {
-            let o = match o {
-                Outer::Const(t) => Outer::Const(t.clone()),
-                Outer::Capture(t) => Outer::Capture(t.clone()),
-            };
-            (n.clone(), o)
-        };
-        protos.iter().map(|p| self.graph(p, outer.iter().map(copy).collect(), formal)).collect()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
-    fn with_bodies(
-        &mut self,
-        scope: &mut Scope,
-        n: &NodeProto,
-        op: &str,
-        attrs: Vec<(String, Attr)>,
-        inputs: &[Option<ValueId>],
-        outputs: usize,
-        origin: &Origin,
-    ) -> Result<Vec<ValueId>, Diag> {
-        let names = body_attrs(n.op_type());
-        let mut protos = vec![];
-        for name in names {
-            let a = n.attribute.iter().find(|a| a.name() == *name);
-            let g = a.and_then(|a| a.g.as_deref());
-            protos.push(g.ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?);
-        }
-        if let Some((extra, _)) = attrs.iter().find(|(k, _)| !names.contains(&k.as_str())) {
-            return Err(Diag::error(
-                "E0304",
-                format!("`{}` has no attribute `{}`", n.op_type(), shorten(extra)),
-            ));
-        }
-        let (captured, outer) = self.outer(scope, n)?;
-        let formal = if op == "loop" { loop_formals(&scope.graph, inputs) } else { vec![] };
-        let bodies = self.read_bodies(&protos, &outer, &formal);
-        let op = Op::by_name(op).ok_or_else(|| Diag::error("E0901", format!("no operator `{op}`")))?;
-        let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
-        let new = NewNode {
-            op,
-            inputs: all,
-            outputs,
-            bodies,
-            captures: captured.len(),
-            origin: origin.clone(),
-            name: Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()),
-        };
-        let id = scope.graph.append(new)?;
-        Ok(scope.graph.node(id).outputs().to_vec())
-    }
-
-    fn custom(
-        &mut self,
-        scope: &mut Scope,
-        n: &NodeProto,
-        attrs: Vec<(String, Attr)>,
-        inputs: &[Option<ValueId>],
-        outputs: usize,
-        origin: &Origin,
-    ) -> Result<Vec<ValueId>, Diag> {
-        let domain = super::domain(n.domain());
-        if domain.is_empty() && self.function(n).is_none() && since_version(n.op_type(), self.opset).is_none()
-        {
-            let m = match since_version(n.op_type(), NEWEST_OPSET) {
-                Some(_) => format!("`{}` is not in operator set {}", n.op_type(), self.opset),
-                None => format!("`{}` is no operator of ai.onnx", shorten(n.op_type())),
-            };
-            return Err(Diag::error("E0301", m).hint("an operator of another vendor must name its domain"));
-        }
-        let (captured, outer) = self.outer(scope, n)?;
-        let protos: Vec<&GraphProto> = captures::bodies(n).collect();
-        let bodies = self.read_bodies(&protos, &outer, &[]);
-        let result_types = n
-            .output
-            .iter()
-            .take(outputs)
-            .map(|o| scope.declared.get(o).cloned().unwrap_or(Type::Unknown))
-            .collect();
-        let custom = Custom {
-            domain: domain.to_owned(),
-            name: n.op_type().to_owned(),
-            overload: n.overload().to_owned(),
-            attrs,
-            result_types,
-        };
-        let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
-        let new = NewNode {
-            op: custom.into(),
-            inputs: all,
-            outputs,
-            bodies,
-            captures: captured.len(),
-            origin: origin.clone(),
-            name: Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()),
-        };
-        let id = scope.graph.append(new)?;
-        Ok(scope.graph.node(id).outputs().to_vec())
-    }
-
-    fn constant_value(&mut self, n: &NodeProto) -> Result<Tensor, Diag> {
-        let [a] = n.attribute.as_slice() else {
-            return Err(Diag::error("E0304", "`Constant` needs exactly one value"));
-        };
-        if let Some(s) = &a.sparse_tensor {
-            return sparse::read(s, &mut self.loader);
-        }
-        let kind = attr::kind(a)?;
-        Ok(match (a.name(), attr::read(a, kind, &mut self.loader)?) {
-            ("value", Attr::Tensor(t)) => t,
-            ("value_int", Attr::Int(v)) => Tensor::scalar(v),
-            ("value_ints", Attr::Ints(v)) => Tensor::from_ints(&v),
-            ("value_float", Attr::Float(v)) => Tensor::scalar(v),
-            ("value_floats", Attr::Floats(v)) => Tensor::from_vec(&[v.len()], v),
-            ("value_string", Attr::Str(v)) => Tensor::from_strings(&[], vec![v]),
-            ("value_strings", Attr::Strs(v)) => Tensor::from_strings(&[v.len()], v),
-            (name, _) => {
-                return Err(Diag::error("E0304", format!("`Constant` has no attribute `{}`", shorten(name))));
-            }
-        })
-    }
-}
-
-fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> {
-    let count = n.input.iter().rposition(|i| !i.is_empty()).map_or(0, |i| i + 1);
-    let one = |name: &String| {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let missing =
-            || Diag::error("E0202", format!("operand `{}` is not defined by anything", shorten(name)));
-        scope.names.get(name.as_str()).map(|v| Some(*v)).ok_or_else(missing)
-    };
-    n.input[..count].iter().map(one).collect()
-}
-
-/// Types of a loop body's inputs where the file leaves them out: iteration number, condition, and the carried values' element types.
-fn loop_formals(graph: &Graph, inputs: &[Option<ValueId>]) -> Vec<Type> {
-    let mut out = vec![TensorType::fixed(DType::I64, &[]).into(), TensorType::fixed(DType::Bool, &[]).into()];
-    for v in inputs.iter().skip(2) {
-        out.push(match v.map(|v| graph.ty(v)) {
-            Some(Type::Tensor(t)) => TensorType::unranked(t.dtype).into(),
-            Some(other) => other.clone(),
-            None => Type::Unknown,
-        });
-    }
-    out
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 mod attr;
 mod captures;
 mod graph;
+mod node;
 mod order;
 mod sparse;
 mod tensor;

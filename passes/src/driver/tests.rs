@@ -160,6 +160,27 @@ fn types_may_become_more_precise_only() {
     }
 }
 
+/// The wrong declaration shows only once the shape operand is computed.
+#[test]
+fn a_wrongly_declared_output_is_a_warning() {
+    let text = "graph(%x: f32[12]) {
+  %s = const i64[2] [-4, -5]
+  %t = bitwise_not(%s)
+  %y: f32[4, 3] = reshape(%x, %t)
+  return y: %y
+}
+";
+    let mut m = model(text);
+    let p = Pipeline::parse("fold").expect("valid");
+    let report = run(&p, &mut m, &mut options()).expect("runs");
+    let shown: Vec<String> = report.warnings.0.iter().map(ToString::to_string).collect();
+    assert!(
+        matches!(shown.as_slice(), [w] if w.contains("declared f32[4, 3] and computed as f32[3, 4]")),
+        "{shown:?}"
+    );
+    assert_eq!(m.graph.interface().outputs[0].1.to_string(), "f32[3, 4]");
+}
+
 #[test]
 fn rebuilding_a_node_as_it_was_is_no_change() {
     let mut g = model(CHAIN).graph;

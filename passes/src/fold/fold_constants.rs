@@ -39,6 +39,9 @@ impl Pass for FoldConstants {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn infers_types(&self) -> bool {
+        true
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         let mut folder =
             Folder { cx, stale: SideTable::new(false), changed: Changed::default(), too_large: false };

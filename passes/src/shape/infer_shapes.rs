@@ -29,6 +29,9 @@ impl Pass for InferShapes {
     fn enters_bodies(&self) -> bool {
         false
     }
+    fn infers_types(&self) -> bool {
+        true
+    }
 }
 
 fn infer(g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {

@@ -1,6 +1,6 @@
 //! Inputs for a model: seeded ones, and arrays in `.npz` files.
 //!
-//! Seeded inputs are the same on every machine: they come from SplitMix64 and exact arithmetic alone.
+//! Seeded inputs are the same on every machine: they come from `SplitMix64` and exact arithmetic alone.
 //!
 //! - Floats have mean 0 and variance 1: the sum of four uniform 16-bit numbers, centred and scaled by `sqrt(3)`, rounded once to the
 //!   element type. They lie within 3.47 of 0.

@@ -1,4 +1,4 @@
-//! SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+//! `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 
 /// A stream of random numbers.
 pub(super) struct SplitMix64(u64);

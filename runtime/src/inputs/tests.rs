@@ -36,7 +36,7 @@ fn equal_seeds_give_equal_values() {
 }
 
 /// Bits of the first element of input 0 under seed 42: results recorded with seeds stay reproducible.
-const FIRST_OF_SEED_42: u32 = 0;
+const FIRST_OF_SEED_42: u32 = 3_216_990_853;
 
 #[test]
 fn every_element_type_has_values() {
@@ -101,7 +101,8 @@ fn arrays_are_found_by_name_number_or_order() {
     let g = graph(&[("a", DType::U8, fixed(&[1])), ("b", DType::U8, fixed(&[1]))]);
     let one = |name, v: u8| (name, &[1usize][..], NpyType::UInt8, vec![v]);
     let firsts = |bytes: bytes::Bytes| {
-        from_npz(&g, &bytes).map(|v| tensors(&v).iter().map(|t| t.to_i64s().expect("integers")[0]).collect::<Vec<_>>())
+        from_npz(&g, &bytes)
+            .map(|v| tensors(&v).iter().map(|t| t.to_i64s().expect("integers")[0]).collect::<Vec<_>>())
     };
     assert_eq!(firsts(npz(&[one("b", 2), one("a", 1)])), Ok(vec![1, 2]));
     assert_eq!(firsts(npz(&[one("in1", 2), one("in0", 1)])), Ok(vec![1, 2]));

@@ -41,7 +41,9 @@ impl Plan {
 /// Whether some product or convolution multiplies by this constant. Depthwise convolutions read weights as they are.
 fn is_weights(graph: &Graph, value: &hoist_ir::graph::Value) -> bool {
     let Some(ty) = value.ty().as_tensor() else { return false };
-    let Some(sizes) = ty.sizes().filter(|_| matches!(ty.dtype, DType::F32 | DType::F64)) else { return false };
+    let Some(sizes) = ty.sizes().filter(|_| matches!(ty.dtype, DType::F32 | DType::F64)) else {
+        return false;
+    };
     value.uses().iter().any(|used| {
         let Use::Node { node, slot: 1 } = *used else { return false };
         match graph.node(node).op() {

@@ -129,7 +129,9 @@ impl<'a> Run<'a> {
     /// Defines the results and lets go of the operands that are gone.
     fn settle(&mut self, outputs: &[ValueId], results: Vec<Value>, freed: &[Block]) -> Result<(), OpError> {
         let held: Vec<_> = results.iter().map(|r| self.own_blocks(r)).collect();
-        held.iter().for_each(|b| self.live.hold(b));
+        for blocks in &held {
+            self.live.hold(blocks);
+        }
         self.live.release(freed);
         for (v, value) in outputs.iter().zip(results) {
             self.define(*v, value);

@@ -34,7 +34,8 @@ fn random_graph(seed: u64, n: usize, count: usize) -> Graph {
         (state >> 33) as usize % k
     };
     let mut g = Graph::new("random");
-    let mut values: Vec<ValueId> = (0..2).map(|i| g.add_input(&format!("x{i}"), f32s(&[n, n]).into())).collect();
+    let mut values: Vec<ValueId> =
+        (0..2).map(|i| g.add_input(&format!("x{i}"), f32s(&[n, n]).into())).collect();
     let weight = Tensor::from_vec(&[n, n], (0..n * n).map(|i| (i % 7) as f32 * 0.1 - 0.3).collect());
     values.push(g.add_const(weight.permute(&[1, 0]).expect("lazy")));
     values.push(g.add_const(Tensor::splat(&Tensor::scalar(0.25f32), &[n, n]).expect("splat")));
@@ -43,7 +44,8 @@ fn random_graph(seed: u64, n: usize, count: usize) -> Graph {
         let (x, y) = (values[pick(values.len())], values[pick(values.len())]);
         let names = ["add", "mul", "sub", "mat_mul", "tanh", "sigmoid", "relu", "softmax"];
         let name = names[pick(names.len())];
-        let operands = if op(name).schema().inputs.len() == 2 { vec![Some(x), Some(y)] } else { vec![Some(x)] };
+        let operands =
+            if op(name).schema().inputs.len() == 2 { vec![Some(x), Some(y)] } else { vec![Some(x)] };
         values.extend(b.add(op(name), &operands).expect("fits"));
     }
     let last = values.len() - 1;
@@ -105,8 +107,9 @@ fn chain(length: usize, elements: usize, keep: bool) -> Graph {
 fn values_are_freed_after_their_last_use() {
     let mb = 1 << 20;
     let (g, kept) = (chain(1000, mb / 4, false), chain(1000, mb / 4, true));
-    let (y, report) =
-        reference(g.clone(), ReferenceOptions::default()).run_with_report(inputs(&g), false).expect("computes");
+    let (y, report) = reference(g.clone(), ReferenceOptions::default())
+        .run_with_report(inputs(&g), false)
+        .expect("computes");
     assert!((mb..=2 * mb).contains(&report.peak_live_bytes), "{report:?}");
     let first = inputs(&g)[0].as_tensor().and_then(|t| t.to_f64s().ok()).expect("numbers")[0];
     let last = y[0].as_tensor().and_then(|t| t.to_f64s().ok()).expect("numbers")[0];
@@ -148,7 +151,10 @@ fn profile_lists_each_node() {
     let r = reference(g.clone(), ReferenceOptions::default());
     let (_, report) = r.run_with_report(inputs(&g), true).expect("computes");
     assert_eq!(report.nodes.len(), 3);
-    assert_eq!((report.nodes[0].op, report.nodes[0].signature.as_str()), ("add", "(f32[2], f32[]) -> f32[2]"));
+    assert_eq!(
+        (report.nodes[0].op, report.nodes[0].signature.as_str()),
+        ("add", "(f32[2], f32[]) -> f32[2]")
+    );
 }
 
 fn checked(types: &[TensorType], given: &[Tensor]) -> Result<(), Diag> {

@@ -117,7 +117,7 @@ crate::op! {
     );
 }
 crate::op! {
-    /// `y = x * sigmoid(alpha * x)`; with `alpha` 1 also called SiLU.
+    /// `y = x * sigmoid(alpha * x)`; with `alpha` 1 also called `silu`.
     swish Swish(x: One<T>) -> (y: One<T>) {
         /// Scale of the sigmoid's argument.
         alpha: f32 = 1.0,

@@ -116,3 +116,49 @@ fn remainders(op: &Mod, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     }
     number_zip(cx, floor_mod_f32, floor_mod_f64, floor_mod_int, unsigned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{Limits, eval_op};
+    use crate::ops::Op;
+    use crate::tensor::Tensor;
+
+    fn compute(name: &str, a: Tensor, b: Tensor) -> Result<Tensor, OpError> {
+        let run = |_: &crate::graph::Graph, _: Vec<Value>| Ok(vec![]);
+        let inputs = vec![Some(a.into()), Some(b.into())];
+        let op = Op::by_name(name).expect("an operator");
+        let cx = EvalCx { inputs, outputs: 1, bodies: &[], captures: 0, run: &run };
+        eval_op(&op, cx, Limits::default())?.remove(0).into_tensor()
+    }
+
+    #[test]
+    fn integers_divided_by_zero_are_refused() {
+        for name in ["div", "mod"] {
+            assert!(compute(name, Tensor::from_ints(&[1, 2]), Tensor::from_ints(&[1, 0])).is_err());
+            let empty = compute(name, Tensor::from_ints(&[]), Tensor::from_ints(&[0]));
+            assert_eq!(empty.as_ref().map(Tensor::len), Ok(0));
+        }
+    }
+
+    #[test]
+    fn the_quotient_that_does_not_fit_wraps() {
+        let minus = || Tensor::from_ints(&[-1]);
+        assert_eq!(
+            compute("div", Tensor::from_ints(&[i64::MIN]), minus()),
+            Ok(Tensor::from_ints(&[i64::MIN]))
+        );
+        assert_eq!(compute("mod", Tensor::from_ints(&[i64::MIN]), minus()), Ok(Tensor::from_ints(&[0])));
+        let small = compute("div", Tensor::from_vec(&[1], vec![i8::MIN]), Tensor::from_vec(&[1], vec![-1i8]));
+        assert_eq!(small, Ok(Tensor::from_vec(&[1], vec![i8::MIN])));
+    }
+
+    #[test]
+    fn results_are_written_into_an_operand_that_is_owned_alone() {
+        let a = Tensor::from_vec(&[4], vec![1f32, 2.0, 3.0, 4.0]);
+        let address = |t: &Tensor| t.bytes().expect("bytes").as_ptr();
+        let before = address(&a);
+        let sum = compute("add", a, Tensor::scalar(1f32)).expect("it computes");
+        assert_eq!(address(&sum), before);
+    }
+}

@@ -169,7 +169,9 @@ pub fn zip_into<T: Copy + Send, B: Copy + Sync>(
         vectorized(|| {
             if plan.unit == [0] {
                 let y = b[j];
-                out.iter_mut().for_each(|x| *x = f(*x, y));
+                for x in out {
+                    *x = f(*x, y);
+                }
             } else {
                 out.iter_mut().zip(&b[j..j + n]).for_each(|(x, y)| *x = f(*x, *y));
             }

@@ -13,7 +13,7 @@ const EQUATABLE: DTypeSet = NUMERIC.or(DTypeSet::of(&[DType::Bool, DType::String
 crate::op! {
     /// Whether `a == b`, broadcast.
     equal Equal(a: One<T>, b: One<T>) -> (c: One<T1>) {} where T: EQUATABLE, T1: BOOL_ONLY;
-    infer = broadcast_bool, eval = equality,
+    infer = broadcast_bool, eval = |_: &Equal, cx: EvalCx<'_>| equality(&cx),
     contents = |_: &Equal, cx| compared(cx, surely_equal);
 }
 crate::op! {
@@ -45,10 +45,10 @@ crate::op! {
     contents = |_: &LessOrEqual, cx| compared(cx, |a, b| surely_less(b, a).map(|v| !v));
 }
 
-fn equality(_: &Equal, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn equality(cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let (a, b) = (cx.tensor(0)?, cx.tensor(1)?);
     if a.dtype() != DType::String {
-        return number_test(&cx, |a, b| a == b, |a, b| a == b, |a, b| a == b, |a, b| a == b);
+        return number_test(cx, |a, b| a == b, |a, b| a == b, |a, b| a == b, |a, b| a == b);
     }
     let shape = broadcast_sizes(&[a.shape(), b.shape()])?;
     let x: Vec<&str> = a.strings()?.iter().map(String::as_str).collect();

@@ -32,13 +32,14 @@ const LOG1P: [f32; 10] = [
     1.0,
 ];
 /// `erf(z) / z` as a polynomial in `z^2` for `z <= ERF_SPLIT`, within 9e-9.
-const ERF_SMALL: [f32; 6] = [-0.00062032527, 0.005032181, -0.026791463, 0.11282455, -0.3761255, 1.1283791];
+const ERF_SMALL: [f32; 6] =
+    [-0.00062032527, 0.005032181, -0.026791463, 0.11282455, -0.3761255, std::f32::consts::FRAC_2_SQRT_PI];
 /// `(1 + z) exp(z^2) erfc(z)` as a polynomial in `(z - 1.5) / (z + 1.5)` for `ERF_SPLIT <= z <= 10.3`, within 1.1e-8.
 const ERFCX: [f32; 8] = [
     0.0025622374,
     -0.0026081032,
     -0.009327707,
-    0.0012452831,
+    0.001245283,
     0.052410774,
     -0.021625135,
     -0.2624156,
@@ -169,7 +170,7 @@ pub fn gelu(x: f32) -> f32 {
 /// `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, as `x sigmoid(2 sqrt(2 / pi) (...))`.
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769;
     x * sigmoid(SCALE * x * (1.0 + 0.044_715 * x * x))
 }
 

@@ -37,10 +37,11 @@ pub fn broadcast_bool<O>(_: &O, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> 
     Ok(vec![TensorType::new(DType::Bool, broadcast_shape(cx)?).into()])
 }
 
-/// Symbolic elements of operand `i`, when it holds integers or truth values and has rank 0 or 1.
+/// Symbolic elements of operand `i`, when it holds integers or truth values and has rank 0 or 1. Elements of `u64` may not fit.
 fn elements(cx: &InferCx<'_>, i: usize) -> Option<Vec<Option<SymInt>>> {
     let ty = cx.tensor(i).ok()?;
-    let takes_part = (ty.dtype.is_int() || ty.dtype == DType::Bool) && ty.rank()? <= 1;
+    let takes_part =
+        (ty.dtype.is_int() && ty.dtype != DType::U64 || ty.dtype == DType::Bool) && ty.rank()? <= 1;
     if takes_part { cx.sym_ints(i) } else { None }
 }
 
@@ -106,4 +107,85 @@ pub fn surely_equal(a: &SymInt, b: &SymInt) -> Option<bool> {
     }
     let apart = surely_less(a, b) == Some(true) || surely_less(b, a) == Some(true);
     apart.then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{Known, infer_contents, infer_op};
+    use crate::ops::Op;
+
+    /// Contents of the single result, printed, for `i64` lists of these elements.
+    fn contents(name: &str, operands: &[&[Option<SymInt>]]) -> Vec<String> {
+        let op = Op::by_name(name).expect("an operator");
+        let types: Vec<Type> = operands
+            .iter()
+            .enumerate()
+            .map(|(i, o)| {
+                let dtype = if name == "where" && i == 0 { DType::Bool } else { DType::I64 };
+                TensorType::fixed(dtype, &[o.len()]).into()
+            })
+            .collect();
+        let contents: Vec<Content> = operands.iter().map(|o| (*o).into()).collect();
+        let known = |(ty, content)| Some(Known { ty, tensor: None, content: Some(content) });
+        let known: Vec<_> = types.iter().zip(&contents).map(known).collect();
+        let result = infer_contents(&op, &InferCx::new(op.schema(), &known, &[], 0, 1));
+        let texts =
+            |c: Content| c.iter().map(|v| v.as_ref().map_or("?".to_owned(), ToString::to_string)).collect();
+        result.into_iter().next().flatten().map_or(vec![], texts)
+    }
+    #[expect(clippy::unnecessary_wraps, reason = "an element of a list of symbolic values")]
+    fn n() -> Option<SymInt> {
+        Some(SymInt::symbol("N"))
+    }
+    #[expect(clippy::unnecessary_wraps, reason = "an element of a list of symbolic values")]
+    fn k(v: i64) -> Option<SymInt> {
+        Some(v.into())
+    }
+
+    #[test]
+    fn shape_arithmetic_stays_symbolic() {
+        assert_eq!(contents("add", &[&[n(), k(3)], &[k(1)]]), ["N+1", "4"]);
+        assert_eq!(contents("sub", &[&[n()], &[n()]]), ["0"]);
+        assert_eq!(contents("mul", &[&[n(), None], &[k(2), k(2)]]), ["2*N", "?"]);
+        assert_eq!(contents("div", &[&[n(), k(-7)], &[k(2), k(2)]]), ["floordiv(N, 2)", "-3"]);
+        assert_eq!(contents("mod", &[&[k(-7), k(5)], &[k(3), k(0)]]), ["2", "?"]);
+        assert_eq!(contents("max", &[&[n()], &[k(1)]]), ["max(1, N)"]);
+        assert_eq!(contents("neg", &[&[n()]]), ["-N"]);
+        assert_eq!(contents("abs", &[&[n(), k(-2)]]), ["N", "2"]);
+        assert_eq!(contents("add", &[&[n(), n()], &[k(1), k(2), k(3)]]), [""; 0]);
+        assert_eq!(contents("reduce_prod", &[&[n(), k(3)]]), ["3*N"]);
+    }
+
+    #[test]
+    fn quotients_that_rounding_would_change_are_not_known() {
+        let below = SymInt::symbol("N").sub(&5.into());
+        assert_eq!(contents("div", &[&[below, k(i64::MIN)], &[k(2), k(-1)]]), [""; 0]);
+    }
+
+    #[test]
+    fn comparisons_choose() {
+        assert_eq!(contents("equal", &[&[n(), n(), k(-1)], &[n(), k(-1), k(-1)]]), ["1", "0", "1"]);
+        assert_eq!(contents("less", &[&[k(-1), n(), n()], &[n(), n(), k(4)]]), ["1", "0", "?"]);
+        assert_eq!(contents("greater_or_equal", &[&[n()], &[k(0)]]), ["1"]);
+        let chosen =
+            contents("where", &[&[k(1), k(0), None, None], &[n(), n(), n(), n()], &[k(7), k(7), k(7), n()]]);
+        assert_eq!(chosen, ["N", "7", "?", "N"]);
+    }
+
+    #[test]
+    fn values_that_the_type_cannot_hold_are_not_known() {
+        assert_eq!(in_range(DType::U8, 256.into()), None);
+        assert_eq!(in_range(DType::U8, 255.into()), k(255));
+    }
+
+    #[test]
+    fn operands_of_unknown_rank_give_unknown_rank() {
+        let (a, b): (Type, Type) =
+            (TensorType::unranked(DType::F32).into(), TensorType::fixed(DType::F32, &[2]).into());
+        let known = [&a, &b].map(|ty| Some(Known { ty, tensor: None, content: None }));
+        let op = Op::by_name("add").expect("an operator");
+        let types = infer_op(&op, &InferCx::new(op.schema(), &known, &[], 0, 1)).expect("it is valid");
+        assert_eq!(types, std::slice::from_ref(&a));
+    }
 }

@@ -9,13 +9,13 @@ use crate::op::OpError;
 use crate::tensor::Tensor;
 
 /// The larger one; NaN when either is.
-#[expect(clippy::eq_op, reason = "the test for NaN that becomes one vector comparison")]
+#[expect(clippy::eq_op, clippy::needless_bitwise_bool, reason = "so written it becomes vector code")]
 pub fn larger<T: PartialOrd + Copy>(a: T, b: T) -> T {
     if (a > b) | (a != a) { a } else { b }
 }
 
 /// The smaller one; NaN when either is.
-#[expect(clippy::eq_op, reason = "the test for NaN that becomes one vector comparison")]
+#[expect(clippy::eq_op, clippy::needless_bitwise_bool, reason = "so written it becomes vector code")]
 pub fn smaller<T: PartialOrd + Copy>(a: T, b: T) -> T {
     if (a < b) | (a != a) { a } else { b }
 }

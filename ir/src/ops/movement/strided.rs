@@ -130,16 +130,11 @@ fn transpose_2d<T: Unit>(out: &mut [T], row: usize, src: &[T], at: usize, rows: 
         let width = BLOCK.min(b.size - j0);
         for k0 in (0..rows).step_by(BLOCK) {
             let height = BLOCK.min(rows - k0);
+            let (to, from) = (&mut out[k0 * row + j0..], &src[at + k0 + j0 * step..]);
             if width == BLOCK && height == BLOCK {
-                full_block(&mut out[k0 * row + j0..], row, &src[at + k0 + j0 * step..], step);
-                continue;
-            }
-            for k in k0..k0 + height {
-                let from = &src[at + k + j0 * step..];
-                let to = &mut out[k * row + j0..][..width];
-                for (j, t) in to.iter_mut().enumerate() {
-                    *t = from[j * step];
-                }
+                full_block(to, row, from, step);
+            } else {
+                part_block(to, row, from, step, width, height);
             }
         }
     }
@@ -155,6 +150,15 @@ fn full_block<T: Unit>(out: &mut [T], row: usize, src: &[T], step: usize) {
         let to = &mut out[k * row..][..BLOCK];
         for (t, line) in to.iter_mut().zip(&square) {
             *t = line[k];
+        }
+    }
+}
+
+/// A block at the border, of `height` result rows and `width` columns.
+fn part_block<T: Unit>(out: &mut [T], row: usize, src: &[T], step: usize, width: usize, height: usize) {
+    for j in 0..width {
+        for (k, v) in src[j * step..][..height].iter().enumerate() {
+            out[k * row + j] = *v;
         }
     }
 }

@@ -186,7 +186,8 @@ fn case(r: &mut Random, names: &[&str]) -> (Op, Vec<Option<Tensor>>, usize) {
     let mut inputs = vec![];
     for i in 0..if schema.inputs.len() == 1 { 1 + r.below(2) } else { schema.inputs.len() } {
         let Some(o) = schema.input(i) else { break };
-        let dtype = chosen.iter().find(|(v, _)| *v == o.var).map(|c| c.1).unwrap_or_else(|| {
+        let bound = chosen.iter().find(|(v, _)| *v == o.var).map(|c| c.1);
+        let dtype = bound.unwrap_or_else(|| {
             let all: Vec<DType> = schema.allowed(o.var).map_or(vec![DType::F32], |s| s.iter().collect());
             all[r.below(all.len())]
         });

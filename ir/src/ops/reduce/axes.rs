@@ -88,7 +88,11 @@ pub fn fold_contents(
     let all = || {
         let data = cx.tensor(0).ok()?;
         let axes = if cx.has(1) { cx.const_ints(1)? } else { vec![] };
-        if data.rank() != Some(1) || !data.dtype.is_int() || (axes.is_empty() && noop) {
+        if data.rank() != Some(1)
+            || !data.dtype.is_int()
+            || data.dtype == DType::U64
+            || (axes.is_empty() && noop)
+        {
             return None;
         }
         let elements = cx.sym_ints(0)?.into_iter().collect::<Option<Vec<_>>>()?;
@@ -153,4 +157,55 @@ pub fn around(shape: &[usize], axis: i64) -> Result<(usize, usize, usize), OpErr
     let count =
         |s: &[usize]| element_count(s).ok_or_else(|| OpError::eval("the operand has too many elements"));
     Ok((count(&shape[..at])?, shape[at], count(&shape[at + 1..])?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{Known, infer_op};
+    use crate::ops::Op;
+
+    fn infer(name: &str, x: TensorType, k: TensorType, constant: Option<&Tensor>) -> Result<String, String> {
+        let op = Op::by_name(name).expect("an operator");
+        let (x, k) = (x.into(), k.into());
+        let known = [
+            Some(Known { ty: &x, tensor: None, content: None }),
+            Some(Known { ty: &k, tensor: constant, content: None }),
+        ];
+        let outputs = op.schema().output_count().0;
+        let types = infer_op(&op, &InferCx::new(op.schema(), &known, &[], 0, outputs));
+        types.map(|t| t[0].to_string()).map_err(|e| e.message)
+    }
+    fn data() -> TensorType {
+        TensorType::new(DType::F32, vec![Dim::symbol("N"), Dim::Known(3)])
+    }
+
+    #[test]
+    fn axes_that_are_not_constant_leave_what_is_sure() {
+        let list = |n: usize| TensorType::fixed(DType::I64, &[n]);
+        assert_eq!(infer("reduce_sum", data(), list(1), None).as_deref(), Ok("f32[?, ?]"));
+        assert_eq!(
+            infer("reduce_sum", TensorType::unranked(DType::F32), list(1), None).as_deref(),
+            Ok("f32[*]")
+        );
+        let axes = Tensor::from_ints(&[-1]);
+        assert_eq!(infer("reduce_sum", data(), list(1), Some(&axes)).as_deref(), Ok("f32[N, 1]"));
+    }
+
+    #[test]
+    fn wrong_axes_are_refused() {
+        for axes in [&[2][..], &[-3], &[0, 0], &[0, -2], &[i64::MIN]] {
+            let axes = Tensor::from_ints(axes);
+            assert!(infer("reduce_sum", data(), axes.ty(), Some(&axes)).is_err(), "{axes:?}");
+        }
+    }
+
+    #[test]
+    fn top_k_takes_no_more_than_there_is() {
+        let with = |k: i64| {
+            infer("top_k", data(), TensorType::fixed(DType::I64, &[1]), Some(&Tensor::from_ints(&[k])))
+        };
+        assert_eq!(with(2).as_deref(), Ok("f32[N, 2]"));
+        assert!(with(4).is_err() && with(-1).is_err() && with(i64::MIN).is_err());
+    }
 }

@@ -21,7 +21,7 @@ crate::op! {
     infer = |_: &CumSum, cx: &InferCx<'_>| infer(cx),
     eval = |op: &CumSum, cx| run(
         cx, [op.exclusive, op.reverse],
-        (0.0, |a, b| a + b), (0, i64::wrapping_add), (0, u64::wrapping_add),
+        &(0.0, |a, b| a + b), &(0, i64::wrapping_add), &(0, u64::wrapping_add),
     );
 }
 crate::op! {
@@ -35,7 +35,7 @@ crate::op! {
     infer = |_: &CumProd, cx: &InferCx<'_>| infer(cx),
     eval = |op: &CumProd, cx| run(
         cx, [op.exclusive, op.reverse],
-        (1.0, |a, b| a * b), (1, i64::wrapping_mul), (1, u64::wrapping_mul),
+        &(1.0, |a, b| a * b), &(1, i64::wrapping_mul), &(1, u64::wrapping_mul),
     );
 }
 
@@ -54,9 +54,9 @@ fn infer(cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
 fn run(
     mut cx: EvalCx<'_>,
     [exclusive, reverse]: [bool; 2],
-    float: (f64, impl Fn(f64, f64) -> f64),
-    signed: (i64, impl Fn(i64, i64) -> i64),
-    unsigned: (u64, impl Fn(u64, u64) -> u64),
+    float: &(f64, impl Fn(f64, f64) -> f64),
+    signed: &(i64, impl Fn(i64, i64) -> i64),
+    unsigned: &(u64, impl Fn(u64, u64) -> u64),
 ) -> Result<Vec<Value>, OpError> {
     let axis = cx.tensor(1)?.as_int().ok_or_else(|| OpError::operand("the axis must be a single integer"))?;
     let x = cx.take(0)?;

@@ -63,6 +63,9 @@ fn along(
     })
 }
 
+/// Columns gathered together so that each line of memory is read once.
+const TILE: usize = 16;
+
 fn rows<T: Element>(x: Tensor, axis: i64, f: &(dyn Fn(&mut [T]) + Sync)) -> Result<Tensor, OpError> {
     let shape = x.shape().to_vec();
     let (_, len, inner) = around(&shape, axis)?;
@@ -74,8 +77,6 @@ fn rows<T: Element>(x: Tensor, axis: i64, f: &(dyn Fn(&mut [T]) + Sync)) -> Resu
         if inner == 1 {
             return block.chunks_mut(len).for_each(f);
         }
-        // Columns of a tile are gathered together so that each line of memory is read once.
-        const TILE: usize = 16;
         let mut tile = vec![T::zeroed(); len * TILE];
         for first in (0..inner).step_by(TILE) {
             let width = TILE.min(inner - first);
@@ -142,9 +143,13 @@ fn sum_of_row(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 fn softmax_f32(row: &mut [f32]) {
     vectorized(|| {
         let top = top_of_row(row);
-        row.iter_mut().for_each(|v| *v = math::exp(*v - top));
+        for v in row.iter_mut() {
+            *v = math::exp(*v - top);
+        }
         let factor = (1.0 / sum_of_row(row, |v| v)) as f32;
-        row.iter_mut().for_each(|v| *v *= factor);
+        for v in row.iter_mut() {
+            *v *= factor;
+        }
     });
 }
 
@@ -152,21 +157,29 @@ fn log_softmax_f32(row: &mut [f32]) {
     vectorized(|| {
         let top = top_of_row(row);
         let log = libm::log(sum_of_row(row, |v| math::exp(v - top))) as f32;
-        row.iter_mut().for_each(|v| *v = (*v - top) - log);
+        for v in row.iter_mut() {
+            *v = (*v - top) - log;
+        }
     });
 }
 
 fn softmax_f64(row: &mut [f64]) {
     let top = row.iter().copied().fold(f64::NEG_INFINITY, larger);
-    row.iter_mut().for_each(|v| *v = libm::exp(*v - top));
+    for v in row.iter_mut() {
+        *v = libm::exp(*v - top);
+    }
     let sum: f64 = row.iter().sum();
-    row.iter_mut().for_each(|v| *v /= sum);
+    for v in row.iter_mut() {
+        *v /= sum;
+    }
 }
 
 fn log_softmax_f64(row: &mut [f64]) {
     let top = row.iter().copied().fold(f64::NEG_INFINITY, larger);
     let log = libm::log(row.iter().map(|v| libm::exp(*v - top)).sum());
-    row.iter_mut().for_each(|v| *v = (*v - top) - log);
+    for v in row.iter_mut() {
+        *v = (*v - top) - log;
+    }
 }
 
 fn hardmax<T: PartialOrd + Copy>(row: &mut [T], one: T, zero: T) {

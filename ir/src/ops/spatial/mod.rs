@@ -5,6 +5,7 @@ pub mod conv_integer;
 pub mod conv_transpose;
 pub mod depth_space;
 pub mod global_pool;
+pub mod grid_sample;
 pub mod lp_pool;
 pub mod max_pool;
 mod pooling;

@@ -10,6 +10,9 @@ use crate::ops::words::Layout;
 use crate::tensor::Tensor;
 use crate::types::TensorType;
 
+/// Largest extent of a window: only padding could fill a larger one, one element at a time.
+const MAX_WINDOW: usize = 1 << 24;
+
 /// Attributes of a pooling.
 pub(super) struct Pool<'a> {
     /// The window but its sizes.
@@ -25,7 +28,11 @@ impl Pool<'_> {
         if self.kernel_shape.is_empty() {
             return Err(OpError::attr("a pooling needs kernel_shape"));
         }
-        sizes_of("kernel_shape", self.kernel_shape, rank, 1, 1)
+        let kernel = sizes_of("kernel_shape", self.kernel_shape, rank, 1, 1)?;
+        if kernel.iter().any(|k| *k > MAX_WINDOW) {
+            return Err(OpError::attr(format!("kernel_shape {kernel:?} exceeds {MAX_WINDOW}")));
+        }
+        Ok(kernel)
     }
     /// Geometry over spatial axes of these sizes.
     pub fn geometry(&self, spatial: &[usize]) -> Result<ConvGeometry, OpError> {

@@ -148,12 +148,17 @@ impl Cx<'_> {
         match owner {
             Owner::Local => Ok(()),
             Owner::Weight(name) if name.ends_with("num_batches_tracked") => Ok(()),
-            Owner::Weight(name) => Err(Diag::error("E0302", format!("the model changes its own state `{name}`"))
-                .hint("only models without state that changes are converted: call .eval() before torch.export")),
+            Owner::Weight(name) => {
+                Err(Diag::error("E0302", format!("the model changes its own state `{name}`")).hint(
+                    "only models without state that changes are converted: call .eval() before torch.export",
+                ))
+            }
             Owner::Input(name) => {
                 let d = Diag::warning(
                     "E0302",
-                    format!("the model changes its input `{name}` in place; the converted model computes the same outputs and leaves the input as it is"),
+                    format!(
+                        "the model changes its input `{name}` in place; the converted model computes the same outputs and leaves the input as it is"
+                    ),
                 );
                 if !self.warnings.contains(&d) {
                     self.warnings.push(d);
@@ -195,7 +200,9 @@ impl Cx<'_> {
                 }
                 self.permute(new, &inverse)
             }
-            Step::Slice { axis, start, end, step } => self.replace_slice(before, *axis, (start, end, *step), new),
+            Step::Slice { axis, start, end, step } => {
+                self.replace_slice(before, *axis, (start, end, *step), new)
+            }
             Step::Select(axis, index) => {
                 let new = self.unsqueeze(new, &[*axis as i64])?;
                 let end = self.size_add(index, &Size::Known(1))?;
@@ -221,7 +228,8 @@ impl Cx<'_> {
             let head = self.slice(x, axis, &Size::Known(0), start, 1)?;
             let tail = self.slice(x, axis, end, &Size::Known(i64::MAX), 1)?;
             let empty = |cx: &Self, v: V| cx.known(v, axis) == Some(0);
-            let parts: Vec<V> = [head, new, tail].into_iter().filter(|v| *v == new || !empty(self, *v)).collect();
+            let parts: Vec<V> =
+                [head, new, tail].into_iter().filter(|v| *v == new || !empty(self, *v)).collect();
             return self.concat(&parts, axis);
         }
         let length = self.dim(x, axis)?;

@@ -170,7 +170,9 @@ impl<'p> Cx<'p> {
     /// The tensor `name`, to look through or to alias.
     pub fn tensor_id(&self, name: &str) -> R<TensorId> {
         match self.need(name)? {
-            Argument::Tensor(t) | Argument::OptionalTensor(OptionalTensor::Tensor(t)) => self.named_tensor(&t.name),
+            Argument::Tensor(t) | Argument::OptionalTensor(OptionalTensor::Tensor(t)) => {
+                self.named_tensor(&t.name)
+            }
             _ => Err(self.wrong(name, "tensor")),
         }
     }
@@ -283,7 +285,9 @@ impl<'p> Cx<'p> {
         Ok(match self.need(name)? {
             Argument::Int(v) => Scalar::Int(Size::Known(*v)),
             Argument::SymInt(s) => Scalar::Int(self.sym_int(s)?),
-            Argument::Float(v) | Argument::SymFloat(SymFloatArg::Float(schema::Float(v))) => Scalar::Float(*v),
+            Argument::Float(v) | Argument::SymFloat(SymFloatArg::Float(schema::Float(v))) => {
+                Scalar::Float(*v)
+            }
             Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v)) => Scalar::Bool(*v),
             Argument::Complex(_) => return Err(unsupported("complex numbers are not supported")),
             _ => return Err(self.wrong(name, "number")),
@@ -331,7 +335,9 @@ impl<'p> Cx<'p> {
             None => Ok(None),
             Some(Argument::ScalarType(code)) => {
                 let known = code.dtype().and_then(ir_dtype);
-                known.map(Some).ok_or_else(|| unsupported(format!("element type {} is not supported", code.0)))
+                known
+                    .map(Some)
+                    .ok_or_else(|| unsupported(format!("element type {} is not supported", code.0)))
             }
             Some(_) => Err(self.wrong(name, "element type")),
         }

@@ -27,7 +27,8 @@ const DROPPED: &[&str] = &[
 const NO_MEANING: &[&str] = &["device", "layout", "pin_memory", "memory_format", "non_blocking", "generator"];
 
 /// In-place operators that change how a tensor is seen, not its elements.
-const VIEW_IN_PLACE: &[&str] = &["detach_", "lift_", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_"];
+const VIEW_IN_PLACE: &[&str] =
+    &["detach_", "lift_", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_"];
 
 /// A target in parts.
 #[derive(Debug)]
@@ -189,13 +190,23 @@ impl<'p> Cx<'p> {
             ([], _) => Ok(()),
             ([Argument::Tensors(names)], Out::Many(outs)) => {
                 if names.len() != outs.len() {
-                    return Err(malformed(format!("{} results are computed, {} are named", outs.len(), names.len())));
+                    return Err(malformed(format!(
+                        "{} results are computed, {} are named",
+                        outs.len(),
+                        names.len()
+                    )));
                 }
                 names.iter().zip(outs).try_for_each(|(n, o)| self.bind_tensor(&n.name, o))
             }
-            ([one], out @ (Out::Fresh(_) | Out::Same(_) | Out::View(..) | Out::Int(_) | Out::Bool(_) | Out::Float(_))) => {
-                self.bind_one(one, out)
-            }
+            (
+                [one],
+                out @ (Out::Fresh(_)
+                | Out::Same(_)
+                | Out::View(..)
+                | Out::Int(_)
+                | Out::Bool(_)
+                | Out::Float(_)),
+            ) => self.bind_one(one, out),
             (args, Out::Many(outs)) if args.len() <= outs.len() => {
                 args.iter().zip(outs).try_for_each(|(a, o)| self.bind_one(a, o))
             }
@@ -220,7 +231,9 @@ impl<'p> Cx<'p> {
             (Argument::Tensors(names), Out::Many(outs)) if names.len() == outs.len() => {
                 names.iter().zip(outs).try_for_each(|(n, o)| self.bind_tensor(&n.name, o))
             }
-            (Argument::None, _) | (Argument::SymInt(SymIntArg::Int(_)) | Argument::Int(_), Out::Int(_)) => Ok(()),
+            (Argument::None, _) | (Argument::SymInt(SymIntArg::Int(_)) | Argument::Int(_), Out::Int(_)) => {
+                Ok(())
+            }
             _ => Err(malformed("a result is of another kind than declared")),
         }
     }
@@ -261,7 +274,8 @@ impl<'p> Cx<'p> {
     /// The IR type of a declaration.
     pub fn declared_type(&self, meta: &TensorMeta) -> R<TensorType> {
         let known = meta.dtype.dtype().and_then(super::promote::ir_dtype);
-        let dtype = known.ok_or_else(|| unsupported(format!("element type {} is not supported", meta.dtype.0)))?;
+        let dtype =
+            known.ok_or_else(|| unsupported(format!("element type {} is not supported", meta.dtype.0)))?;
         let dims: Vec<_> = meta.sizes.iter().map(|s| self.symbols.dim(s)).collect();
         Ok(TensorType::new(dtype, dims))
     }
@@ -279,7 +293,11 @@ impl<'p> Cx<'p> {
         let operands = self.operand_names(at + 1);
         let formals: Vec<&'p str> = graph.inputs.iter().flat_map(Argument::names).collect();
         if operands.len() != formals.len() {
-            return Err(malformed(format!("{} operands for a graph of {} inputs", operands.len(), formals.len())));
+            return Err(malformed(format!(
+                "{} operands for a graph of {} inputs",
+                operands.len(),
+                formals.len()
+            )));
         }
         let mut env = HashMap::new();
         for (formal, name) in formals.into_iter().zip(operands) {
@@ -300,7 +318,11 @@ impl<'p> Cx<'p> {
         let results: Vec<&'p str> = graph.outputs.iter().flat_map(Argument::names).collect();
         let names: Vec<&'p str> = node.outputs.iter().flat_map(Argument::names).collect();
         if results.len() != names.len() {
-            return Err(malformed(format!("a graph of {} outputs for {} results", results.len(), names.len())));
+            return Err(malformed(format!(
+                "a graph of {} outputs for {} results",
+                results.len(),
+                names.len()
+            )));
         }
         for (name, result) in names.into_iter().zip(results) {
             let missing = || malformed(format!("`{result}` is not defined"));

@@ -30,7 +30,13 @@ impl<'p> Cx<'p> {
             }
         }
     }
-    fn input(&mut self, source: &Source, archive: &Pt2Archive, spec: &'p InputSpec, shared: &mut Shared) -> R<()> {
+    fn input(
+        &mut self,
+        source: &Source,
+        archive: &Pt2Archive,
+        spec: &'p InputSpec,
+        shared: &mut Shared,
+    ) -> R<()> {
         match spec {
             InputSpec::Parameter { arg, parameter_name: name }
             | InputSpec::Buffer { arg, buffer_name: name, .. }
@@ -64,7 +70,8 @@ impl<'p> Cx<'p> {
         match arg {
             Argument::Tensor(t) => {
                 let meta = self.types.tensor_values.get(&t.name);
-                let meta = meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
+                let meta =
+                    meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
                 let v = self.graph.add_input(&t.name, ty.into());
                 let id = self.new_tensor(v, Owner::Input(t.name.as_str().into()));
@@ -94,12 +101,15 @@ impl<'p> Cx<'p> {
     }
     fn output(&mut self, spec: &'p OutputSpec, taken: &mut BTreeSet<String>) -> R<()> {
         let state = |what: &str, name: &str| {
-            Diag::error("E0302", format!("the model changes its own {what} `{name}`"))
-                .hint("only models without state that changes are converted: call .eval() before torch.export")
+            Diag::error("E0302", format!("the model changes its own {what} `{name}`")).hint(
+                "only models without state that changes are converted: call .eval() before torch.export",
+            )
         };
         let arg = match spec {
             OutputSpec::UserOutput { arg } => arg,
-            OutputSpec::BufferMutation { buffer_name, .. } if buffer_name.ends_with("num_batches_tracked") => {
+            OutputSpec::BufferMutation { buffer_name, .. }
+                if buffer_name.ends_with("num_batches_tracked") =>
+            {
                 return Ok(());
             }
             OutputSpec::BufferMutation { buffer_name, .. } => return Err(state("buffer", buffer_name)),
@@ -111,7 +121,9 @@ impl<'p> Cx<'p> {
                 return Ok(());
             }
             OutputSpec::Token { .. } => return Ok(()),
-            OutputSpec::LossOutput { .. } | OutputSpec::GradientToParameter { .. } | OutputSpec::GradientToUserInput { .. } => {
+            OutputSpec::LossOutput { .. }
+            | OutputSpec::GradientToParameter { .. }
+            | OutputSpec::GradientToUserInput { .. } => {
                 return Err(unsupported("a training graph is not supported; export the model for inference"));
             }
         };
@@ -193,7 +205,8 @@ fn samples(archive: &Pt2Archive) -> Result<Option<Vec<Value>>, String> {
                 let dtype = ir_dtype(t.dtype).ok_or_else(|| format!("a sample input is {}", t.dtype))?;
                 let sizes: Option<Vec<usize>> = t.shape.iter().map(|n| usize::try_from(*n).ok()).collect();
                 let sizes = sizes.ok_or("a sample input is too large")?;
-                let tensor = Tensor::from_bytes(dtype, &sizes, t.data.clone(), None).map_err(|e| e.to_string())?;
+                let tensor =
+                    Tensor::from_bytes(dtype, &sizes, t.data.clone(), None).map_err(|e| e.to_string())?;
                 out.push(tensor.into());
             }
             (Argument::SymInt(SymIntArg::Name(_)), Sample::Int(v)) => out.push(Tensor::scalar(*v).into()),

@@ -26,8 +26,9 @@ fn bad(name: &str, what: &str) -> Diag {
 
 fn row_major(source: &Source, archive: &Pt2Archive, payload: &Payload) -> R<Tensor> {
     let data = archive.read(payload).map_err(|e| Diag::error("E0203", e.to_string()))?;
-    let dtype = ir_dtype(data.dtype)
-        .ok_or_else(|| unsupported(format!("tensor `{}` has elements of type {}", payload.name, data.dtype)))?;
+    let dtype = ir_dtype(data.dtype).ok_or_else(|| {
+        unsupported(format!("tensor `{}` has elements of type {}", payload.name, data.dtype))
+    })?;
     let sizes: Option<Vec<usize>> = data.shape.iter().map(|n| usize::try_from(*n).ok()).collect();
     let sizes = sizes.ok_or_else(|| bad(&payload.name, "it is too large"))?;
     let span = span(source, &data.data);

@@ -12,17 +12,23 @@ pub(super) const TABLE: super::Table = &[
         bounded(cx, low, high)
     }),
     ("gelu", gelu),
-    ("silu", |cx| formula(cx, |cx, x| {
-        let s = cx.u("sigmoid", x)?;
-        cx.b("mul", x, s)
-    })),
+    ("silu", |cx| {
+        formula(cx, |cx, x| {
+            let s = cx.u("sigmoid", x)?;
+            cx.b("mul", x, s)
+        })
+    }),
     ("hardswish", |cx| plain(cx, "hard_swish", &[])),
-    ("hardsigmoid", |cx| plain(cx, "hard_sigmoid", &[("alpha", Attr::Float(1.0 / 6.0)), ("beta", Attr::Float(0.5))])),
-    ("mish", |cx| formula(cx, |cx, x| {
-        let s = softplus_of(cx, x)?;
-        let t = cx.u("tanh", s)?;
-        cx.b("mul", x, t)
-    })),
+    ("hardsigmoid", |cx| {
+        plain(cx, "hard_sigmoid", &[("alpha", Attr::Float(1.0 / 6.0)), ("beta", Attr::Float(0.5))])
+    }),
+    ("mish", |cx| {
+        formula(cx, |cx, x| {
+            let s = softplus_of(cx, x)?;
+            let t = cx.u("tanh", s)?;
+            cx.b("mul", x, t)
+        })
+    }),
     ("softplus", softplus),
     ("softsign", |cx| plain(cx, "softsign", &[])),
     ("elu", elu),
@@ -180,14 +186,18 @@ fn glu(cx: &mut Cx<'_>) -> R<Out> {
 fn dropout(cx: &mut Cx<'_>) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
     if train && p != 0.0 {
-        return Err(unsupported("dropout in training mode is random").hint("call .eval() before torch.export"));
+        return Err(
+            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
+        );
     }
     Ok(Out::Same(cx.tensor_id("input")?))
 }
 fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
     if train && p != 0.0 {
-        return Err(unsupported("dropout in training mode is random").hint("call .eval() before torch.export"));
+        return Err(
+            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
+        );
     }
     let x = cx.t("input")?;
     let sizes = cx.shape_of(x)?;

@@ -5,10 +5,8 @@ use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
-pub(super) const TABLE: super::Table = &[
-    ("scaled_dot_product_attention", sdpa),
-    ("_scaled_dot_product_flash_attention_for_cpu", flash),
-];
+pub(super) const TABLE: super::Table =
+    &[("scaled_dot_product_attention", sdpa), ("_scaled_dot_product_flash_attention_for_cpu", flash)];
 
 fn sdpa(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(attention(cx)?.0))

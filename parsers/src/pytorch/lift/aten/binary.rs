@@ -72,7 +72,8 @@ fn clamp(cx: &mut Cx<'_>) -> R<Out> {
     let v = cx.value_of(&x, dtype)?;
     let low = low.map(|o| cx.value_of(&o, dtype)).transpose()?;
     let high = high.map(|o| cx.value_of(&o, dtype)).transpose()?;
-    let scalar = |cx: &Cx<'_>, v: Option<V>| v.is_none_or(|v| cx.graph.constant(v).is_some_and(|t| t.rank() == 0));
+    let scalar =
+        |cx: &Cx<'_>, v: Option<V>| v.is_none_or(|v| cx.graph.constant(v).is_some_and(|t| t.rank() == 0));
     if scalar(cx, low) && scalar(cx, high) {
         // `clip` does not say what lower above upper gives; PyTorch gives the upper bound, as min(max(x, low), high) does.
         let value = |v: Option<V>| v.and_then(|v| cx.graph.const_f64(Some(v)));

@@ -36,7 +36,8 @@ fn compare(cx: &mut Cx<'_>, op: &str, negate: bool) -> R<Out> {
 /// `|a - b| <= atol + rtol |b|`, equal ones included.
 fn isclose(cx: &mut Cx<'_>) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
-    let (rtol, atol, nan) = (cx.float_or("rtol", 1e-5)?, cx.float_or("atol", 1e-8)?, cx.bool_or("equal_nan", false)?);
+    let (rtol, atol, nan) =
+        (cx.float_or("rtol", 1e-5)?, cx.float_or("atol", 1e-8)?, cx.bool_or("equal_nan", false)?);
     let same = cx.b("equal", a, b)?;
     let d = cx.b("sub", a, b)?;
     let d = cx.u("abs", d)?;

@@ -92,12 +92,18 @@ fn arange(cx: &mut Cx<'_>) -> R<Out> {
         }
         if n <= MAX_LINE {
             let line: Vec<f64> = (0..n.max(0.0) as usize).map(|i| a + i as f64 * s).collect();
-            let t = Tensor::from_vec(&[line.len()], line).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
+            let t = Tensor::from_vec(&[line.len()], line)
+                .cast(dtype, false)
+                .map_err(|e| malformed(e.to_string()))?;
             return Ok(Out::Fresh(cx.constant(t)));
         }
     }
     // Counted in integers or f64, converted at the end.
-    let wide = if [&start, &end, &step].iter().all(|s| matches!(s, Scalar::Int(_))) { DType::I64 } else { DType::F64 };
+    let wide = if [&start, &end, &step].iter().all(|s| matches!(s, Scalar::Int(_))) {
+        DType::I64
+    } else {
+        DType::F64
+    };
     let [a, b, s] = [start, end, step].map(|s| cx.value_of(&Operand::Scalar(s), wide));
     let y = cx.op("range", &[a?, b?, s?])?;
     Ok(Out::Fresh(cx.cast(y, dtype)?))
@@ -196,11 +202,20 @@ fn diag(cx: &mut Cx<'_>) -> R<Out> {
 fn diag_embed(cx: &mut Cx<'_>) -> R<Out> {
     let x = cx.t("self")?;
     let rank = cx.rank(x)? + 1;
-    let (offset, a, b) = (cx.int_or("offset", 0)?, wrap(cx.int_or("dim1", -2)?, rank)?, wrap(cx.int_or("dim2", -1)?, rank)?);
+    let (offset, a, b) =
+        (cx.int_or("offset", 0)?, wrap(cx.int_or("dim1", -2)?, rank)?, wrap(cx.int_or("dim2", -1)?, rank)?);
     let y = on_diagonal(cx, x, offset)?;
     let mut rest = 0..rank - 2;
     let perm: Vec<usize> = (0..rank)
-        .map(|i| if i == a { rank - 2 } else if i == b { rank - 1 } else { rest.next().unwrap_or(0) })
+        .map(|i| {
+            if i == a {
+                rank - 2
+            } else if i == b {
+                rank - 1
+            } else {
+                rest.next().unwrap_or(0)
+            }
+        })
         .collect();
     Ok(Out::Fresh(cx.permute(y, &perm)?))
 }

@@ -169,5 +169,9 @@ fn trapezoid(cx: &mut Cx<'_>, running: bool) -> R<Out> {
         }
     };
     areas = cx.bn("div", areas, 2.0)?;
-    Ok(Out::Fresh(if running { running_sum(cx, areas, axis)? } else { cx.reduce("reduce_sum", areas, &[axis], false)? }))
+    Ok(Out::Fresh(if running {
+        running_sum(cx, areas, axis)?
+    } else {
+        cx.reduce("reduce_sum", areas, &[axis], false)?
+    }))
 }

@@ -106,7 +106,8 @@ fn indexed(cx: &mut Cx<'_>, x: V, list: Vec<Option<V>>) -> R<V> {
     }
     // [index axes.., axes before.., axes behind..] -> index axes between the others.
     let rank = cx.rank(y)?;
-    let perm: Vec<usize> = (at_rank..at_rank + first).chain(0..at_rank).chain(at_rank + first..rank).collect();
+    let perm: Vec<usize> =
+        (at_rank..at_rank + first).chain(0..at_rank).chain(at_rank + first..rank).collect();
     cx.permute(y, &perm)
 }
 /// Index tensors broadcast and stacked as the last axis.
@@ -477,7 +478,8 @@ fn repeat_interleave(cx: &mut Cx<'_>) -> R<Out> {
     let n = cx.known(x, axis).unwrap_or(counts.len() as i64);
     for i in 0..n {
         let k = if counts.len() == 1 { counts.first() } else { counts.get(i as usize) };
-        let k = k.copied().filter(|k| (0..=1 << 20).contains(k)).ok_or_else(|| malformed("bad repeat counts"))?;
+        let k =
+            k.copied().filter(|k| (0..=1 << 20).contains(k)).ok_or_else(|| malformed("bad repeat counts"))?;
         at.extend(std::iter::repeat_n(i, k as usize));
         if at.len() > 1 << 24 {
             return Err(unsupported("this many repetitions"));

@@ -74,7 +74,12 @@ pub(super) fn linear_of(cx: &mut Cx<'_>, x: V, w: V, bias: Option<V>) -> R<V> {
 fn biased(cx: &mut Cx<'_>, a: &str, b: &str) -> R<Out> {
     let (a, b) = (cx.t(a)?, cx.t(b)?);
     let unit = |cx: &Cx<'_>, n: &str| cx.float_or(n, 1.0).is_ok_and(|v| v == 1.0);
-    if cx.dtype(a)?.is_float() && cx.rank(a)? == 2 && cx.rank(b)? == 2 && unit(cx, "alpha") && unit(cx, "beta") {
+    if cx.dtype(a)?.is_float()
+        && cx.rank(a)? == 2
+        && cx.rank(b)? == 2
+        && unit(cx, "alpha")
+        && unit(cx, "beta")
+    {
         let c = cx.t("self")?;
         return Ok(Out::Fresh(cx.op("gemm", &[a, b, c])?));
     }
@@ -156,14 +161,16 @@ fn einsum(cx: &mut Cx<'_>) -> R<Out> {
 fn tensordot(cx: &mut Cx<'_>) -> R<Out> {
     let (a, b) = (cx.t("self")?, cx.t("other")?);
     let (ra, rb) = (cx.rank(a)?, cx.rank(b)?);
-    let dims = |cx: &Cx<'_>, n: &str, r: usize| cx.ints(n)?.into_iter().map(|d| wrap(d, r)).collect::<R<Vec<_>>>();
+    let dims =
+        |cx: &Cx<'_>, n: &str, r: usize| cx.ints(n)?.into_iter().map(|d| wrap(d, r)).collect::<R<Vec<_>>>();
     let (da, db) = (dims(cx, "dims_self", ra)?, dims(cx, "dims_other", rb)?);
     if da.len() != db.len() || ra + rb > 25 {
         return Err(malformed("the contracted dimensions do not pair up"));
     }
     let name = |i: usize| char::from(b'a' + (i % 26) as u8);
     let ea: String = (0..ra).map(name).collect();
-    let eb: String = (0..rb).map(|i| db.iter().position(|d| *d == i).map_or(name(ra + i), |p| name(da[p]))).collect();
+    let eb: String =
+        (0..rb).map(|i| db.iter().position(|d| *d == i).map_or(name(ra + i), |p| name(da[p]))).collect();
     let out: String = (0..ra)
         .filter(|i| !da.contains(i))
         .map(name)
@@ -260,7 +267,8 @@ fn weight_norm(cx: &mut Cx<'_>) -> R<Out> {
 }
 /// Rows up to each offset times the matrix of their group; rows behind the last offset are 0.
 fn grouped_mm(cx: &mut Cx<'_>) -> R<Out> {
-    let name = |a: &'static str, b: &'static str| if cx.node.inputs.iter().any(|i| i.name == a) { a } else { b };
+    let name =
+        |a: &'static str, b: &'static str| if cx.node.inputs.iter().any(|i| i.name == a) { a } else { b };
     let (input, weight) = (name("input", "self"), name("weight", "mat2"));
     let (x, w) = (cx.t(input)?, cx.t(weight)?);
     let ends = cx.t("offs")?;

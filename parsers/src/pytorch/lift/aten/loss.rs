@@ -189,7 +189,8 @@ fn cross_entropy(cx: &mut Cx<'_>) -> R<Out> {
     let total = cx.b("add", a, b)?;
     Ok(Out::Fresh(match cx.int_or("reduction", 1)? {
         1 => {
-            let (s, n) = (cx.reduce("reduce_sum", total, &[], false)?, cx.reduce("reduce_sum", w, &[], false)?);
+            let (s, n) =
+                (cx.reduce("reduce_sum", total, &[], false)?, cx.reduce("reduce_sum", w, &[], false)?);
             cx.b("div", s, n)?
         }
         _ => reduced(cx, total)?,
@@ -272,7 +273,8 @@ fn cosine_embedding(cx: &mut Cx<'_>) -> R<Out> {
 }
 fn triplet_margin(cx: &mut Cx<'_>) -> R<Out> {
     let (a, p, n) = (cx.t("anchor")?, cx.t("positive")?, cx.t("negative")?);
-    let (margin, power, eps) = (cx.float_or("margin", 1.0)?, cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?);
+    let (margin, power, eps) =
+        (cx.float_or("margin", 1.0)?, cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?);
     for x in [a, p, n] {
         if !cx.dtype(x)?.is_float() || cx.dtype(x)? == DType::F16 {
             return Err(unsupported("a triplet loss of this type"));

@@ -83,7 +83,8 @@ mod tests {
         let mut unique = names.clone();
         unique.sort_unstable();
         unique.dedup();
-        let mut twice: Vec<&str> = names.iter().copied().filter(|n| names.iter().filter(|m| m == &n).count() > 1).collect();
+        let mut twice: Vec<&str> =
+            names.iter().copied().filter(|n| names.iter().filter(|m| m == &n).count() > 1).collect();
         twice.dedup();
         assert_eq!(names.len(), unique.len(), "{twice:?}");
     }

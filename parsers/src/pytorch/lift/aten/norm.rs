@@ -86,10 +86,21 @@ fn inference(cx: &mut Cx<'_>, x: V, parts: [Option<V>; 4], eps: f64) -> R<V> {
     let [w, b, mean, var] = parts;
     let w = w.map_or_else(|| channel_fill(cx, x, 1.0), Ok)?;
     let b = b.map_or_else(|| channel_fill(cx, x, 0.0), Ok)?;
-    cx.node1("batch_normalization", &[Some(x), Some(w), Some(b), mean, var], &[("epsilon", Attr::Float(eps as f32))])
+    cx.node1(
+        "batch_normalization",
+        &[Some(x), Some(w), Some(b), mean, var],
+        &[("epsilon", Attr::Float(eps as f32))],
+    )
 }
 /// Normalization by the batch's own statistics: result, mean and inverse standard deviation. Running statistics change too.
-fn batch_statistics(cx: &mut Cx<'_>, x: V, w: Option<V>, b: Option<V>, eps: f64, update: bool) -> R<(V, V, V)> {
+fn batch_statistics(
+    cx: &mut Cx<'_>,
+    x: V,
+    w: Option<V>,
+    b: Option<V>,
+    eps: f64,
+    update: bool,
+) -> R<(V, V, V)> {
     let rank = cx.rank(x)?;
     let axes: Vec<usize> = (0..rank).filter(|a| *a != 1).collect();
     let (mean, var) = statistics(cx, x, &axes)?;

@@ -92,11 +92,8 @@ fn kthvalue(cx: &mut Cx<'_>) -> R<Out> {
 }
 /// Drops the axis where it is not kept.
 fn finish(cx: &mut Cx<'_>, v: V, at: V, axis: usize, keep: bool, scalar: bool) -> R<Out> {
-    let (v, at) = if keep {
-        (v, at)
-    } else {
-        (cx.squeeze(v, &[axis as i64])?, cx.squeeze(at, &[axis as i64])?)
-    };
+    let (v, at) =
+        if keep { (v, at) } else { (cx.squeeze(v, &[axis as i64])?, cx.squeeze(at, &[axis as i64])?) };
     pair(cx, v, at, scalar)
 }
 /// The lower one of the two middle elements; NaN if there is any, or not counted.
@@ -139,8 +136,10 @@ fn median(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
         cx.full(&sizes, m)?
     };
     let attrs = [("axis", Attr::Int(axis as i64))];
-    let (v, at) =
-        (cx.with("gather_elements", &[values, middle], &attrs)?, cx.with("gather_elements", &[at, middle], &attrs)?);
+    let (v, at) = (
+        cx.with("gather_elements", &[values, middle], &attrs)?,
+        cx.with("gather_elements", &[at, middle], &attrs)?,
+    );
     if whole {
         return Ok(Out::Fresh(cx.reshape_to(v, &[])?));
     }
@@ -178,7 +177,9 @@ fn quantile(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
         cx.num(x, (n - 1) as f64)?
     };
     let at = cx.b("mul", q, count)?;
-    let at = if skip_nan { at } else {
+    let at = if skip_nan {
+        at
+    } else {
         let mut sizes = cx.shape_of(x)?;
         sizes[last] = cx.dim_or_one(q)?;
         let at = cx.reshape_to(at, &[-1])?;
@@ -258,7 +259,10 @@ fn mode(cx: &mut Cx<'_>) -> R<Out> {
     let count = cx.bn("sub", count, 1.0)?;
     let last = cx.b("add", best, count)?;
     let attrs = [("axis", Attr::Int(axis as i64))];
-    let (v, at) = (cx.with("gather_elements", &[values, best], &attrs)?, cx.with("gather_elements", &[at, last], &attrs)?);
+    let (v, at) = (
+        cx.with("gather_elements", &[values, best], &attrs)?,
+        cx.with("gather_elements", &[at, last], &attrs)?,
+    );
     finish(cx, v, at, axis, keep || scalar, scalar)
 }
 fn searchsorted(cx: &mut Cx<'_>) -> R<Out> {
@@ -380,8 +384,10 @@ fn unique2(cx: &mut Cx<'_>) -> R<Out> {
     let axis = one_axis(cx, "dim", x)?;
     cx.bool_or("sorted", true)?;
     let (inverse, counts) = (cx.bool_or("return_inverse", false)?, cx.bool_or("return_counts", false)?);
-    let attrs: Vec<(&str, Attr)> =
-        [("sorted", Attr::Bool(true))].into_iter().chain(axis.map(|a| ("axis", Attr::Int(a as i64)))).collect();
+    let attrs: Vec<(&str, Attr)> = [("sorted", Attr::Bool(true))]
+        .into_iter()
+        .chain(axis.map(|a| ("axis", Attr::Int(a as i64))))
+        .collect();
     let out = cx.node_n("unique", &[Some(x)], &attrs, 4)?;
     let empty = cx.int_list(&[]);
     let at = if inverse {

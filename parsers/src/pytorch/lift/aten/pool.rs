@@ -167,7 +167,11 @@ fn adaptive_avg(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     let outs = adaptive_sizes(cx, axes)?;
     let y = if outs.iter().all(|n| *n == 1) {
         let all: Vec<usize> = (2..axes + 2).collect();
-        if cx.known_len(x) == Some(0) { cx.reduce("reduce_mean", x, &all, true)? } else { cx.u("global_average_pool", x)? }
+        if cx.known_len(x) == Some(0) {
+            cx.reduce("reduce_mean", x, &all, true)?
+        } else {
+            cx.u("global_average_pool", x)?
+        }
     } else {
         even_or_ragged(cx, x, &outs)?
     };
@@ -187,19 +191,14 @@ fn even_or_ragged(cx: &mut Cx<'_>, x: V, outs: &[i64]) -> R<V> {
     // The mean over a box is the mean over each axis in turn.
     let mut y = x;
     for (i, out) in outs.iter().enumerate() {
-        y = pieces(cx, y, i + 2, sizes[i + 2], *out, |cx, part| cx.reduce("reduce_mean", part, &[i + 2], true))?;
+        y = pieces(cx, y, i + 2, sizes[i + 2], *out, |cx, part| {
+            cx.reduce("reduce_mean", part, &[i + 2], true)
+        })?;
     }
     Ok(y)
 }
 /// `f` of each adaptive window along an axis, joined.
-fn pieces(
-    cx: &mut Cx<'_>,
-    x: V,
-    axis: usize,
-    n: i64,
-    out: i64,
-    f: impl Fn(&mut Cx<'_>, V) -> R<V>,
-) -> R<V> {
+fn pieces(cx: &mut Cx<'_>, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut Cx<'_>, V) -> R<V>) -> R<V> {
     if n == out {
         return Ok(x);
     }

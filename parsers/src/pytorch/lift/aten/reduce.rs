@@ -133,7 +133,8 @@ fn amax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
 }
 fn aminmax(cx: &mut Cx<'_>) -> R<Out> {
     let x = cx.t("self")?;
-    let axes: Vec<usize> = if cx.rank(x)? == 0 { vec![] } else { one_axis(cx, "dim", x)?.into_iter().collect() };
+    let axes: Vec<usize> =
+        if cx.rank(x)? == 0 { vec![] } else { one_axis(cx, "dim", x)?.into_iter().collect() };
     let keep = cx.bool_or("keepdim", false)?;
     let low = wide_reduce(cx, "reduce_min", x, &axes, keep)?;
     let high = wide_reduce(cx, "reduce_max", x, &axes, keep)?;
@@ -213,8 +214,7 @@ fn moments(cx: &mut Cx<'_>, root: bool, with_mean: bool) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
-    let correction =
-        if cx.bool_or("unbiased", true)? { cx.float_or("correction", 1.0)? } else { 0.0 };
+    let correction = if cx.bool_or("unbiased", true)? { cx.float_or("correction", 1.0)? } else { 0.0 };
     let x = cx.wide(x)?;
     let (x, scalar) = at_least_1d(cx, x)?;
     let axes = if scalar { vec![0] } else { axes };

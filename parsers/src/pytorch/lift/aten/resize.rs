@@ -104,10 +104,16 @@ fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
 }
 fn grid_sample(cx: &mut Cx<'_>) -> R<Out> {
     let (x, grid) = (cx.t("input")?, cx.t("grid")?);
-    let (mode, pad, corners) =
-        (cx.int_or("interpolation_mode", 0)?, cx.int_or("padding_mode", 0)?, cx.bool_or("align_corners", false)?);
+    let (mode, pad, corners) = (
+        cx.int_or("interpolation_mode", 0)?,
+        cx.int_or("padding_mode", 0)?,
+        cx.bool_or("align_corners", false)?,
+    );
     let pick = |words: [&'static str; 3], i: i64| {
-        usize::try_from(i).ok().and_then(|i| words.get(i).copied()).ok_or_else(|| unsupported("an unknown sampling mode"))
+        usize::try_from(i)
+            .ok()
+            .and_then(|i| words.get(i).copied())
+            .ok_or_else(|| unsupported("an unknown sampling mode"))
     };
     let attrs = [
         word("mode", pick(["linear", "nearest", "cubic"], mode)?),

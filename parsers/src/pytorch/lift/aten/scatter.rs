@@ -99,7 +99,8 @@ fn index_put(cx: &mut Cx<'_>, masked: bool) -> R<Out> {
     }
     let values = if adjacent && first > 0 {
         let n = sizes.len();
-        let order: Vec<usize> = (at_rank..at_rank + first).chain(0..at_rank).chain(at_rank + first..n).collect();
+        let order: Vec<usize> =
+            (at_rank..at_rank + first).chain(0..at_rank).chain(at_rank + first..n).collect();
         let seen: Vec<Size> = order.iter().map(|i| sizes[*i].clone()).collect();
         let values = cx.expand(values, &seen)?;
         let mut inverse = vec![0; n];
@@ -121,7 +122,8 @@ fn index_put(cx: &mut Cx<'_>, masked: bool) -> R<Out> {
 fn added(cx: &mut Cx<'_>, op: &str, xs: &[V; 3], how: &str, axis: Option<usize>) -> R<V> {
     let dtype = cx.dtype(xs[0])?;
     let widen = dtype == DType::Bool && how != "none";
-    let (x, src) = if widen { (cx.cast(xs[0], DType::I32)?, cx.cast(xs[2], DType::I32)?) } else { (xs[0], xs[2]) };
+    let (x, src) =
+        if widen { (cx.cast(xs[0], DType::I32)?, cx.cast(xs[2], DType::I32)?) } else { (xs[0], xs[2]) };
     let mut attrs = reduction(how).to_vec();
     attrs.extend(axis.map(|a| ("axis", Attr::Int(a as i64))));
     let y = cx.with(op, &[x, xs[1], src], &attrs)?;

@@ -30,4 +30,3 @@ fn entr(cx: &mut Cx<'_>, x: V) -> R<V> {
     let p = cx.choose(zero, none, p)?;
     cx.choose(below, never, p)
 }
-

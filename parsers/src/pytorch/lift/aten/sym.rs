@@ -68,7 +68,9 @@ fn number(cx: &mut Cx<'_>, i: usize) -> R<Operand> {
     }
     let arg = cx.node.inputs.get(i).map(|n| &n.arg).ok_or_else(|| malformed("an operand is missing"))?;
     Ok(match arg {
-        Argument::Int(v) | Argument::SymInt(SymIntArg::Int(v)) => Operand::Scalar(Scalar::Int(Size::Known(*v))),
+        Argument::Int(v) | Argument::SymInt(SymIntArg::Int(v)) => {
+            Operand::Scalar(Scalar::Int(Size::Known(*v)))
+        }
         Argument::Float(v) => Operand::Scalar(Scalar::Float(*v)),
         Argument::SymFloat(SymFloatArg::Float(v)) => Operand::Scalar(Scalar::Float(v.0)),
         Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v)) => Operand::Scalar(Scalar::Bool(*v)),
@@ -100,7 +102,9 @@ fn calculate(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let b = if count > 1 { Some(number(cx, 1)?) } else { None };
     let ints = is_int(&a) && b.as_ref().is_none_or(is_int);
     match (op, b) {
-        ("neg", None) if ints => Ok(Out::Int(cx.size_op("sub", &Size::Known(0), &as_size(&a), i64::checked_sub)?)),
+        ("neg", None) if ints => {
+            Ok(Out::Int(cx.size_op("sub", &Size::Known(0), &as_size(&a), i64::checked_sub)?))
+        }
         ("floor" | "ceil" | "trunc", None) if ints => Ok(Out::Int(as_size(&a))),
         (_, None) => {
             let x = cx.value_of(&a, DType::F64)?;

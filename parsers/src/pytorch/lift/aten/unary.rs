@@ -44,24 +44,30 @@ pub(super) const TABLE: super::Table = &[
     ("sigmoid", |cx| real(cx, "sigmoid")),
     ("special_expit", |cx| real(cx, "sigmoid")),
     ("reciprocal", |cx| real(cx, "reciprocal")),
-    ("exp2", |cx| formula(cx, |cx, x| {
-        let x = cx.bn("mul", x, LN_2)?;
-        cx.u("exp", x)
-    })),
-    ("special_exp2", |cx| formula(cx, |cx, x| {
-        let x = cx.bn("mul", x, LN_2)?;
-        cx.u("exp", x)
-    })),
+    ("exp2", |cx| {
+        formula(cx, |cx, x| {
+            let x = cx.bn("mul", x, LN_2)?;
+            cx.u("exp", x)
+        })
+    }),
+    ("special_exp2", |cx| {
+        formula(cx, |cx, x| {
+            let x = cx.bn("mul", x, LN_2)?;
+            cx.u("exp", x)
+        })
+    }),
     ("expm1", |cx| formula(cx, expm1)),
     ("special_expm1", |cx| formula(cx, expm1)),
     ("log1p", |cx| formula(cx, log1p)),
     ("special_log1p", |cx| formula(cx, log1p)),
     ("log2", |cx| formula(cx, |cx, x| log_base(cx, x, LN_2))),
     ("log10", |cx| formula(cx, |cx, x| log_base(cx, x, LN_10))),
-    ("rsqrt", |cx| formula(cx, |cx, x| {
-        let x = cx.u("sqrt", x)?;
-        cx.u("reciprocal", x)
-    })),
+    ("rsqrt", |cx| {
+        formula(cx, |cx, x| {
+            let x = cx.u("sqrt", x)?;
+            cx.u("reciprocal", x)
+        })
+    }),
     ("square", square),
     ("deg2rad", |cx| formula(cx, |cx, x| cx.bn("mul", x, PI / 180.0))),
     ("rad2deg", |cx| formula(cx, |cx, x| cx.bn("mul", x, 180.0 / PI))),
@@ -73,13 +79,23 @@ pub(super) const TABLE: super::Table = &[
     ("bitwise_not", bitwise_not),
     ("isnan", |cx| test(cx, |cx, x| cx.u("is_nan", x), false)),
     ("isinf", |cx| test(cx, |cx, x| cx.u("is_inf", x), false)),
-    ("isposinf", |cx| test(cx, |cx, x| cx.with("is_inf", &[x], &[("detect_negative", Attr::Bool(false))]), false)),
-    ("isneginf", |cx| test(cx, |cx, x| cx.with("is_inf", &[x], &[("detect_positive", Attr::Bool(false))]), false)),
-    ("isfinite", |cx| test(cx, |cx, x| {
-        let (nan, inf) = (cx.u("is_nan", x)?, cx.u("is_inf", x)?);
-        let either = cx.b("or", nan, inf)?;
-        cx.u("not", either)
-    }, true)),
+    ("isposinf", |cx| {
+        test(cx, |cx, x| cx.with("is_inf", &[x], &[("detect_negative", Attr::Bool(false))]), false)
+    }),
+    ("isneginf", |cx| {
+        test(cx, |cx, x| cx.with("is_inf", &[x], &[("detect_positive", Attr::Bool(false))]), false)
+    }),
+    ("isfinite", |cx| {
+        test(
+            cx,
+            |cx, x| {
+                let (nan, inf) = (cx.u("is_nan", x)?, cx.u("is_inf", x)?);
+                let either = cx.b("or", nan, inf)?;
+                cx.u("not", either)
+            },
+            true,
+        )
+    }),
     ("isreal", isreal),
     ("signbit", signbit),
     ("nan_to_num", nan_to_num),

@@ -1,8 +1,8 @@
 //! Views and their copies, joining and splitting.
 use crate::pytorch::lift::alias::Step;
+use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::schema::{SymInt, TensorMeta};
 use hoist_ir::dtype::DType;
 
@@ -155,7 +155,8 @@ fn viewable(sizes: &[i64], strides: &[i64], to: &[i64]) -> bool {
     if sizes.contains(&0) {
         return true;
     }
-    let kept: Vec<(i64, i64)> = sizes.iter().copied().zip(strides.iter().copied()).filter(|s| s.0 != 1).collect();
+    let kept: Vec<(i64, i64)> =
+        sizes.iter().copied().zip(strides.iter().copied()).filter(|s| s.0 != 1).collect();
     let mut to = to.iter().rev().copied().filter(|s| *s != 1).peekable();
     let mut end = kept.len();
     while end > 0 {
@@ -201,7 +202,11 @@ fn view(cx: &mut Cx<'_>) -> R<Out> {
     let id = cx.tensor_id("self")?;
     if let Some(to) = cx.opt_dtype("dtype")? {
         let v = cx.read_tensor(id)?;
-        return if cx.dtype(v)? == to { Ok(Out::Same(id)) } else { Err(unsupported("a view of the same bits as another type")) };
+        return if cx.dtype(v)? == to {
+            Ok(Out::Same(id))
+        } else {
+            Err(unsupported("a view of the same bits as another type"))
+        };
     }
     cx.has("stride");
     let to = target(cx, "size")?;
@@ -336,7 +341,8 @@ fn squeeze(cx: &mut Cx<'_>) -> R<Out> {
     } else {
         (0..rank).collect()
     };
-    let mut axes: Vec<i64> = (0..rank).filter(|i| dims.contains(i) && cx.known(v, *i) == Some(1)).map(|i| i as i64).collect();
+    let mut axes: Vec<i64> =
+        (0..rank).filter(|i| dims.contains(i) && cx.known(v, *i) == Some(1)).map(|i| i as i64).collect();
     axes.sort_unstable();
     Ok(if axes.is_empty() { Out::Same(id) } else { Out::View(id, vec![Step::Squeeze(axes)]) })
 }
@@ -494,7 +500,8 @@ fn sections(cx: &mut Cx<'_>, id: TensorId, axis: usize, n: i64, by: Result<i64, 
             let starts = std::iter::once(0).chain(at.iter().copied());
             let ends = at.iter().copied().chain([n]);
             let bounds: Vec<(i64, i64)> = starts.zip(ends).collect();
-            let outs = bounds.into_iter().map(|(a, b)| part(id, axis, a.into(), b.max(a).into(), 1)).collect();
+            let outs =
+                bounds.into_iter().map(|(a, b)| part(id, axis, a.into(), b.max(a).into(), 1)).collect();
             return Ok(Out::Many(outs));
         }
     };
@@ -510,7 +517,8 @@ fn tensor_split(cx: &mut Cx<'_>) -> R<Out> {
         Ok(cx.int("sections")?)
     } else {
         let t = cx.t("tensor_indices_or_sections")?;
-        let list = cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
+        let list =
+            cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
         if cx.rank(t)? == 0 { Ok(list.first().copied().unwrap_or(0)) } else { Err(list) }
     };
     sections(cx, id, axis, n, by)
@@ -699,7 +707,8 @@ fn as_strided(cx: &mut Cx<'_>) -> R<Out> {
 }
 fn contiguous(cx: &mut Cx<'_>) -> R<Out> {
     let id = cx.tensor_id("self")?;
-    let plain = matches!(cx.arg("memory_format"), None | Some(crate::pytorch::schema::Argument::MemoryFormat(1)));
+    let plain =
+        matches!(cx.arg("memory_format"), None | Some(crate::pytorch::schema::Argument::MemoryFormat(1)));
     match cx.declared_arg("self").and_then(row_major) {
         Some(true) if plain => Ok(Out::Same(id)),
         Some(false) if plain => Ok(Out::Fresh(cx.read_tensor(id)?)),

@@ -35,7 +35,8 @@ fn im2col(cx: &mut Cx<'_>) -> R<Out> {
     let pads = cx.int_list(&pads);
     let x = cx.op("pad", &[x, pads, zero])?;
     let sizes = cx.fixed_sizes(x)?;
-    let blocks = |i: usize| (sizes[i + 2] - dilation[i] * (kernel[i] - 1) - 1).div_euclid(stride[i].max(1)) + 1;
+    let blocks =
+        |i: usize| (sizes[i + 2] - dilation[i] * (kernel[i] - 1) - 1).div_euclid(stride[i].max(1)) + 1;
     let (rows, columns) = (blocks(0), blocks(1));
     if rows < 0 || columns < 0 || kernel.iter().any(|k| *k <= 0) {
         return Err(malformed("blocks larger than the data"));

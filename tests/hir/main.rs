@@ -13,6 +13,8 @@
 //!
 //! Without being asked, every file is also printed, read and printed again, run a second time (which must change nothing), and
 //! its results are compared.
+mod random;
+
 use hoist_ir::diag::Diags;
 use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::eval::{Limits, Value, eval_graph};

@@ -1,0 +1,71 @@
+//! Every operator meets every format: bound by a row, or refused with a reason; and each has documentation and a case.
+use hoist_formats::onnx::bind::{REFUSED, read_row, rows, write_rows};
+use hoist_formats::onnx::versions::{NEWEST_OPSET, signature, since_version};
+use hoist_ir::ops::Op;
+use std::path::Path;
+
+/// All that is wrong, one line each.
+fn complain(problems: &[String]) {
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn every_operator_is_bound_to_onnx_or_refused() {
+    let mut problems = vec![];
+    for s in Op::ALL {
+        let bound = !write_rows(s.name).is_empty();
+        let refused = REFUSED.iter().any(|(op, why)| *op == s.name && !why.is_empty());
+        if bound == refused {
+            problems.push(format!("`{}`: bound {bound}, refused {refused}", s.name));
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn rows_name_operators_and_attributes_that_exist() {
+    let mut problems = vec![];
+    for r in rows() {
+        let Some(op) = Op::by_name(r.op) else {
+            problems.push(format!("row `{}`: no IR operator `{}`", r.foreign, r.op));
+            continue;
+        };
+        let at = r.until.min(NEWEST_OPSET);
+        if since_version(r.foreign, at).is_none() || since_version(r.foreign, r.since).is_none() {
+            problems.push(format!("row `{}`: not in operator sets {} to {at}", r.foreign, r.since));
+        }
+        let Some(signature) = signature(r.foreign, at).filter(|_| r.until == i64::MAX) else { continue };
+        for a in op.schema().attrs.iter().filter(|a| a.name != "layout") {
+            if signature.attr(a.name).is_none() {
+                problems.push(format!("`{}` has no attribute for `{}` of `{}`", r.foreign, a.name, r.op));
+            }
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn ranges_of_rows_do_not_overlap() {
+    for r in rows() {
+        let hits =
+            rows().iter().filter(|o| o.foreign == r.foreign && o.since <= r.until && r.since <= o.until);
+        assert_eq!(hits.count(), 1, "rows of `{}` from {} on overlap", r.foreign, r.since);
+        assert!(read_row(r.foreign, r.since).is_some());
+    }
+}
+
+#[test]
+fn every_operator_has_documentation_and_a_case() {
+    let mut problems = vec![];
+    for s in Op::ALL {
+        let undocumented = s.attrs.iter().filter(|a| a.doc.trim().is_empty()).count();
+        if s.doc.trim().is_empty() || undocumented > 0 {
+            problems.push(format!("`{}` or an attribute of it has no documentation", s.name));
+        }
+        let case = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/ops/{}.hir", s.name));
+        if !case.is_file() {
+            problems.push(format!("`{}` has no case testdata/ops/{}.hir", s.name, s.name));
+        }
+    }
+    complain(&problems);
+}
