@@ -1,6 +1,6 @@
 //! Exported programs (`.pt2`) to IR.
 //!
-//! ATen operators become IR operators by the tables of [`aten`]. In-place operators and views become pure ones ([`alias`]); element
+//! `ATen` operators become IR operators by the tables of [`aten`]. In-place operators and views become pure ones ([`alias`]); element
 //! types follow PyTorch's promotion ([`promote`]). The types the program declares for every value are compared with those computed.
 use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::schema::Node;

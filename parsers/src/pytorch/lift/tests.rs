@@ -47,16 +47,18 @@ impl Program {
         };
         let values: serde_json::Map<String, Json> = self.values.iter().map(meta).collect();
         let all = |names: &[&str]| names.iter().map(|n| t(n)).collect::<Vec<_>>();
-        let specs = |names: &[&str], key: &str| {
-            names.iter().map(|n| json!({key: {"arg": t(n)}})).collect::<Vec<_>>()
-        };
+        let specs =
+            |names: &[&str], key: &str| names.iter().map(|n| json!({key: {"arg": t(n)}})).collect::<Vec<_>>();
         let program = json!({"graph_module": {
             "graph": {"inputs": all(&self.inputs), "outputs": all(&self.outputs), "nodes": self.nodes, "tensor_values": values},
             "signature": {"input_specs": specs(&self.inputs, "user_input"), "output_specs": specs(&self.outputs, "user_output")}},
             "schema_version": {"major": 8, "minor": 20}, "torch_version": "2.15.0"});
         let text = program.to_string();
-        let entries: [(&str, &[u8]); 3] =
-            [("m/models/model.json", text.as_bytes()), ("m/archive_format", b"pt2"), ("m/byteorder", b"little")];
+        let entries: [(&str, &[u8]); 3] = [
+            ("m/models/model.json", text.as_bytes()),
+            ("m/archive_format", b"pt2"),
+            ("m/byteorder", b"little"),
+        ];
         build(&entries, CompressionMethod::Stored)
     }
     fn lift(&self) -> Result<Model, Diags> {
@@ -132,7 +134,13 @@ fn steps_and_diagonals_are_written_back() {
 fn a_copying_reshape_is_not_changed_by_later_writes() {
     // The transposed tensor cannot be flattened without a copy.
     let mut program = Program {
-        values: vec![("x", F32, vec![2, 2]), ("y", F32, vec![2, 2]), ("turned", F32, vec![2, 2]), ("flat", F32, vec![4]), ("y_", F32, vec![2, 2])],
+        values: vec![
+            ("x", F32, vec![2, 2]),
+            ("y", F32, vec![2, 2]),
+            ("turned", F32, vec![2, 2]),
+            ("flat", F32, vec![4]),
+            ("y_", F32, vec![2, 2]),
+        ],
         nodes: vec![
             node("clone.default", &[("self", t("x"))], "y"),
             node("t.default", &[("self", t("y"))], "turned"),
@@ -169,7 +177,13 @@ fn declared_types_decide_over_wrong_promotion() {
 #[test]
 fn attention_gives_zero_where_all_is_masked() {
     let program = Program {
-        values: vec![("q", F32, vec![1, 2, 1]), ("k", F32, vec![1, 3, 1]), ("v", F32, vec![1, 3, 1]), ("m", BOOL, vec![2, 3]), ("y", F32, vec![1, 2, 1])],
+        values: vec![
+            ("q", F32, vec![1, 2, 1]),
+            ("k", F32, vec![1, 3, 1]),
+            ("v", F32, vec![1, 3, 1]),
+            ("m", BOOL, vec![2, 3]),
+            ("y", F32, vec![1, 2, 1]),
+        ],
         nodes: vec![node(
             "scaled_dot_product_attention.default",
             &[("query", t("q")), ("key", t("k")), ("value", t("v")), ("attn_mask", t("m"))],
@@ -179,14 +193,24 @@ fn attention_gives_zero_where_all_is_masked() {
         outputs: vec!["y"],
     };
     let mask = Tensor::from_bools(&[2, 3], vec![true, false, true, false, false, false]);
-    let out = program.run(vec![floats(&[1, 2, 1], &[0., 1.]), floats(&[1, 3, 1], &[5., 6., 7.]), floats(&[1, 3, 1], &[1., 2., 4.]), mask]);
+    let out = program.run(vec![
+        floats(&[1, 2, 1], &[0., 1.]),
+        floats(&[1, 3, 1], &[5., 6., 7.]),
+        floats(&[1, 3, 1], &[1., 2., 4.]),
+        mask,
+    ]);
     assert_eq!(out[0], floats(&[1, 2, 1], &[2.5, 0.0]));
 }
 
 #[test]
 fn causal_attention_aligns_at_the_first_key() {
     let program = Program {
-        values: vec![("q", F32, vec![1, 2, 1]), ("k", F32, vec![1, 3, 1]), ("v", F32, vec![1, 3, 1]), ("y", F32, vec![1, 2, 1])],
+        values: vec![
+            ("q", F32, vec![1, 2, 1]),
+            ("k", F32, vec![1, 3, 1]),
+            ("v", F32, vec![1, 3, 1]),
+            ("y", F32, vec![1, 2, 1]),
+        ],
         nodes: vec![node(
             "scaled_dot_product_attention.default",
             &[("query", t("q")), ("key", t("k")), ("value", t("v")), ("is_causal", json!({"as_bool": true}))],
@@ -218,16 +242,30 @@ fn index_axes_that_are_not_adjacent_go_to_the_front() {
 fn index_put_through_adjacent_inner_axes() {
     let at = json!({"as_optional_tensors": [{"as_none": true}, {"as_tensor": {"name": "i"}}]});
     let program = Program {
-        values: vec![("x", F32, vec![2, 3]), ("i", I64, vec![2]), ("v", F32, vec![2, 2]), ("y", F32, vec![2, 3])],
+        values: vec![
+            ("x", F32, vec![2, 3]),
+            ("i", I64, vec![2]),
+            ("v", F32, vec![2, 2]),
+            ("y", F32, vec![2, 3]),
+        ],
         nodes: vec![node(
             "index_put.default",
-            &[("self", t("x")), ("indices", at), ("values", t("v")), ("accumulate", json!({"as_bool": true}))],
+            &[
+                ("self", t("x")),
+                ("indices", at),
+                ("values", t("v")),
+                ("accumulate", json!({"as_bool": true})),
+            ],
             "y",
         )],
         inputs: vec!["x", "i", "v"],
         outputs: vec!["y"],
     };
-    let out = program.run(vec![floats(&[2, 3], &[0.; 6]), Tensor::from_ints(&[2, 0]), floats(&[2, 2], &[1., 2., 3., 4.])]);
+    let out = program.run(vec![
+        floats(&[2, 3], &[0.; 6]),
+        Tensor::from_ints(&[2, 0]),
+        floats(&[2, 2], &[1., 2., 3., 4.]),
+    ]);
     assert_eq!(out[0], floats(&[2, 3], &[2., 0., 1., 4., 0., 3.]));
 }
 

@@ -133,8 +133,8 @@ fn amax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
 }
 fn aminmax(cx: &mut Cx<'_>) -> R<Out> {
     let x = cx.t("self")?;
-    let axes: Vec<usize> =
-        if cx.rank(x)? == 0 { vec![] } else { one_axis(cx, "dim", x)?.into_iter().collect() };
+    let axis = one_axis(cx, "dim", x)?;
+    let axes: Vec<usize> = if cx.rank(x)? == 0 { vec![] } else { axis.into_iter().collect() };
     let keep = cx.bool_or("keepdim", false)?;
     let low = wide_reduce(cx, "reduce_min", x, &axes, keep)?;
     let high = wide_reduce(cx, "reduce_max", x, &axes, keep)?;
