@@ -1,4 +1,4 @@
-//! The ATen operators that are lifted: `name -> lifting function`, one table per family. A name covers all its overloads; what an
+//! The `ATen` operators that are lifted: `name -> lifting function`, one table per family. A name covers all its overloads; what an
 //! overload has beyond the others shows in its arguments, and an argument that is not looked at is refused.
 use super::cx::{Cx, Out, R};
 use std::collections::HashMap;

@@ -672,10 +672,10 @@ fn unfold(cx: &mut Cx<'_>) -> R<Out> {
     let v = cx.read_tensor(id)?;
     let sizes = cx.fixed_sizes(v)?;
     let (size, step) = (cx.int("size")?, cx.int("step")?);
+    let axis = wrap(cx.int("dimension")?, sizes.len())?;
     if sizes.is_empty() {
         return Ok(Out::View(id, vec![Step::Pick(vec![0; size.clamp(0, 1) as usize], vec![size])]));
     }
-    let axis = wrap(cx.int("dimension")?, sizes.len())?;
     if step <= 0 || size < 0 || size > sizes[axis] {
         return Err(malformed("a window larger than its axis"));
     }
