@@ -234,21 +234,27 @@ fn causal_attention_aligns_at_the_first_key() {
 
 #[test]
 fn index_axes_that_are_not_adjacent_go_to_the_front() {
-    let gap = json!({"as_optional_tensors": [{"as_tensor": {"name": "i"}}, {"as_none": true}, {"as_tensor": {"name": "i"}}]});
+    // Neither index is on the first axis, so only the gap between them decides.
+    let i = || json!({"as_tensor": {"name": "i"}});
+    let none = || json!({"as_none": true});
     let program = Program {
-        values: vec![("x", F32, vec![2, 2, 2]), ("i", I64, vec![3]), ("y", F32, vec![3, 2])],
-        nodes: vec![node("index.Tensor", &[("self", t("x")), ("indices", gap)], "y")],
+        values: vec![("x", F32, vec![1, 2, 2, 2]), ("i", I64, vec![3]), ("y", F32, vec![3, 1, 2])],
+        nodes: vec![node(
+            "index.Tensor",
+            &[("self", t("x")), ("indices", json!({"as_optional_tensors": [none(), i(), none(), i()]}))],
+            "y",
+        )],
         inputs: vec!["x", "i"],
         outputs: vec!["y"],
         turned: vec![],
     };
-    let x = floats(&[2, 2, 2], &[0., 1., 2., 3., 4., 5., 6., 7.]);
+    let x = floats(&[1, 2, 2, 2], &[0., 1., 2., 3., 4., 5., 6., 7.]);
     let out = program.run(vec![x, Tensor::from_ints(&[0, 1, -1])]);
-    assert_eq!(out[0], floats(&[3, 2], &[0., 2., 5., 7., 5., 7.]));
+    assert_eq!(out[0], floats(&[3, 1, 2], &[0., 2., 5., 7., 5., 7.]));
 }
 
 #[test]
-fn index_put_through_adjacent_inner_axes() {
+fn index_put_adds_up_repeated_positions_of_an_inner_axis() {
     let at = json!({"as_optional_tensors": [{"as_none": true}, {"as_tensor": {"name": "i"}}]});
     let program = Program {
         values: vec![
@@ -271,12 +277,9 @@ fn index_put_through_adjacent_inner_axes() {
         outputs: vec!["y"],
         turned: vec![],
     };
-    let out = program.run(vec![
-        floats(&[2, 3], &[0.; 6]),
-        Tensor::from_ints(&[2, 0]),
-        floats(&[2, 2], &[1., 2., 3., 4.]),
-    ]);
-    assert_eq!(out[0], floats(&[2, 3], &[2., 0., 1., 4., 0., 3.]));
+    let x = floats(&[2, 3], &[0., 1., 2., 3., 4., 5.]);
+    let out = program.run(vec![x, Tensor::from_ints(&[2, 2]), floats(&[2, 2], &[1., 2., 3., 4.])]);
+    assert_eq!(out[0], floats(&[2, 3], &[0., 1., 5., 3., 4., 12.]));
 }
 
 #[test]
