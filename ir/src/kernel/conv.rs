@@ -122,7 +122,6 @@ pub fn conv_kept<T: Real>(
 
 /// Adds the convolution to `out` as a matrix product per sample and group. `map` turns an input element into the
 /// product's type.
-#[expect(clippy::too_many_arguments, reason = "the parts of one convolution, all borrowed")]
 pub(crate) fn by_products<E, T, C, L, F>(
     g: &ConvGeometry,
     c: Channels,

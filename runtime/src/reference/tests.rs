@@ -125,8 +125,7 @@ fn too_much_alive_is_refused() {
     let g = random_graph(1, 16, 10);
     let e = reference(g.clone(), options).run(inputs(&g)).expect_err("1 KiB per value");
     assert_eq!(e.code, "E0307");
-    let mut limits = Limits::default();
-    limits.result_bytes = 100;
+    let limits = Limits { result_bytes: 100 };
     let options = ReferenceOptions { limits, ..Default::default() };
     assert_eq!(reference(g.clone(), options).run(inputs(&g)).expect_err("1 KiB results").code, "E0307");
 }
