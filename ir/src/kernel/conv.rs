@@ -315,6 +315,18 @@ pub(crate) mod tests {
         let c = Channels { batch: 1, input: 1, output: 1 };
         assert_eq!(conv(&g, c, &[1.0, 2.0], &[5.0, 10.0], None, &mut out), Ok(()));
         assert_eq!(out, [10.0, 20.0]);
+        let tall = ConvGeometry {
+            dilations: vec![far, 1],
+            pads_begin: vec![far, 0],
+            ..ConvGeometry::new(&[2, 1], &[2, 1])
+        };
+        out.fill(0.0);
+        assert_eq!(conv(&tall, c, &[1.0, 2.0], &[5.0, 10.0], None, &mut out), Ok(()));
+        assert_eq!(out, [10.0, 20.0]);
+        let padded = ConvGeometry { pads_begin: vec![0, 2], ..ConvGeometry::new(&[2, 0], &[1, 1]) };
+        let mut out = [5.0f32; 4];
+        assert_eq!(conv(&padded, c, &[], &[2.0], Some(&[1.0]), &mut out), Ok(()));
+        assert_eq!(out, [1.0; 4]);
     }
 
     #[test]

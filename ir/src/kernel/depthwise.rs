@@ -22,6 +22,8 @@ const MAX_TAPS: usize = 256;
 const MAX_OVERHANG: usize = 1 << 12;
 /// Elements of a band's rows.
 const BAND_LEN: usize = 1 << 15;
+/// Longest output row of a plane that is computed as one run: longer rows fill the vectors by themselves.
+const FLAT_COLS: usize = 32;
 /// Elements by which a vector may reach beyond the last output of a row: the most lanes there are.
 const SLACK: usize = 16;
 
@@ -97,6 +99,19 @@ impl Plane {
         }
     }
 
+    /// Columns of the padded input when the stride is 1.
+    fn pitch(&self) -> usize {
+        self.cols_out + (self.kernel_cols - 1) * self.col_dilation
+    }
+
+    /// Elements of the padded input when the strides are 1; `None` when they exceed the address range.
+    fn flat_len(&self) -> Option<usize> {
+        (self.kernel_rows - 1)
+            .checked_mul(self.row_dilation)?
+            .checked_add(self.rows_out)?
+            .checked_mul(self.pitch())
+    }
+
     /// Elements of a padded row.
     fn row_len(&self) -> usize {
         self.phase_len * self.col_stride
@@ -126,12 +141,14 @@ impl Plane {
 
 /// Working memory of a thread.
 #[derive(Default)]
-struct Scratch<T> {
+struct Scratch<T, C> {
     /// Padded input rows of a band.
     rows: Vec<T>,
     /// Positions that an output row reads, counted from its first input row, and their weights.
     taps: Vec<(usize, T)>,
     phases: Vec<Phase>,
+    /// Output rows of a plane computed as one run, with what lies between them.
+    flat: Vec<C>,
 }
 
 /// A plane of the input that contributes to an output plane, and the first tap of its kernel plane.
@@ -163,7 +180,7 @@ where
         let outer = self.sizes.pixels_out / plane_out;
         let slabs: Vec<_> = (0..outer).map(|i| self.slabs(i, plane.rows_in * plane.cols_in)).collect();
         let columns = plane.columns();
-        exec.for_chunks(out, plane_out, |scratch: &mut Scratch<T>, index, out| {
+        exec.for_chunks(out, plane_out, |scratch: &mut Scratch<T, C>, index, out| {
             let (channel, slabs) = (index / outer, &slabs[index % outer]);
             let sample = channel / self.channels.output;
             let channel = channel % self.channels.output;
@@ -225,7 +242,7 @@ struct Band<'a, E, T, C, F> {
     weights: &'a [T],
     map: F,
     rows: Range<usize>,
-    scratch: &'a mut Scratch<T>,
+    scratch: &'a mut Scratch<T, C>,
     start: C,
     out: &'a mut [C],
 }
@@ -235,6 +252,10 @@ impl<E: Copy, T: Real, C: Accumulate<T>, F: Fn(E) -> T> WithSimd for Band<'_, E,
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let plane = self.plane;
+        if self.is_flat() {
+            self.run_flat(simd);
+            return;
+        }
         let input_rows = plane.input_rows(&self.rows);
         self.copy_rows(&input_rows);
         let Scratch { rows, taps, .. } = &mut *self.scratch;
@@ -262,7 +283,57 @@ impl<E: Copy, T: Real, C: Accumulate<T>, F: Fn(E) -> T> WithSimd for Band<'_, E,
     }
 }
 
-impl<E: Copy, T: Real, C, F: Fn(E) -> T> Band<'_, E, T, C, F> {
+impl<E: Copy, T: Real, C: Accumulate<T>, F: Fn(E) -> T> Band<'_, E, T, C, F> {
+    /// Whether [`Self::run_flat`] computes it: a whole small plane with stride 1.
+    fn is_flat(&self) -> bool {
+        let plane = &self.plane;
+        plane.row_stride == 1
+            && plane.col_stride == 1
+            && plane.cols_out <= FLAT_COLS
+            && self.rows.len() == plane.rows_out
+            && self.slabs.len() == 1
+            && plane.flat_len().is_some_and(|len| len <= BAND_LEN)
+    }
+
+    /// All output rows as one run over the padded plane. Between two rows lie as many meaningless sums as a window is wide.
+    #[inline(always)]
+    fn run_flat<S: Simd>(&mut self, simd: S) {
+        let plane = self.plane;
+        let pitch = plane.pitch();
+        let len = (plane.rows_out - 1) * pitch + plane.cols_out;
+        self.copy_plane(pitch, len);
+        let Scratch { rows, taps, flat, .. } = &mut *self.scratch;
+        let weights = self.slabs.first().and_then(|slab| self.weights.get(slab.tap..)).unwrap_or_default();
+        taps.clear();
+        for (ky, weights) in weights.chunks_exact(plane.kernel_cols).take(plane.kernel_rows).enumerate() {
+            let at = ky * plane.row_dilation * pitch;
+            taps.extend(weights.iter().enumerate().map(|(kx, &w)| (at + kx * plane.col_dilation, w)));
+        }
+        flat.resize(len, C::default());
+        row::<T, C, S>(simd, rows, taps, self.start, flat);
+        for (out, sums) in self.out.chunks_mut(plane.cols_out).zip(flat.chunks(pitch)) {
+            out.copy_from_slice(&sums[..plane.cols_out]);
+        }
+    }
+
+    /// Copies the input plane with zeros in the padding, rows `pitch` apart, for `len` sums.
+    #[inline(always)]
+    fn copy_plane(&mut self, pitch: usize, len: usize) {
+        let plane = self.plane;
+        let first_of_last_tap = (plane.kernel_rows - 1) * plane.row_dilation * pitch
+            + (plane.kernel_cols - 1) * plane.col_dilation;
+        let rows = &mut self.scratch.rows;
+        rows.clear();
+        rows.resize(first_of_last_tap + len + SLACK, T::ZERO);
+        let input = self.slabs.first().and_then(|slab| self.input.get(slab.start..)).unwrap_or_default();
+        let width = plane.cols_in.min(pitch.saturating_sub(plane.pad_left));
+        let lines = rows.chunks_mut(pitch).skip(plane.pad_top).take(plane.rows_in);
+        for (line, source) in lines.zip(input.chunks(plane.cols_in.max(1))) {
+            let Some(target) = line.get_mut(plane.pad_left..) else { continue };
+            target.iter_mut().zip(&source[..width]).for_each(|(t, &s)| *t = (self.map)(s));
+        }
+    }
+
     /// Copies the input rows of all slabs: `[slab][row][phase][column]`, zero in the padding.
     #[inline(always)]
     fn copy_rows(&mut self, rows: &Range<usize>) {

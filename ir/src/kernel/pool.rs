@@ -106,6 +106,12 @@ fn pair_tap<A, E: Copy>(g: &ConvGeometry, kx: usize, source: &[E], out: &mut [A]
     let out = &mut out[valid];
     if stride == 1 {
         out.iter_mut().zip(&source[first..]).for_each(|(o, &v)| each(o, v));
+    } else if stride == 2 {
+        let pairs = source[first..].as_chunks::<2>().0;
+        out.iter_mut().zip(pairs).for_each(|(o, &[v, _])| each(o, v));
+        if let (Some(o), Some(&v)) = (out.get_mut(pairs.len()), source.get(first + 2 * pairs.len())) {
+            each(o, v);
+        }
     } else {
         out.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(o, &v)| each(o, v));
     }

@@ -24,9 +24,10 @@ impl Extremum for u8 {
 
 /// Whether `v` replaces the maximum so far, `m`: it is greater, or it is the first NaN.
 #[expect(clippy::eq_op, reason = "only NaN differs from itself, and the type may be an integer")]
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the comparison runs on vectors")]
 #[inline(always)]
 fn replaces<T: Extremum>(v: T, m: T) -> bool {
-    v > m || (v != v && m == m)
+    (v > m) | ((v != v) & (m == m))
 }
 
 /// Maximum of each window of every plane: `x` is `[planes, geometry.input]`, `out` is `[planes,
@@ -44,12 +45,16 @@ pub fn max_pool<T: Extremum>(
 ) -> Result<(), KernelError> {
     let sizes = PoolSizes::check(geometry, ceil_mode, planes, (x.len(), out.len()))?;
     let last = geometry.rank() - 1;
+    let arch = pulp::Arch::new();
     for_rows(geometry, &sizes, x, out, |input, rows, _, out| {
         out.fill(T::LEAST);
-        for &row in rows {
-            let source = &input[row..row + geometry.input[last]];
-            pair_row(geometry, source, out, |o, v| *o = if replaces(v, *o) { v } else { *o });
-        }
+        // Nothing is fused or reordered, so the vectors' width shows in no result.
+        arch.dispatch(|| {
+            for &row in rows {
+                let source = &input[row..row + geometry.input[last]];
+                pair_row(geometry, source, out, |o, v| *o = if replaces(v, *o) { v } else { *o });
+            }
+        });
     });
     Ok(())
 }
