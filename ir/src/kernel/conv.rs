@@ -117,7 +117,7 @@ pub fn conv_kept<T: Real>(
             Ok(Dense { matrix, map: identity })
         })
         .collect::<Result<Vec<_>, KernelError>>()?;
-    by_products(geometry, channels, &sizes, x, &lhs, kept, |v: T| v, out)
+    by_products(geometry, channels, &sizes, x, (&lhs, kept), |v: T| v, out)
 }
 
 /// Adds the convolution to `out` as a matrix product per sample and group. `map` turns an input element into the
@@ -128,8 +128,7 @@ pub(crate) fn by_products<E, T, C, L, F>(
     c: Channels,
     sizes: &ConvSizes,
     x: &[E],
-    lhs: &[L],
-    kept: Kept<'_, T>,
+    (lhs, kept): (&[L], Kept<'_, T>),
     map: F,
     out: &mut [C],
 ) -> Result<(), KernelError>
@@ -218,6 +217,12 @@ pub(crate) mod tests {
             out
         });
         assert_close(&found, &expected, 1e-12);
+        let packs = Packs::default();
+        for _ in 0..2 {
+            let mut out = vec![7.0; expected.len()];
+            conv_kept(g, c, &x, (&w, Some(&packs)), Some(&bias), &mut out).unwrap();
+            assert_eq!(out, found);
+        }
         let single = |v: &[f64]| v.iter().map(|&e| e as f32).collect::<Vec<_>>();
         let mut out = vec![7.0f32; expected.len()];
         conv(g, c, &single(&x), &single(&w), Some(&single(&bias)), &mut out).unwrap();
@@ -277,6 +282,13 @@ pub(crate) mod tests {
             &ConvGeometry { groups: 8, ..padded(&[90, 150], &[3, 3]) },
             Channels { batch: 1, input: 8, output: 8 },
         );
+    }
+
+    #[test]
+    fn one_pixel_per_sample() {
+        for (batch, input, output) in [(1, 300, 40), (3, 7, 33), (2, 1, 1)] {
+            check(&ConvGeometry::new(&[1, 1], &[1, 1]), Channels { batch, input, output });
+        }
     }
 
     #[test]

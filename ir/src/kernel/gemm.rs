@@ -191,6 +191,7 @@ pub fn broadcast_offsets(
 
 #[cfg(test)]
 mod tests {
+    use super::super::packs::Packs;
     use super::*;
     use crate::kernel::testing::{Noise, assert_close, same_on_any_threads};
 
@@ -265,6 +266,29 @@ mod tests {
         let mut row = vec![0.0f32; n];
         gemm(1.0, Matrix::row_major(&a[k..2 * k], 1, k).unwrap(), mb, Output::Replace, &mut row).unwrap();
         assert_eq!(all[n..2 * n], row.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn kept_panels_change_no_bit() {
+        let (m, k, n) = (2050, 260, 33);
+        let mut noise = Noise::new(6);
+        let (a, b): (Vec<f32>, Vec<f32>) = (noise.floats(m * k), noise.floats(k * n));
+        let (a, b) = (Matrix::row_major(&a, m, k).unwrap(), Matrix::row_major(&b, k, n).unwrap());
+        let bits = |a: Matrix<'_, f32>, b: Matrix<'_, f32>| {
+            let mut out = vec![0.0f32; a.rows() * b.cols()];
+            gemm(1.5, a, b, Output::Replace, &mut out).unwrap();
+            out.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        let (left, right, other) = (Packs::default(), Packs::default(), Packs::default());
+        for _ in 0..2 {
+            assert_eq!(bits(a.kept_in(Some(&left)), b), bits(a, b));
+            assert_eq!(bits(a, b.kept_in(Some(&right))), bits(a, b));
+            // The transposed product asks the same packs for another form.
+            let (at, bt) = (a.transposed(), b.transposed());
+            assert_eq!(bits(bt, at.kept_in(Some(&left))), bits(bt, at));
+            let row = Matrix::new(&[0.5; 260], (k, 1), (1, 1)).unwrap();
+            assert_eq!(bits(a.kept_in(Some(&other)), row), bits(a, row));
+        }
     }
 
     fn operand<'a>(data: &'a [f64], offsets: &'a [usize], row_stride: usize) -> BatchOperand<'a, f64> {

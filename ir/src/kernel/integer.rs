@@ -99,7 +99,7 @@ pub fn conv_integer<X: Byte, W: Byte>(
             Ok(Dense { matrix, map: move |v: W, row: usize| (v.widen() - w_zero.at(first + row)) as f32 })
         })
         .collect::<Result<Vec<_>, KernelError>>()?;
-    by_products(geometry, channels, &sizes, x, &lhs, Kept::None, map, out)
+    by_products(geometry, channels, &sizes, x, (&lhs, Kept::None), map, out)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-/// What a packed form was made for: sizes, strides and the side of the product. Weights used in two ways are kept for the first.
-pub(crate) type Key = [usize; 6];
+/// What a packed form was made for: side of the product, panel height, sizes and strides. Weights used in two ways are kept for the first.
+pub(crate) type Key = [usize; 7];
 
 /// Packed form of one tensor's elements, made when first needed and as large as they are (rounded up to whole panels).
 #[derive(Debug)]

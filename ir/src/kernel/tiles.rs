@@ -178,11 +178,11 @@ fn kept_panels<'a, T: Real, L: PackLhs<T>, R: PackRhs<T>>(
     match p.kept {
         Kept::None => (None, None),
         Kept::Left(packs, strides) => {
-            let key = [0, p.lhs.len(), p.m, p.k, strides.0, strides.1];
+            let key = [0, shape.height, p.lhs.len(), p.m, p.k, strides.0, strides.1];
             (packs.get(key, || pack_all_left(p, shape, exec)), None)
         }
         Kept::Right(packs, strides) => {
-            let key = [1, p.units.len(), p.k, p.n, strides.0, strides.1];
+            let key = [1, shape.height, p.units.len(), p.k, p.n, strides.0, strides.1];
             (None, packs.get(key, || pack_all_right(p, shape)).filter(|_| p.units.len() == 1))
         }
     }
