@@ -97,6 +97,10 @@ fn nearest(cx: &mut Cx<'_>, coordinates: &str, rounding: &str) -> R<Out> {
 fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
     let x = cx.t(if cx.has("input") { "input" } else { "self" })?;
     let corners = cx.bool_or("align_corners", false)?;
+    if antialias && corners {
+        // The filter's width follows from the ratio of sizes here and from that of the corners in PyTorch.
+        return Err(unsupported("antialiased resampling with aligned corners"));
+    }
     let coordinates = if corners { "align_corners" } else { "half_pixel" };
     let mut attrs = vec![
         word("mode", mode),
