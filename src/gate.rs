@@ -366,7 +366,7 @@ mod tests {
         let want = Value::from(Tensor::from_vec(&[2], vec![1000.0f32, 0.0]));
         let got = Value::from(Tensor::from_vec(&[2], vec![1000.0f32, 0.05]));
         let standard = Bounds { rtol: 1e-3, atol: 1e-4, scaled: true };
-        assert!(standard.compare(&[got.clone()], &[want.clone()], &["y"]).fits());
+        assert!(standard.compare(std::slice::from_ref(&got), std::slice::from_ref(&want), &["y"]).fits());
         assert!(!Bounds { scaled: false, ..standard }.compare(&[got], &[want], &["y"]).fits());
     }
 }

@@ -60,9 +60,7 @@ fn drop_unused_captures(g: &mut Graph, n: NodeId, changed: &mut Changed) -> Resu
             at.and_then(|at| b.inputs().get(at)).is_some_and(|v| b.value(*v).uses().is_empty())
         };
         if !node.bodies().is_empty() && node.bodies().iter().all(unused) {
-            if k == 0 {
-                g.drop_capture(n, k)?;
-            }
+            g.drop_capture(n, k)?;
             changed.add();
         }
     }

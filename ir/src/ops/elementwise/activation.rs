@@ -36,7 +36,7 @@ crate::op! {
     infer = same,
     eval = |op: &LeakyRelu, cx| {
         let (a, b) = (op.alpha, f64::from(op.alpha));
-        float_map(cx, |v| if v < 0.0 { a * v } else { v }, |v| if v < 0.0 { b * v } else { v })
+        float_map(cx, move |v| if v < 0.0 { a * v } else { v }, |v| if v < 0.0 { b * v } else { v })
     };
 }
 crate::op! {
@@ -48,7 +48,7 @@ crate::op! {
     infer = same,
     eval = |op: &Elu, cx| {
         let (a, b) = (op.alpha, f64::from(op.alpha));
-        let single = |v| if v > 0.0 { v } else { a * math::exp_m1(v) };
+        let single = move |v| if v > 0.0 { v } else { a * math::exp_m1(v) };
         float_map(cx, single, |v| if v > 0.0 { v } else { b * libm::expm1(v) })
     };
 }
@@ -63,7 +63,7 @@ crate::op! {
     infer = same,
     eval = |op: &Selu, cx| {
         let (a, b) = ((op.alpha, op.gamma), (f64::from(op.alpha), f64::from(op.gamma)));
-        let single = |v| a.1 * if v > 0.0 { v } else { a.0 * math::exp_m1(v) };
+        let single = move |v| a.1 * if v > 0.0 { v } else { a.0 * math::exp_m1(v) };
         float_map(cx, single, |v| b.1 * if v > 0.0 { v } else { b.0 * libm::expm1(v) })
     };
 }
@@ -76,15 +76,15 @@ crate::op! {
     infer = same,
     eval = |op: &Celu, cx| {
         let a = f64::from(op.alpha);
-        let double = |v: f64| {
+        let double = move |v: f64| {
             let tail = a * libm::expm1(v / a);
             if v.is_nan() { v } else { v.max(0.0) + tail.min(0.0) }
         };
         if op.alpha > 0.0 {
             let a = op.alpha;
-            return float_map(cx, |v| if v > 0.0 { v } else { a * math::exp_m1(v / a) }, double);
+            return float_map(cx, move |v| if v > 0.0 { v } else { a * math::exp_m1(v / a) }, double);
         }
-        float_map(cx, |v| double(f64::from(v)) as f32, double)
+        float_map(cx, move |v| double(f64::from(v)) as f32, double)
     };
 }
 crate::op! {
@@ -103,7 +103,7 @@ crate::op! {
     infer = same,
     eval = |op: &HardSigmoid, cx| {
         let (a, b) = ((op.alpha, op.beta), (f64::from(op.alpha), f64::from(op.beta)));
-        float_map(cx, |v| (a.0 * v + a.1).clamp(0.0, 1.0), |v| (b.0 * v + b.1).clamp(0.0, 1.0))
+        float_map(cx, move |v| (a.0 * v + a.1).clamp(0.0, 1.0), |v| (b.0 * v + b.1).clamp(0.0, 1.0))
     };
 }
 crate::op! {
@@ -125,7 +125,7 @@ crate::op! {
     infer = same,
     eval = |op: &Swish, cx| {
         let (a, b) = (op.alpha, f64::from(op.alpha));
-        float_map(cx, |v| v * math::sigmoid(a * v), |v| v * sigmoid(b * v))
+        float_map(cx, move |v| v * math::sigmoid(a * v), |v| v * sigmoid(b * v))
     };
 }
 crate::op! {
@@ -136,7 +136,7 @@ crate::op! {
 crate::op! {
     /// `output = input / (1 + |input|)`.
     softsign Softsign(input: One<T>) -> (output: One<T>) {} where T: FLOATS;
-    infer = same, eval = |_: &Softsign, cx| float_map(cx, |v| v / (1.0 + v.abs()), |v| v / (1.0 + v.abs()));
+    infer = same, eval = |_: &Softsign, cx| float_map(cx, move |v| v / (1.0 + v.abs()), |v| v / (1.0 + v.abs()));
 }
 crate::op! {
     /// `y = x * tanh(log(1 + e^x))`.
@@ -152,7 +152,7 @@ crate::op! {
     infer = same,
     eval = |op: &ThresholdedRelu, cx| {
         let (a, b) = (op.alpha, f64::from(op.alpha));
-        float_map(cx, |v| if v > a { v } else { 0.0 }, |v| if v > b { v } else { 0.0 })
+        float_map(cx, move |v| if v > a { v } else { 0.0 }, |v| if v > b { v } else { 0.0 })
     };
 }
 crate::op! {
@@ -166,9 +166,9 @@ crate::op! {
     infer = same,
     eval = |op: &Shrink, cx| {
         let (bias, lambd) = (f64::from(op.bias), f64::from(op.lambd));
-        let double = |v: f64| if v < -lambd { v + bias } else if v > lambd { v - bias } else { 0.0 };
+        let double = move |v: f64| if v < -lambd { v + bias } else if v > lambd { v - bias } else { 0.0 };
         let (b, l) = (op.bias, op.lambd);
-        let single = |v: f32| if v < -l { v + b } else if v > l { v - b } else { 0.0 };
+        let single = move |v: f32| if v < -l { v + b } else if v > l { v - b } else { 0.0 };
         number_map(cx, single, double, |v| double(v as f64) as i64, |v| double(v as f64) as i128 as u64)
     };
 }

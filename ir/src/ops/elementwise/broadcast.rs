@@ -14,10 +14,11 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
-/// Applies `f` to each element in place.
-pub fn each<T: Copy + Send>(values: &mut [T], f: impl Fn(T) -> T + Sync) {
-    let run = |piece: &mut [T]| {
-        vectorized(|| {
+/// Applies `f` to each element in place. `f` is copied into the loop: what it captured would have to be read again for each
+/// element if it lay elsewhere in memory.
+pub fn each<T: Copy + Send>(values: &mut [T], f: impl Fn(T) -> T + Sync + Send + Copy) {
+    let run = move |piece: &mut [T]| {
+        vectorized(move || {
             for v in piece {
                 *v = f(*v);
             }

@@ -35,7 +35,7 @@ impl Semantics for Clip {
             };
             let (low, high) = (bound(low, f32::NEG_INFINITY)?, bound(high, f32::INFINITY)?);
             let mut values = x.into_vec::<f32>()?;
-            each(&mut values, |v| smaller(larger(v, low), high));
+            each(&mut values, move |v| smaller(larger(v, low), high));
             return one(Tensor::from_vec(&shape, values));
         }
         if let Some(low) = low {

@@ -20,7 +20,7 @@ pub fn no_meaning(dtype: DType) -> OpError {
 }
 
 /// Applies `f` to elements of type `T`, in place where the operand is owned alone.
-fn native<T: Element>(x: Tensor, f: impl Fn(T) -> T + Sync) -> Result<Tensor, OpError> {
+fn native<T: Element>(x: Tensor, f: impl Fn(T) -> T + Sync + Send + Copy) -> Result<Tensor, OpError> {
     let shape = x.shape().to_vec();
     let mut values = x.into_vec::<T>()?;
     each(&mut values, f);
@@ -30,7 +30,7 @@ fn native<T: Element>(x: Tensor, f: impl Fn(T) -> T + Sync) -> Result<Tensor, Op
 /// A float function of the first operand.
 pub fn float_map(
     mut cx: EvalCx<'_>,
-    single: impl Fn(f32) -> f32 + Sync,
+    single: impl Fn(f32) -> f32 + Sync + Send + Copy,
     double: impl Fn(f64) -> f64 + Sync,
 ) -> Result<Vec<Value>, OpError> {
     one(map_tensor(cx.take(0)?, single, double, |v| v, |v| v)?)
@@ -39,7 +39,7 @@ pub fn float_map(
 /// A function of the first operand for all numbers.
 pub fn number_map(
     mut cx: EvalCx<'_>,
-    single: impl Fn(f32) -> f32 + Sync,
+    single: impl Fn(f32) -> f32 + Sync + Send + Copy,
     double: impl Fn(f64) -> f64 + Sync,
     signed: impl Fn(i64) -> i64 + Sync,
     unsigned: impl Fn(u64) -> u64 + Sync,
@@ -50,13 +50,13 @@ pub fn number_map(
 /// `x` with each element replaced.
 pub fn map_tensor(
     x: Tensor,
-    single: impl Fn(f32) -> f32 + Sync,
+    single: impl Fn(f32) -> f32 + Sync + Send + Copy,
     double: impl Fn(f64) -> f64 + Sync,
     signed: impl Fn(i64) -> i64 + Sync,
     unsigned: impl Fn(u64) -> u64 + Sync,
 ) -> Result<Tensor, OpError> {
     match x.dtype() {
-        DType::F32 => return native(x, &single),
+        DType::F32 => return native(x, single),
         DType::F64 => return native(x, &double as Map<'_, f64>),
         DType::I64 => return native(x, &signed as Map<'_, i64>),
         DType::U64 => return native(x, &unsigned as Map<'_, u64>),
@@ -64,7 +64,7 @@ pub fn map_tensor(
     }
     let mut wide = x.widen()?;
     match &mut wide {
-        Wide::F32(v) => each(v, &single),
+        Wide::F32(v) => each(v, single),
         Wide::I64(v) if x.dtype() != DType::Bool => each(v, &signed as Map<'_, i64>),
         Wide::U64(v) => each(v, &unsigned as Map<'_, u64>),
         _ => return Err(no_meaning(x.dtype())),

@@ -68,11 +68,16 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
+/// `x`, but not above `high`; NaN stays.
+#[inline(always)]
+fn at_most(x: f32, high: f32) -> f32 {
+    if x > high { high } else { x }
+}
+
 /// `x` moved into `low..=high`; NaN stays.
 #[inline(always)]
 fn bounded(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x < low { low } else { x };
-    if x > high { high } else { x }
+    at_most(if x < low { low } else { x }, high)
 }
 
 /// `e^x`.
@@ -96,7 +101,7 @@ pub fn exp_m1(x: f32) -> f32 {
 /// Hyperbolic tangent.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
-    let e = exp_m1(2.0 * bounded(x.abs(), 0.0, 10.0));
+    let e = exp_m1(2.0 * at_most(x.abs(), 10.0));
     (e / (e + 2.0)).copysign(x)
 }
 
@@ -130,10 +135,9 @@ fn erf_small(z: f32) -> f32 {
     z * poly(z * z, ERF_SMALL)
 }
 
-/// `1 - erf(z)` for `z >= ERF_SPLIT` from `z` and `z^2 = square + rest`.
+/// `1 - erf(z)` for `ERF_SPLIT <= z <= 11` from `z` and `z^2 = square + rest`.
 #[inline(always)]
 fn erfc_large(z: f32, square: f32, rest: f32) -> f32 {
-    let z = bounded(z, 0.0, 11.0);
     let t = (z - 1.5) / (z + 1.5);
     exp(-square) * (1.0 - rest) * poly(t, ERFCX) / (1.0 + z)
 }
@@ -151,18 +155,19 @@ fn square_exactly(x: f32) -> (f32, f32) {
 /// Error function.
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {
-    let z = bounded(x.abs(), 0.0, 5.0);
-    let large = 1.0 - erfc_large(z, z * z, 0.0);
+    let z = x.abs();
+    let inside = at_most(z, 5.0);
+    let large = 1.0 - erfc_large(inside, inside * inside, 0.0);
     (if z <= ERF_SPLIT { erf_small(z) } else { large }).copysign(x)
 }
 
 /// `x / 2 (1 + erf(x / sqrt(2)))`, without the cancellation that this form has for negative `x`.
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
-    let m = bounded(x.abs(), 0.0, 15.0);
-    let z = m * std::f32::consts::FRAC_1_SQRT_2;
+    let m = at_most(x.abs(), 15.0);
     let (square, rest) = square_exactly(m);
-    let large = erfc_large(z, 0.5 * square, 0.5 * rest);
+    let large = erfc_large(m * std::f32::consts::FRAC_1_SQRT_2, 0.5 * square, 0.5 * rest);
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let complement = if z <= ERF_SPLIT { 1.0 - erf_small(z) } else { large };
     0.5 * x * if x < 0.0 { complement } else { 2.0 - complement }
 }

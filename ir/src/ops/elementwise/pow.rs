@@ -61,7 +61,7 @@ fn constant_power(mut x: Vec<f32>, e: f32) -> Vec<f32> {
         // Unlike the root, the power of -0 is +0 and that of minus infinity is infinity.
         each(&mut x, |v| if v == f32::NEG_INFINITY { f32::INFINITY } else { (v + 0.0).sqrt() });
     } else {
-        each(&mut x, |v| libm::powf(v, e));
+        each(&mut x, move |v| libm::powf(v, e));
     }
     x
 }

@@ -10,6 +10,7 @@ use crate::tensor::{Element, Tensor, element_count};
 use crate::types::{TensorType, Type};
 use half::{bf16, f16};
 use num_complex::Complex;
+use std::ops::{BitAnd, BitOr, Mul, Not};
 
 /// What can be chosen from.
 const CHOOSABLE: DTypeSet = NUMERIC.or(DTypeSet::of(&[DType::Bool, DType::String, DType::C64, DType::C128]));
@@ -51,74 +52,116 @@ struct Choice<'a> {
 impl Choice<'_> {
     fn of(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, OpError> {
         match x.dtype() {
-            DType::F32 => self.native::<f32>(x, y),
-            DType::F64 => self.native::<f64>(x, y),
-            DType::F16 => self.native::<f16>(x, y),
-            DType::BF16 => self.native::<bf16>(x, y),
-            DType::I8 => self.native::<i8>(x, y),
-            DType::I16 => self.native::<i16>(x, y),
-            DType::I32 => self.native::<i32>(x, y),
-            DType::I64 => self.native::<i64>(x, y),
-            DType::U8 => self.native::<u8>(x, y),
-            DType::U16 => self.native::<u16>(x, y),
-            DType::U32 => self.native::<u32>(x, y),
-            DType::U64 => self.native::<u64>(x, y),
-            DType::C64 => self.native::<Complex<f32>>(x, y),
-            DType::C128 => self.native::<Complex<f64>>(x, y),
+            DType::F32 => self.bits::<f32, u32>(x, y),
+            DType::F64 => self.bits::<f64, u64>(x, y),
+            DType::F16 => self.bits::<f16, u16>(x, y),
+            DType::BF16 => self.bits::<bf16, u16>(x, y),
+            DType::I8 => self.bits::<i8, u8>(x, y),
+            DType::I16 => self.bits::<i16, u16>(x, y),
+            DType::I32 => self.bits::<i32, u32>(x, y),
+            DType::I64 => self.bits::<i64, u64>(x, y),
+            DType::U8 => self.bits::<u8, u8>(x, y),
+            DType::U16 => self.bits::<u16, u16>(x, y),
+            DType::U32 => self.bits::<u32, u32>(x, y),
+            DType::U64 => self.bits::<u64, u64>(x, y),
+            DType::C64 => self.plain::<Complex<f32>>(x, y),
+            DType::C128 => self.plain::<Complex<f64>>(x, y),
             DType::Bool => {
-                let bytes = self.chosen(0, &x.raw_u8()?, &y.raw_u8()?);
+                let bytes = self.chosen(0, &x.raw_u8()?, &y.raw_u8()?, by_mask);
                 Ok(Tensor::from_bytes(DType::Bool, &self.shape, bytes.into(), None)?)
             }
             DType::String => {
                 let a: Vec<&str> = x.strings()?.iter().map(String::as_str).collect();
                 let b: Vec<&str> = y.strings()?.iter().map(String::as_str).collect();
-                let texts = self.chosen("", &a, &b).into_iter().map(str::to_owned).collect();
+                let texts = self.chosen("", &a, &b, by_branch).into_iter().map(str::to_owned).collect();
                 Ok(Tensor::from_strings(&self.shape, texts))
             }
             other => Err(no_meaning(other)),
         }
     }
-    fn native<T: Element>(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, OpError> {
-        let values = self.chosen(T::zeroed(), &x.view::<T>()?, &y.view::<T>()?);
+    fn plain<T: Element>(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, OpError> {
+        let values = self.chosen(T::zeroed(), &x.view::<T>()?, &y.view::<T>()?, by_branch);
         Ok(Tensor::from_vec(&self.shape, values))
     }
-    fn chosen<T: Copy + Send + Sync>(&self, zero: T, x: &[T], y: &[T]) -> Vec<T> {
+    /// Elements chosen as the integers `B` of the same width.
+    fn bits<T: Element, B: Bits>(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, OpError> {
+        let (x, y) = (x.view::<T>()?, y.view::<T>()?);
+        let (a, b) = (bytemuck::must_cast_slice::<T, B>(&x), bytemuck::must_cast_slice::<T, B>(&y));
+        let values = self.chosen(B::zeroed(), a, b, by_mask);
+        Ok(Tensor::from_vec(&self.shape, bytemuck::allocation::cast_vec::<B, T>(values)))
+    }
+    fn chosen<T: Copy + Send + Sync>(
+        &self,
+        zero: T,
+        x: &[T],
+        y: &[T],
+        pick: impl Fn(u8, T, T) -> T + Sync,
+    ) -> Vec<T> {
         let plan = Plan::new(&self.shape, self.shapes);
         let mut out = vec![zero; element_count(&self.shape).unwrap_or(0)];
         plan.rows(&mut out, |out, [c, i, j]| {
-            vectorized(|| choose(out, plan.unit, &self.condition[c..], &x[i..], &y[j..]));
+            vectorized(|| choose(out, plan.unit, &self.condition[c..], &x[i..], &y[j..], &pick));
         });
         out
     }
 }
 
-/// One row; each operand moves by its `unit`. Both elements are read before one is chosen, which makes vector code possible.
+/// Unsigned integers, for choosing without a branch.
+trait Bits:
+    bytemuck::Pod
+    + Send
+    + Sync
+    + From<bool>
+    + Mul<Output = Self>
+    + Not<Output = Self>
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+{
+}
+impl Bits for u8 {}
+impl Bits for u16 {}
+impl Bits for u32 {}
+impl Bits for u64 {}
+
+/// `x` where `c` is not 0, else `y`, without a branch: two loads behind a branch do not become vector code.
+fn by_mask<B: Bits>(c: u8, x: B, y: B) -> B {
+    let mask = B::from(c != 0) * !B::zeroed();
+    (x & mask) | (y & !mask)
+}
+
+fn by_branch<T>(c: u8, x: T, y: T) -> T {
+    if c == 0 { y } else { x }
+}
+
+/// One row; each operand moves by its `unit`.
 #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
 #[inline(always)]
-fn choose<T: Copy>(out: &mut [T], unit: [usize; 3], condition: &[u8], x: &[T], y: &[T]) {
+fn choose<T: Copy>(
+    out: &mut [T],
+    unit: [usize; 3],
+    condition: &[u8],
+    x: &[T],
+    y: &[T],
+    pick: &impl Fn(u8, T, T) -> T,
+) {
     let n = out.len();
     let each = out.iter_mut().zip(condition);
     match unit {
         [0, 1, _] if condition[0] != 0 => out.copy_from_slice(&x[..n]),
         [0, _, 1] if condition[0] == 0 => out.copy_from_slice(&y[..n]),
-        [0, ..] => out.fill(if condition[0] == 0 { y[0] } else { x[0] }),
-        [_, 1, 1] => {
-            for ((o, c), (a, b)) in each.zip(x.iter().zip(y)) {
-                let (a, b) = (*a, *b);
-                *o = if *c == 0 { b } else { a };
-            }
-        }
+        [0, ..] => out.fill(by_branch(condition[0], x[0], y[0])),
+        [_, 1, 1] => each.zip(x.iter().zip(y)).for_each(|((o, c), (a, b))| *o = pick(*c, *a, *b)),
         [_, 1, _] => {
             let b = y[0];
-            each.zip(x).for_each(|((o, c), &a)| *o = if *c == 0 { b } else { a });
+            each.zip(x).for_each(|((o, c), a)| *o = pick(*c, *a, b));
         }
         [_, _, 1] => {
             let a = x[0];
-            each.zip(y).for_each(|((o, c), &b)| *o = if *c == 0 { b } else { a });
+            each.zip(y).for_each(|((o, c), b)| *o = pick(*c, a, *b));
         }
         _ => {
             let (a, b) = (x[0], y[0]);
-            each.for_each(|(o, c)| *o = if *c == 0 { b } else { a });
+            each.for_each(|(o, c)| *o = pick(*c, a, b));
         }
     }
 }

@@ -81,6 +81,6 @@ fn fold(
 fn mean_of_all(_: &Mean, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let count = cx.len();
     let (all, dtype) = combined(cx, plus)?;
-    let mean = map_tensor(all, |v| v / count as f32, |v| v / count as f64, |v| v, |v| v)?;
+    let mean = map_tensor(all, move |v| v / count as f32, |v| v / count as f64, |v| v, |v| v)?;
     one(mean.cast(dtype, false)?)
 }

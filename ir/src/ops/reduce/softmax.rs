@@ -105,7 +105,7 @@ fn rows<T: Element>(x: Tensor, axis: i64, f: &(dyn Fn(&mut [T]) + Sync)) -> Resu
 /// Partial results of one row.
 const LANES: usize = 16;
 
-/// Largest element, NaN when one is.
+/// Largest element that is a number.
 #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
 #[inline(always)]
 fn top_of_row(row: &[f32]) -> f32 {
@@ -113,10 +113,10 @@ fn top_of_row(row: &[f32]) -> f32 {
     let (pieces, rest) = row.as_chunks::<LANES>();
     for piece in pieces {
         for k in 0..LANES {
-            lanes[k] = larger(lanes[k], piece[k]);
+            lanes[k] = if piece[k] > lanes[k] { piece[k] } else { lanes[k] };
         }
     }
-    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// Sum of `f` over the row; partial sums in `f64` in a fixed order.

@@ -118,13 +118,6 @@ impl Cx<'_> {
     pub fn is_whole(&self, id: TensorId) -> bool {
         self.tensors[id].steps.is_empty()
     }
-    /// The tensor that shows the whole storage of `id`.
-    pub fn whole(&mut self, id: TensorId) -> TensorId {
-        let base = self.tensors[id].base;
-        let Base { value, version, .. } = self.bases[base];
-        self.tensors.push(Tensor { base, steps: vec![], value, version });
-        self.tensors.len() - 1
-    }
     /// Writes `value`, of the tensor's own type, to tensor `id`.
     pub fn write_tensor(&mut self, id: TensorId, value: V) -> R<()> {
         let Tensor { base, steps, .. } = self.tensors[id].clone();

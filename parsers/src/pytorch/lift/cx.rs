@@ -103,8 +103,6 @@ pub enum Out {
     Bool(V),
     /// A 0-d float value.
     Float(V),
-    /// No result.
-    Nothing,
 }
 
 /// State of lifting one program.
@@ -142,6 +140,10 @@ pub fn unsupported(message: impl Into<String>) -> Diag {
     Diag::error("E0301", message)
 }
 
+fn wrong(name: &str, what: &str) -> Diag {
+    malformed(format!("argument `{name}` is no {what}"))
+}
+
 impl<'p> Cx<'p> {
     /// The argument `name`, unless it is absent or none.
     pub fn arg(&self, name: &str) -> Option<&'p Argument> {
@@ -161,9 +163,6 @@ impl<'p> Cx<'p> {
     fn need(&self, name: &str) -> R<&'p Argument> {
         self.arg(name).ok_or_else(|| malformed(format!("argument `{name}` is missing")))
     }
-    fn wrong(&self, name: &str, what: &str) -> Diag {
-        malformed(format!("argument `{name}` is no {what}"))
-    }
     /// What the program's name `name` stands for.
     pub fn lookup(&self, name: &str) -> R<&Val> {
         self.env.last().and_then(|e| e.get(name)).ok_or_else(|| malformed(format!("`{name}` is not defined")))
@@ -175,7 +174,7 @@ impl<'p> Cx<'p> {
             Argument::Tensor(t) | Argument::OptionalTensor(OptionalTensor::Tensor(t)) => {
                 self.named_tensor(&t.name)
             }
-            _ => Err(self.wrong(name, "tensor")),
+            _ => Err(wrong(name, "tensor")),
         }
     }
     fn named_tensor(&self, name: &str) -> R<TensorId> {
@@ -198,7 +197,7 @@ impl<'p> Cx<'p> {
         match self.need(name)? {
             Argument::Tensors(list) => list.iter().map(|t| self.named_tensor(&t.name)).collect(),
             Argument::Ints(list) if list.is_empty() => Ok(vec![]),
-            _ => Err(self.wrong(name, "list of tensors")),
+            _ => Err(wrong(name, "list of tensors")),
         }
     }
     /// The present values of list argument `name`.
@@ -219,7 +218,7 @@ impl<'p> Cx<'p> {
                 };
                 list.iter().map(one).collect::<R<_>>()?
             }
-            _ => return Err(self.wrong(name, "list of optional tensors")),
+            _ => return Err(wrong(name, "list of optional tensors")),
         };
         ids.into_iter().map(|id| id.map(|id| self.read_tensor(id)).transpose()).collect()
     }
@@ -242,7 +241,7 @@ impl<'p> Cx<'p> {
             Argument::Int(v) => Ok(Size::Known(*v)),
             Argument::SymInt(s) => self.sym_int(s),
             Argument::Bool(b) => Ok(Size::Known(i64::from(*b))),
-            _ => Err(self.wrong(name, "integer")),
+            _ => Err(wrong(name, "integer")),
         }
     }
     /// The integer `name`, perhaps symbolic, if given.
@@ -267,7 +266,7 @@ impl<'p> Cx<'p> {
             Argument::SymInts(v) => v.iter().map(|s| self.sym_int(s)).collect(),
             Argument::Tensors(v) if v.is_empty() => Ok(vec![]),
             Argument::Int(_) | Argument::SymInt(_) => Ok(vec![self.size(name)?]),
-            _ => Err(self.wrong(name, "list of integers")),
+            _ => Err(wrong(name, "list of integers")),
         }
     }
     /// The known integers `name`.
@@ -292,7 +291,7 @@ impl<'p> Cx<'p> {
             }
             Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v)) => Scalar::Bool(*v),
             Argument::Complex(_) => return Err(unsupported("complex numbers are not supported")),
-            _ => return Err(self.wrong(name, "number")),
+            _ => return Err(wrong(name, "number")),
         })
     }
     /// The known number `name`.
@@ -311,7 +310,7 @@ impl<'p> Cx<'p> {
             Some(Argument::Floats(v)) => Ok(Some(v.clone())),
             Some(Argument::Ints(v)) => Ok(Some(v.iter().map(|v| *v as f64).collect())),
             Some(Argument::Float(v)) => Ok(Some(vec![*v])),
-            Some(_) => Err(self.wrong(name, "list of numbers")),
+            Some(_) => Err(wrong(name, "list of numbers")),
         }
     }
     /// The truth value `name`, or `default`.
@@ -320,7 +319,7 @@ impl<'p> Cx<'p> {
             None => Ok(default),
             Some(Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v))) => Ok(*v),
             Some(Argument::Int(v)) => Ok(*v != 0),
-            Some(_) => Err(self.wrong(name, "truth value")),
+            Some(_) => Err(wrong(name, "truth value")),
         }
     }
     /// The text `name`, or `default`.
@@ -328,14 +327,7 @@ impl<'p> Cx<'p> {
         match self.arg(name) {
             None => Ok(default),
             Some(Argument::String(v)) => Ok(v),
-            Some(_) => Err(self.wrong(name, "text")),
-        }
-    }
-    /// The texts `name`.
-    pub fn strs(&self, name: &str) -> R<&'p [String]> {
-        match self.arg(name) {
-            Some(Argument::Strings(v)) => Ok(v),
-            _ => Err(self.wrong(name, "list of texts")),
+            Some(_) => Err(wrong(name, "text")),
         }
     }
     /// The element type `name`, if given.
@@ -348,7 +340,7 @@ impl<'p> Cx<'p> {
                     .map(Some)
                     .ok_or_else(|| unsupported(format!("element type {} is not supported", code.0)))
             }
-            Some(_) => Err(self.wrong(name, "element type")),
+            Some(_) => Err(wrong(name, "element type")),
         }
     }
     /// A tensor or number.
@@ -357,7 +349,7 @@ impl<'p> Cx<'p> {
             Argument::Tensor(_) | Argument::OptionalTensor(_) => Ok(Operand::Tensor(self.t(name)?)),
             Argument::SymFloat(SymFloatArg::Name(n)) => match self.lookup(n)? {
                 Val::Float(v) => Ok(Operand::Tensor(*v)),
-                _ => Err(self.wrong(name, "number")),
+                _ => Err(wrong(name, "number")),
             },
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }

@@ -1,6 +1,6 @@
 //! Exported programs (`.pt2`) to IR.
 //!
-//! ATen operators become IR operators by the tables of [`aten`]. In-place operators and views become pure ones ([`alias`]); element
+//! `ATen` operators become IR operators by the tables of [`aten`]. In-place operators and views become pure ones ([`alias`]); element
 //! types follow PyTorch's promotion ([`promote`]). The types the program declares for every value are compared with those computed.
 use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::schema::Node;
@@ -22,6 +22,9 @@ mod run;
 mod signature;
 mod symbols;
 mod weights;
+
+#[cfg(test)]
+mod tests;
 
 /// Most problems of one kind that are listed.
 const MAX_LISTED: usize = 50;

@@ -51,7 +51,7 @@ pub fn promote_types(a: DType, b: DType) -> Option<DType> {
     }
     let (a, b) = if class(a) <= class(b) { (a, b) } else { (b, a) };
     match (class(a), class(b)) {
-        (0, _) => Some(b),
+        (0, _) | (1, 2 | 3) => Some(b),
         (1, 1) => match (a, b) {
             (U8, signed) | (signed, U8) if signed.is_signed_int() => {
                 Some(if signed == DType::I8 { I16 } else { signed })
@@ -64,7 +64,6 @@ pub fn promote_types(a: DType, b: DType) -> Option<DType> {
             (F32, F16 | BF16) | (F16 | BF16, F32) | (F16, BF16) | (BF16, F16) => Some(F32),
             _ => None,
         },
-        (1, 2 | 3) => Some(b),
         (2, 3) => Some(if a == F64 { C128 } else { b }),
         (3, 3) => Some(C128),
         _ => None,
@@ -107,9 +106,8 @@ pub fn result_type(operands: &[(DType, Rank)]) -> Option<DType> {
 /// The stronger operand's type, unless the weaker one is of a higher category.
 fn combine(higher: DType, lower: DType) -> Option<DType> {
     match (class(higher), class(lower)) {
-        (3, _) => Some(higher),
         (2, 3) => Some(if higher == DType::F64 { DType::C128 } else { DType::C64 }),
-        (2, _) => Some(higher),
+        (2 | 3, _) => Some(higher),
         (h, l) if l > h => Some(if l >= 2 && h == 1 { promote_types(higher, lower)? } else { lower }),
         _ => Some(higher),
     }

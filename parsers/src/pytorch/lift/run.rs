@@ -6,7 +6,7 @@ use super::origin;
 use crate::pytorch::schema::{self, Argument, Node, SymBoolArg, SymFloatArg, SymIntArg, TensorMeta};
 use hoist_ir::diag::Diag;
 use hoist_ir::types::{TensorType, Type};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Errors collected before lifting stops.
 const MAX_DIAGS: usize = 50;
@@ -27,8 +27,17 @@ const DROPPED: &[&str] = &[
 const NO_MEANING: &[&str] = &["device", "layout", "pin_memory", "memory_format", "non_blocking", "generator"];
 
 /// In-place operators that change how a tensor is seen, not its elements.
-const VIEW_IN_PLACE: &[&str] =
-    &["detach_", "lift_", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_"];
+const VIEW_IN_PLACE: &[&str] = &[
+    "detach_",
+    "lift_",
+    "squeeze_",
+    "unsqueeze_",
+    "t_",
+    "transpose_",
+    "swapaxes_",
+    "swapdims_",
+    "resize_as_",
+];
 
 /// A target in parts.
 #[derive(Debug)]
@@ -101,11 +110,33 @@ fn collect<'a>(graph: &'a schema::Graph, depth: usize, found: &mut BTreeMap<&'a 
     }
 }
 
+/// Whether a target computes on sizes and nothing else, so that it has no effect but its result.
+fn on_sizes(target: &str) -> bool {
+    !target.starts_with("torch.ops.") || target.starts_with("torch.ops.aten.sym_")
+}
+/// For each node, whether it computes a size that only run-time checks read.
+fn unread_sizes(graph: &schema::Graph) -> Vec<bool> {
+    let mut needed: HashSet<&str> = graph.outputs.iter().flat_map(Argument::names).collect();
+    let mut unread = vec![false; graph.nodes.len()];
+    for (node, unread) in graph.nodes.iter().zip(&mut unread).rev() {
+        let result = |o: &Argument| o.names().iter().any(|n| needed.contains(n));
+        *unread = on_sizes(&node.target) && !node.outputs.iter().any(result);
+        if !*unread && !matches!(resolve(&node.target), Target::Dropped) {
+            needed.extend(node.inputs.iter().flat_map(|i| i.arg.names()));
+        }
+    }
+    unread
+}
+
 impl<'p> Cx<'p> {
     /// Lifts all nodes of `graph` in the innermost environment.
     pub fn run(&mut self, graph: &'p schema::Graph) {
         let outer = std::mem::replace(&mut self.types, graph);
-        for node in &graph.nodes {
+        let unread = unread_sizes(graph);
+        for (node, unread) in graph.nodes.iter().zip(unread) {
+            if unread {
+                continue;
+            }
             if self.diags.0.len() >= MAX_DIAGS {
                 break;
             }
@@ -143,7 +174,7 @@ impl<'p> Cx<'p> {
             Target::Known(f, in_place) => {
                 let out = f(self)?;
                 self.check_read(node)?;
-                if in_place { self.write_back(out)? } else { out }
+                if in_place { self.write_back(&out)? } else { out }
             }
         };
         self.bind(node, out)
@@ -158,12 +189,12 @@ impl<'p> Cx<'p> {
         Ok(())
     }
     /// The result of an in-place operator: its first argument, after the write.
-    fn write_back(&mut self, out: Out) -> R<Out> {
+    fn write_back(&mut self, out: &Out) -> R<Out> {
         let target = self.tensor_id("self").or_else(|_| self.tensor_id("input"))?;
         let new = match out {
-            Out::Fresh(v) => v,
-            Out::Same(id) if id == target => return Ok(Out::Same(target)),
-            Out::Same(id) => self.read_tensor(id)?,
+            Out::Fresh(v) => *v,
+            Out::Same(id) if *id == target => return Ok(Out::Same(target)),
+            Out::Same(id) => self.read_tensor(*id)?,
             _ => return Err(malformed("an in-place operator must give one tensor")),
         };
         self.assign(target, new)?;

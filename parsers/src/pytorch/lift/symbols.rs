@@ -1,4 +1,4 @@
-//! Symbolic sizes: expressions in SymPy's `srepr` form, such as `Add(Symbol('s0', integer=True), Integer(1))`.
+//! Symbolic sizes: expressions in `SymPy`'s `srepr` form, such as `Add(Symbol('s0', integer=True), Integer(1))`.
 use crate::pytorch::schema::{ExportedProgram, SymInt as Number};
 use hoist_ir::dim::{Dim, SymInt};
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ impl<'a> Parser<'a> {
             }
             args.push(self.expr(depth + 1)?);
         }
-        apply(head, args)
+        apply(head, &args)
     }
     /// The rest of `Symbol('s0', positive=True, integer=True)`.
     fn symbol(&mut self) -> Option<SymInt> {
@@ -105,9 +105,9 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// An operation by the name SymPy or PyTorch's `torch.utils._sympy.functions` gives it.
-fn apply(head: &str, args: Vec<SymInt>) -> Option<SymInt> {
-    let two = |f: fn(&SymInt, &SymInt) -> Option<SymInt>| match args.as_slice() {
+/// An operation by the name `SymPy` or PyTorch's `torch.utils._sympy.functions` gives it.
+fn apply(head: &str, args: &[SymInt]) -> Option<SymInt> {
+    let two = |f: fn(&SymInt, &SymInt) -> Option<SymInt>| match args {
         [a, b] => f(a, b),
         _ => None,
     };
@@ -123,7 +123,7 @@ fn apply(head: &str, args: Vec<SymInt>) -> Option<SymInt> {
         "Mod" | "PythonMod" => two(SymInt::modulo),
         "Max" => fold(SymInt::larger),
         "Min" => fold(SymInt::smaller),
-        "Pow" | "PowByNatural" => match args.as_slice() {
+        "Pow" | "PowByNatural" => match args {
             [base, power] => {
                 let power = power.as_const().filter(|p| (0..=8).contains(p))?;
                 (0..power).try_fold(SymInt::from(1), |acc, _| acc.mul(base))

@@ -54,6 +54,8 @@ pub(super) const TABLE: super::Table = &[
     ("alpha_dropout", dropout),
     ("feature_alpha_dropout", dropout),
     ("native_dropout", native_dropout),
+    ("native_dropout_backward", native_dropout_backward),
+    ("_softmax_backward_data", softmax_backward),
 ];
 
 fn plain(cx: &mut Cx<'_>, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
@@ -185,6 +187,12 @@ fn glu(cx: &mut Cx<'_>) -> R<Out> {
 /// Nothing at inference.
 fn dropout(cx: &mut Cx<'_>) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
+    let plain = matches!(cx.node.target.split('.').nth(3), Some("dropout" | "feature_dropout"));
+    if train && p == 1.0 && plain {
+        // Everything is dropped, which is not random.
+        let x = cx.t("input")?;
+        return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
+    }
     if train && p != 0.0 {
         return Err(
             unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
@@ -204,4 +212,24 @@ fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
     let one = cx.int_of(hoist_ir::dtype::DType::Bool, 1)?;
     let mask = cx.full(&sizes, one)?;
     Ok(Out::Many(vec![Out::Fresh(cx.u("identity", x)?), Out::Fresh(mask)]))
+}
+/// `grad * mask * scale`.
+fn native_dropout_backward(cx: &mut Cx<'_>) -> R<Out> {
+    let (g, mask, scale) = (cx.t("grad_output")?, cx.t("mask")?, cx.float("scale")?);
+    let dtype = cx.dtype(g)?;
+    let mask = cx.cast(mask, dtype)?;
+    let y = cx.b("mul", g, mask)?;
+    Ok(Out::Fresh(cx.bn("mul", y, scale)?))
+}
+/// `(grad - sum(grad * y)) * y` along the axis of the softmax.
+fn softmax_backward(cx: &mut Cx<'_>) -> R<Out> {
+    let (g, y) = (cx.t("grad_output")?, cx.t("output")?);
+    let to = cx.opt_dtype("input_dtype")?.unwrap_or(cx.dtype(g)?);
+    let axis = wrap(cx.int("dim")?, cx.rank(g)?)?;
+    let p = cx.b("mul", g, y)?;
+    let axes: &[usize] = if cx.rank(g)? == 0 { &[] } else { &[axis] };
+    let s = cx.reduce("reduce_sum", p, axes, true)?;
+    let d = cx.b("sub", g, s)?;
+    let r = cx.b("mul", d, y)?;
+    Ok(Out::Fresh(cx.cast(r, to)?))
 }

@@ -31,16 +31,15 @@ fn attention(cx: &mut Cx<'_>) -> R<(V, V)> {
     } else {
         (k, v)
     };
-    let rank = cx.rank(q)?;
     let (q, k, v) = (cx.wide(q)?, cx.wide(k)?, cx.wide(v)?);
     let scale = if cx.has("scale") { Some(cx.float("scale")?) } else { None };
-    let (q, k) = scaled(cx, q, k, scale)?;
+    let q = scaled(cx, q, scale)?;
     let k_rank = cx.rank(k)?;
     let k = cx.swap(k, k_rank - 2, k_rank - 1)?;
     let mut scores = matmul(cx, q, k)?;
     let mut masked = false;
     if cx.bool_or("is_causal", false)? {
-        let keep = causal(cx, scores, rank)?;
+        let keep = causal(cx, scores)?;
         scores = forbid(cx, scores, keep)?;
     }
     if let Some(mask) = cx.opt_t("attn_mask")? {
@@ -64,24 +63,23 @@ fn attention(cx: &mut Cx<'_>) -> R<(V, V)> {
     Ok((cx.cast(y, dtype)?, scores))
 }
 /// The scale, by default `1 / sqrt(head size)`, on the queries.
-fn scaled(cx: &mut Cx<'_>, q: V, k: V, scale: Option<f64>) -> R<(V, V)> {
+fn scaled(cx: &mut Cx<'_>, q: V, scale: Option<f64>) -> R<V> {
     let last = cx.rank(q)? - 1;
-    let q = match (scale, cx.known(q, last)) {
-        (Some(s), _) => cx.bn("mul", q, s)?,
-        (None, Some(e)) => cx.bn("mul", q, 1.0 / (e as f64).sqrt())?,
+    match (scale, cx.known(q, last)) {
+        (Some(s), _) => cx.bn("mul", q, s),
+        (None, Some(e)) => cx.bn("mul", q, 1.0 / (e as f64).sqrt()),
         (None, None) => {
             let e = cx.dim(q, last)?;
             let e = cx.size_scalar(&e)?;
             let dtype = cx.dtype(q)?;
             let e = cx.cast(e, dtype)?;
             let e = cx.u("sqrt", e)?;
-            cx.b("div", q, e)?
+            cx.b("div", q, e)
         }
-    };
-    Ok((q, k))
+    }
 }
 /// Position `(i, j)` is allowed where `j <= i`, for any numbers of queries and keys.
-fn causal(cx: &mut Cx<'_>, scores: V, _rank: usize) -> R<V> {
+fn causal(cx: &mut Cx<'_>, scores: V) -> R<V> {
     let n = cx.rank(scores)?;
     let (rows, columns): (Size, Size) = (cx.dim(scores, n - 2)?, cx.dim(scores, n - 1)?);
     let (i, j) = (cx.iota(&rows)?, cx.iota(&columns)?);

@@ -2,7 +2,6 @@
 use super::reduce::at_least_1d;
 use crate::pytorch::lift::cx::{Cx, Operand, Out, R, Scalar, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
@@ -276,6 +275,5 @@ fn triangle_indices(cx: &mut Cx<'_>, upper: bool) -> R<Out> {
         (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).filter(|(i, j)| own(*i, *j)).collect();
     let all: Vec<i64> = places.iter().map(|p| p.0).chain(places.iter().map(|p| p.1)).collect();
     let t = cx.constant(Tensor::from_vec(&[2, places.len()], all));
-    let _ = Attr::None;
     Ok(Out::Fresh(cx.cast(t, dtype)?))
 }

@@ -2,7 +2,6 @@
 use super::reduce::{at_least_1d, back};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -44,13 +43,11 @@ fn cumsum(cx: &mut Cx<'_>) -> R<Out> {
     let y = running_sum(cx, x, axis)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
+/// Combines what stands earlier with what stands later, for several values at once.
+type Combine<'f> = dyn Fn(&mut Cx<'_>, &[V], &[V]) -> R<Vec<V>> + 'f;
+
 /// Doubling scan: after step k each position holds the combination of the last 2^k ones.
-fn scan(
-    cx: &mut Cx<'_>,
-    xs: Vec<V>,
-    axis: usize,
-    f: &mut dyn FnMut(&mut Cx<'_>, &[V], &[V]) -> R<Vec<V>>,
-) -> R<Vec<V>> {
+fn scan(cx: &mut Cx<'_>, xs: Vec<V>, axis: usize, f: &Combine<'_>) -> R<Vec<V>> {
     let n = match xs.first().map(|x| cx.known(*x, axis)) {
         Some(Some(n)) if n <= MAX_UNROLLED => n,
         Some(Some(_)) => return Err(unsupported(format!("a scan over more than {MAX_UNROLLED} elements"))),
@@ -70,7 +67,7 @@ fn scan(
 }
 fn cumprod(cx: &mut Cx<'_>) -> R<Out> {
     let (x, axis, scalar) = input(cx)?;
-    let y = scan(cx, vec![x], axis, &mut |cx, a, b| Ok(vec![cx.b("mul", a[0], b[0])?]))?;
+    let y = scan(cx, vec![x], axis, &|cx, a, b| Ok(vec![cx.b("mul", a[0], b[0])?]))?;
     Ok(Out::Fresh(back(cx, y[0], scalar)?))
 }
 /// Extremum so far with its last position.
@@ -87,7 +84,7 @@ fn cumulative_extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let at = cx.reshape_to(at, &line)?;
     let at = cx.expand_like(at, x)?;
     let test = if op == "max" { "greater_or_equal" } else { "less_or_equal" };
-    let y = scan(cx, vec![x, at], axis, &mut |cx, a, b| {
+    let y = scan(cx, vec![x, at], axis, &|cx, a, b| {
         // The later one wins ties; NaN stays.
         let mut later = cx.b(test, b[0], a[0])?;
         if cx.dtype(a[0])?.is_float() {
@@ -108,7 +105,7 @@ fn logcumsumexp(cx: &mut Cx<'_>) -> R<Out> {
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let (x, scalar) = at_least_1d(cx, x)?;
     let x = cx.wide(x)?;
-    let y = scan(cx, vec![x], axis, &mut |cx, a, b| Ok(vec![super::binary::log_add(cx, a[0], b[0], 1.0)?]))?;
+    let y = scan(cx, vec![x], axis, &|cx, a, b| Ok(vec![super::binary::log_add(cx, a[0], b[0], 1.0)?]))?;
     let y = cx.cast(y[0], dtype)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }

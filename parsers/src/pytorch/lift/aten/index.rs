@@ -181,6 +181,7 @@ fn gather(cx: &mut Cx<'_>) -> R<Out> {
     cx.bool_or("sparse_grad", false)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?.max(cx.rank(at)?))?;
     let scalar = cx.rank(at)? == 0;
+    let at = cx.cast(at, DType::I64)?;
     let ((x, _), (at, _)) = (at_least_1d(cx, x)?, at_least_1d(cx, at)?);
     // PyTorch lets the positions be smaller along other axes.
     let x = cut_to(cx, x, at, axis)?;
@@ -297,8 +298,11 @@ fn embedding_bag(cx: &mut Cx<'_>) -> R<Out> {
     let sizes = cx.squeeze(sizes, &[1])?;
     let sizes = cx.cast(sizes, DType::I64)?;
     // The other results serve gradients; only those that nothing reads can be made up.
-    let most = cx.declared(3).map(|m| m.sizes.len()).unwrap_or(1);
+    let most = cx.declared(3).map_or(1, |m| m.sizes.len());
     let none = if most == 1 { sizes } else { cx.int_list(&[]) };
+    // PyTorch leaves the bags out where its kernel has no use for them.
+    let unused = cx.declared(1).is_ok_and(|m| m.sizes == [crate::pytorch::schema::SymInt::Int(0)]);
+    let bag = if unused { cx.int_list(&[]) } else { bag };
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(bag), Out::Fresh(sizes), Out::Fresh(none)]))
 }
 /// Positions of true elements as rows.

@@ -237,7 +237,7 @@ fn cosine_similarity(cx: &mut Cx<'_>) -> R<Out> {
     let axis = crate::pytorch::lift::emit::wrap(cx.int_or("dim", 1)?, rank)?;
     let p = cx.b("mul", a, b)?;
     let dot = cx.reduce("reduce_sum", p, &[axis], false)?;
-    let mut size = |cx: &mut Cx<'_>, x: V| {
+    let size = |cx: &mut Cx<'_>, x: V| {
         let own = axis + cx.rank(x)? - rank;
         let n = p_norm(cx, x, 2.0, &[own], false)?;
         cx.bn("max", n, eps)
@@ -252,7 +252,7 @@ fn cosine_embedding(cx: &mut Cx<'_>) -> R<Out> {
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let last = cx.rank(a)?.saturating_sub(1);
-    let mut sum = |cx: &mut Cx<'_>, x: V, y: V, eps: f64| {
+    let sum = |cx: &mut Cx<'_>, x: V, y: V, eps: f64| {
         let p = cx.b("mul", x, y)?;
         let s = cx.reduce("reduce_sum", p, &[last], false)?;
         if eps == 0.0 { Ok(s) } else { cx.bn("add", s, eps) }

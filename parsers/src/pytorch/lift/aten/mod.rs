@@ -1,4 +1,4 @@
-//! The ATen operators that are lifted: `name -> lifting function`, one table per family. A name covers all its overloads; what an
+//! The `ATen` operators that are lifted: `name -> lifting function`, one table per family. A name covers all its overloads; what an
 //! overload has beyond the others shows in its arguments, and an argument that is not looked at is refused.
 use super::cx::{Cx, Out, R};
 use std::collections::HashMap;
@@ -8,6 +8,7 @@ mod activation;
 mod arithmetic;
 mod attention;
 mod binary;
+mod broadcast;
 mod compare;
 mod conv;
 mod create;
@@ -17,6 +18,7 @@ mod linear;
 mod loss;
 mod norm;
 mod order;
+mod pieces;
 mod pool;
 mod reduce;
 mod resize;
@@ -53,6 +55,8 @@ const FAMILIES: &[(&str, Table)] = &[
     ("window", window::TABLE),
     ("resize", resize::TABLE),
     ("view", view::TABLE),
+    ("pieces", pieces::TABLE),
+    ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),

@@ -169,13 +169,12 @@ fn layer_norm(cx: &mut Cx<'_>) -> R<Out> {
     let eps = cx.float_or("eps", 1e-5)?;
     let attrs = [("axis", Attr::Int(-(axes as i64))), ("epsilon", Attr::Float(eps as f32))];
     // The operator needs a scale.
-    let scale = match w {
-        Some(w) => w,
-        None => {
-            let sizes = cx.sizes("normalized_shape")?;
-            let one = cx.num(x, 1.0)?;
-            cx.full(&sizes, one)?
-        }
+    let sizes = cx.sizes("normalized_shape")?;
+    let scale = if let Some(w) = w {
+        w
+    } else {
+        let one = cx.num(x, 1.0)?;
+        cx.full(&sizes, one)?
     };
     Ok(Out::Fresh(cx.node1("layer_normalization", &[Some(x), Some(scale), b], &attrs)?))
 }
@@ -248,9 +247,6 @@ fn instance_norm(cx: &mut Cx<'_>) -> R<Out> {
         let y = inference(cx, x, [w, b, Some(mean), Some(var)], eps)?;
         return Ok(Out::Fresh(unbatched(cx, y, bare)?));
     }
-    if cx.has("running_mean") {
-        return Err(unsupported("instance normalization that updates running statistics"));
-    }
     let rank = cx.rank(x)?;
     let axes: Vec<usize> = (2..rank).collect();
     let (mean, var) = if axes.is_empty() {
@@ -260,6 +256,12 @@ fn instance_norm(cx: &mut Cx<'_>) -> R<Out> {
     };
     let inverse = inverse_std(cx, var, eps)?;
     let y = normalized(cx, x, mean, inverse)?;
+    if cx.has("running_mean") {
+        // Each sample is normalized by itself; what is kept is the mean over the samples.
+        let (m, v) =
+            (cx.reduce("reduce_mean", mean, &[0], true)?, cx.reduce("reduce_mean", var, &[0], true)?);
+        update_running(cx, x, m, v, &axes)?;
+    }
     let w = w.map(|w| per_channel(cx, w, rank)).transpose()?;
     let b = b.map(|b| per_channel(cx, b, rank)).transpose()?;
     Ok(Out::Fresh(affine(cx, y, w, b)?))

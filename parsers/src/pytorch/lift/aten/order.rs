@@ -216,7 +216,7 @@ fn quantile(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
 /// Elements of the sorted last axis at fractional positions.
 fn interpolate(cx: &mut Cx<'_>, values: V, at: V, axis: usize, how: &str) -> R<V> {
     let attrs = [("axis", Attr::Int(axis as i64))];
-    let mut pick = |cx: &mut Cx<'_>, at: V| {
+    let pick = |cx: &mut Cx<'_>, at: V| {
         let at = cx.cast(at, DType::I64)?;
         cx.with("gather_elements", &[values, at], &attrs)
     };

@@ -152,20 +152,19 @@ fn local_positions(cx: &mut Cx<'_>, at: V, x: V, axes: usize) -> R<V> {
 fn bounds(n: i64, out: i64) -> Vec<(i64, i64)> {
     (0..out).map(|i| (i * n / out, ((i + 1) * n + out - 1) / out)).collect()
 }
-/// Requested sizes, an absent one keeping the input's.
-fn adaptive_sizes(cx: &Cx<'_>, x: V, axes: usize) -> R<Vec<i64>> {
+/// Requested sizes.
+fn adaptive_sizes(cx: &Cx<'_>, axes: usize) -> R<Vec<i64>> {
     let list = cx.ints("output_size")?;
     let list = if list.len() == 1 { vec![list[0]; axes] } else { list };
     if list.len() != axes || list.iter().any(|n| *n < 0 || *n > 1 << 16) {
         return Err(malformed(format!("output sizes {list:?}")));
     }
-    let _ = x;
     Ok(list)
 }
 fn adaptive_avg(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
-    let outs = adaptive_sizes(cx, x, axes)?;
+    let outs = adaptive_sizes(cx, axes)?;
     let y = if outs.iter().all(|n| *n == 1) {
         let all: Vec<usize> = (2..axes + 2).collect();
         if cx.known_len(x) == Some(0) {
@@ -219,7 +218,7 @@ fn pieces(cx: &mut Cx<'_>, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut 
 fn adaptive_max(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
-    let outs = adaptive_sizes(cx, x, axes)?;
+    let outs = adaptive_sizes(cx, axes)?;
     let sizes = cx.fixed_sizes(x)?;
     let inner = &sizes[2..];
     if outs.contains(&0) || inner.contains(&0) {

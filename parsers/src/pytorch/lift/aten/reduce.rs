@@ -1,5 +1,4 @@
 //! Reductions.
-use super::binary::extreme;
 use super::compare::{any, of_two};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
@@ -134,8 +133,8 @@ fn amax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
 }
 fn aminmax(cx: &mut Cx<'_>) -> R<Out> {
     let x = cx.t("self")?;
-    let axes: Vec<usize> =
-        if cx.rank(x)? == 0 { vec![] } else { one_axis(cx, "dim", x)?.into_iter().collect() };
+    let axis = one_axis(cx, "dim", x)?;
+    let axes: Vec<usize> = if cx.rank(x)? == 0 { vec![] } else { axis.into_iter().collect() };
     let keep = cx.bool_or("keepdim", false)?;
     let low = wide_reduce(cx, "reduce_min", x, &axes, keep)?;
     let high = wide_reduce(cx, "reduce_max", x, &axes, keep)?;
@@ -351,9 +350,4 @@ pub(super) fn softmax_or_zero(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
     let empty = cx.bn("equal", m, f64::NEG_INFINITY)?;
     let zero = cx.num(y, 0.0)?;
     cx.choose(empty, zero, y)
-}
-/// The larger or smaller one along an axis, for other families.
-pub(super) fn extreme_of(cx: &mut Cx<'_>, op: &str, xs: &[V]) -> R<V> {
-    let (first, rest) = xs.split_first().ok_or_else(|| malformed("an extremum of nothing"))?;
-    rest.iter().try_fold(*first, |a, b| extreme(cx, op, a, *b))
 }

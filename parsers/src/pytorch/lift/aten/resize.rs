@@ -1,6 +1,6 @@
 //! Resampling of images.
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
-use crate::pytorch::schema::Argument;
+use crate::pytorch::schema::{Argument, SymInt};
 use hoist_ir::attr::Attr;
 
 pub(super) const TABLE: super::Table = &[
@@ -36,7 +36,7 @@ fn factors(cx: &Cx<'_>, axes: usize) -> R<Option<Vec<f64>>> {
     Ok(given.into_iter().collect())
 }
 /// The operator with target sizes or, where PyTorch computes positions with them, scale factors.
-fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)]) -> R<V> {
+fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> {
     let rank = cx.rank(x)?;
     let axes = rank.checked_sub(2).filter(|a| (1..=3).contains(a)).ok_or_else(|| malformed("no image"))?;
     let factors = factors(cx, axes)?;
@@ -60,7 +60,11 @@ fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)]) -> R<V> {
             out = (0..axes).map(whole).collect();
         }
         let agree = (0..axes.min(f.len())).all(|i| whole(i).is_some());
-        if !agree {
+        if by_size {
+            let declared = cx.declared(0)?.sizes.iter().skip(2);
+            let fixed = |s: &SymInt| if let SymInt::Int(n) = s { Some(Size::Known(*n)) } else { None };
+            out = declared.map(fixed).collect();
+        } else if !agree {
             out = None;
         }
     }
@@ -69,6 +73,9 @@ fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)]) -> R<V> {
         sizes.extend(out);
         let sizes = cx.shape_value(&sizes)?;
         return cx.node1("resize", &[Some(x), None, None, Some(sizes)], attrs);
+    }
+    if by_size {
+        return Err(unsupported("aligned corners with scale factors and dynamic sizes"));
     }
     let f = factors.ok_or_else(|| malformed("neither sizes nor scale factors"))?;
     let all: Vec<f32> = [1.0, 1.0].into_iter().chain(f.iter().map(|v| *v as f32)).collect();
@@ -85,11 +92,15 @@ fn nearest(cx: &mut Cx<'_>, coordinates: &str, rounding: &str) -> R<Out> {
         word("coordinate_transformation_mode", coordinates),
         word("nearest_mode", rounding),
     ];
-    Ok(Out::Fresh(resize(cx, x, &attrs)?))
+    Ok(Out::Fresh(resize(cx, x, &attrs, false)?))
 }
 fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
     let x = cx.t(if cx.has("input") { "input" } else { "self" })?;
     let corners = cx.bool_or("align_corners", false)?;
+    if antialias && corners {
+        // The filter's width follows from the ratio of sizes here and from that of the corners in PyTorch.
+        return Err(unsupported("antialiased resampling with aligned corners"));
+    }
     let coordinates = if corners { "align_corners" } else { "half_pixel" };
     let mut attrs = vec![
         word("mode", mode),
@@ -100,7 +111,7 @@ fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
         attrs.push(("antialias", Attr::Bool(true)));
         attrs.push(("exclude_outside", Attr::Bool(true)));
     }
-    Ok(Out::Fresh(resize(cx, x, &attrs)?))
+    Ok(Out::Fresh(resize(cx, x, &attrs, corners)?))
 }
 fn grid_sample(cx: &mut Cx<'_>) -> R<Out> {
     let (x, grid) = (cx.t("input")?, cx.t("grid")?);

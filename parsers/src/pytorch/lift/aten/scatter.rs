@@ -191,16 +191,13 @@ fn scatter(cx: &mut Cx<'_>, how: &str) -> R<Out> {
     let dtype = cx.dtype(x)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let ((x, scalar), (at, _)) = (at_least_1d(cx, x)?, at_least_1d(cx, at)?);
-    let src = match cx.opt_t("src")? {
-        Some(s) => {
-            let (s, _) = at_least_1d(cx, s)?;
-            cut_source(cx, s, at)?
-        }
-        None => {
-            let v = cx.operand("value")?;
-            let v = cx.value_of(&v, dtype)?;
-            cx.expand_like(v, at)?
-        }
+    let src = if let Some(s) = cx.opt_t("src")? {
+        let (s, _) = at_least_1d(cx, s)?;
+        cut_source(cx, s, at)?
+    } else {
+        let v = cx.operand("value")?;
+        let v = cx.value_of(&v, dtype)?;
+        cx.expand_like(v, at)?
     };
     let y = added(cx, "scatter_elements", &[x, at, src], how, Some(axis))?;
     Ok(Out::Fresh(back(cx, y, scalar)?))

@@ -10,7 +10,7 @@ pub(super) const TABLE: super::Table = &[
     ("sym_numel", sym_numel),
     ("numel", sym_numel),
     ("sym_stride", |_| Err(unsupported("a stride as a value"))),
-    ("sym_storage_offset", |_| Ok(Out::Int(Size::Known(0)))),
+    ("sym_storage_offset", |_| Err(unsupported("a storage offset as a value"))),
     ("item", item),
     ("_local_scalar_dense", item),
     ("_operator.add", |cx| calculate(cx, "add")),
@@ -134,8 +134,11 @@ fn real(cx: &mut Cx<'_>, op: &str, a: &Operand, b: &Operand) -> R<Out> {
         _ => Ok(Out::Float(cx.b(op, x, y)?)),
     }
 }
+/// Exact integer arithmetic; `None` where it overflows.
+type Exact = fn(i64, i64) -> Option<i64>;
+
 fn integer(cx: &mut Cx<'_>, op: &str, a: &Size, b: &Size) -> R<Out> {
-    let (name, f): (&str, fn(i64, i64) -> Option<i64>) = match op {
+    let (name, f): (&str, Exact) = match op {
         "add" => ("add", i64::checked_add),
         "sub" => ("sub", i64::checked_sub),
         "mul" => ("mul", i64::checked_mul),

@@ -43,26 +43,6 @@ pub(super) const TABLE: super::Table = &[
     ("slice_copy", |cx| copied(cx, slice)),
     ("narrow", narrow),
     ("narrow_copy", |cx| copied(cx, narrow)),
-    ("split", split),
-    ("split_copy", |cx| copied(cx, split)),
-    ("unsafe_split", |cx| copied(cx, split)),
-    ("split_with_sizes", split_sizes),
-    ("split_with_sizes_copy", |cx| copied(cx, split_sizes)),
-    ("unsafe_split_with_sizes", |cx| copied(cx, split_sizes)),
-    ("chunk", chunk),
-    ("unsafe_chunk", |cx| copied(cx, chunk)),
-    ("tensor_split", tensor_split),
-    ("hsplit", |cx| n_split(cx, 1)),
-    ("vsplit", |cx| n_split(cx, 0)),
-    ("dsplit", |cx| n_split(cx, 2)),
-    ("unbind", unbind),
-    ("unbind_copy", |cx| copied(cx, unbind)),
-    ("expand", expand),
-    ("expand_copy", |cx| copied(cx, expand)),
-    ("broadcast_to", expand),
-    ("expand_as", expand_as),
-    ("broadcast_tensors", broadcast_tensors),
-    ("meshgrid", meshgrid),
     ("atleast_1d", |cx| at_least(cx, 1)),
     ("atleast_2d", |cx| at_least(cx, 2)),
     ("atleast_3d", |cx| at_least(cx, 3)),
@@ -84,20 +64,11 @@ pub(super) const TABLE: super::Table = &[
     ("to", to),
     ("_to_copy", |cx| copied(cx, to)),
     ("type_as", type_as),
-    ("cat", cat),
-    ("concat", cat),
-    ("concatenate", cat),
-    ("stack", stack),
-    ("hstack", |cx| n_stack(cx, 1, 1)),
-    ("vstack", |cx| n_stack(cx, 2, 0)),
-    ("dstack", |cx| n_stack(cx, 3, 2)),
-    ("column_stack", column_stack),
-    ("sum_to_size", sum_to_size),
     ("resize_as", resize_as),
 ];
 
 /// The same elements in new storage.
-fn copied(cx: &mut Cx<'_>, f: super::Lift) -> R<Out> {
+pub(super) fn copied(cx: &mut Cx<'_>, f: super::Lift) -> R<Out> {
     let out = f(cx)?;
     copy_of(cx, out)
 }
@@ -182,7 +153,7 @@ fn viewable(sizes: &[i64], strides: &[i64], to: &[i64]) -> bool {
     true
 }
 /// The sizes asked for, -1 replaced where the result's declared size is known.
-fn target(cx: &Cx<'_>, name: &str) -> R<Vec<Size>> {
+pub(super) fn target(cx: &Cx<'_>, name: &str) -> R<Vec<Size>> {
     let asked = cx.sizes(name)?;
     let declared = &cx.declared(0)?.sizes;
     let whole = declared.len() == asked.len();
@@ -398,7 +369,7 @@ fn slice(cx: &mut Cx<'_>) -> R<Out> {
     let (start, end, step) = range(cx, v, axis)?;
     Ok(part(id, axis, start, end, step))
 }
-fn part(id: TensorId, axis: usize, start: Size, end: Size, step: i64) -> Out {
+pub(super) fn part(id: TensorId, axis: usize, start: Size, end: Size, step: i64) -> Out {
     Out::View(id, vec![Step::Slice { axis, start, end, step }])
 }
 fn narrow(cx: &mut Cx<'_>) -> R<Out> {
@@ -423,177 +394,6 @@ fn narrow(cx: &mut Cx<'_>) -> R<Out> {
     let length = cx.size("length")?;
     let end = cx.size_add(&start, &length)?;
     Ok(part(id, axis, start, end, 1))
-}
-/// Consecutive parts of these sizes.
-fn parts(cx: &mut Cx<'_>, id: TensorId, axis: usize, sizes: &[Size]) -> R<Out> {
-    let mut start = Size::Known(0);
-    let mut outs = vec![];
-    for s in sizes {
-        let end = cx.size_add(&start, s)?;
-        outs.push(part(id, axis, start, end.clone(), 1));
-        start = end;
-    }
-    Ok(Out::Many(outs))
-}
-fn split_axis(cx: &mut Cx<'_>) -> R<(TensorId, V, usize)> {
-    let id = cx.tensor_id("self")?;
-    let v = cx.read_tensor(id)?;
-    let axis = wrap(cx.int_or("dim", 0)?, cx.rank(v)?)?;
-    Ok((id, v, axis))
-}
-fn fixed_len(cx: &Cx<'_>, v: V, axis: usize) -> R<i64> {
-    cx.known(v, axis).ok_or_else(|| unsupported("splitting an axis of dynamic size into equal parts"))
-}
-/// Parts of `size` elements, the last one shorter.
-fn equal_parts(cx: &mut Cx<'_>, id: TensorId, v: V, axis: usize, size: i64) -> R<Out> {
-    let n = fixed_len(cx, v, axis)?;
-    if size <= 0 && n > 0 {
-        return Err(malformed("parts without elements"));
-    }
-    let count = if n == 0 { 1 } else { n.div_ceil_by(size) };
-    let sizes: Vec<Size> = (0..count).map(|i| Size::Known(size.min(n - i * size))).collect();
-    parts(cx, id, axis, &sizes)
-}
-trait DivCeil {
-    fn div_ceil_by(self, by: i64) -> i64;
-}
-impl DivCeil for i64 {
-    fn div_ceil_by(self, by: i64) -> i64 {
-        self / by + i64::from(self % by != 0)
-    }
-}
-fn split(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, v, axis) = split_axis(cx)?;
-    if cx.node.inputs.iter().any(|i| i.name == "split_sizes") {
-        let sizes = cx.sizes("split_sizes")?;
-        return parts(cx, id, axis, &sizes);
-    }
-    let size = cx.sizes("split_size")?;
-    match size.as_slice() {
-        [Size::Known(n)] => equal_parts(cx, id, v, axis, *n),
-        many => parts(cx, id, axis, many),
-    }
-}
-fn split_sizes(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, _, axis) = split_axis(cx)?;
-    let sizes = cx.sizes("split_sizes")?;
-    parts(cx, id, axis, &sizes)
-}
-fn chunk(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, v, axis) = split_axis(cx)?;
-    let (n, chunks) = (fixed_len(cx, v, axis)?, cx.int("chunks")?);
-    if chunks <= 0 {
-        return Err(malformed("no chunks"));
-    }
-    if n == 0 {
-        return parts(cx, id, axis, &vec![Size::Known(0); chunks.min(1 << 16) as usize]);
-    }
-    equal_parts(cx, id, v, axis, n.div_ceil_by(chunks))
-}
-/// Sections as equal as can be, or parts between positions.
-fn sections(cx: &mut Cx<'_>, id: TensorId, axis: usize, n: i64, by: Result<i64, Vec<i64>>) -> R<Out> {
-    let sizes: Vec<i64> = match by {
-        Ok(k) if (1..=1 << 16).contains(&k) => (0..k).map(|i| n / k + i64::from(i < n % k)).collect(),
-        Ok(_) => return Err(malformed("no sections")),
-        Err(at) => {
-            let at: Vec<i64> = at.iter().map(|p| if *p < 0 { (p + n).max(0) } else { *p.min(&n) }).collect();
-            let starts = std::iter::once(0).chain(at.iter().copied());
-            let ends = at.iter().copied().chain([n]);
-            let bounds: Vec<(i64, i64)> = starts.zip(ends).collect();
-            let outs =
-                bounds.into_iter().map(|(a, b)| part(id, axis, a.into(), b.max(a).into(), 1)).collect();
-            return Ok(Out::Many(outs));
-        }
-    };
-    let sizes: Vec<Size> = sizes.into_iter().map(Size::Known).collect();
-    parts(cx, id, axis, &sizes)
-}
-fn tensor_split(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, v, axis) = split_axis(cx)?;
-    let n = fixed_len(cx, v, axis)?;
-    let by = if cx.has("indices") {
-        Err(cx.ints("indices")?)
-    } else if cx.has("sections") {
-        Ok(cx.int("sections")?)
-    } else {
-        let t = cx.t("tensor_indices_or_sections")?;
-        let list =
-            cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
-        if cx.rank(t)? == 0 { Ok(list.first().copied().unwrap_or(0)) } else { Err(list) }
-    };
-    sections(cx, id, axis, n, by)
-}
-fn n_split(cx: &mut Cx<'_>, axis: usize) -> R<Out> {
-    let id = cx.tensor_id("self")?;
-    let v = cx.read_tensor(id)?;
-    let axis = axis.min(cx.rank(v)?.saturating_sub(1));
-    let n = fixed_len(cx, v, axis)?;
-    let by = if cx.has("indices") { Err(cx.ints("indices")?) } else { Ok(cx.int("sections")?) };
-    sections(cx, id, axis, n, by)
-}
-fn unbind(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, v, axis) = split_axis(cx)?;
-    let n = fixed_len(cx, v, axis)?;
-    if n > 1 << 16 {
-        return Err(unsupported(format!("{n} results")));
-    }
-    Ok(Out::Many((0..n).map(|i| Out::View(id, vec![Step::Select(axis, Size::Known(i))])).collect()))
-}
-/// The sizes of the result, -1 keeping the operand's.
-fn expand(cx: &mut Cx<'_>) -> R<Out> {
-    let id = cx.tensor_id("self")?;
-    cx.bool_or("implicit", false)?;
-    let v = cx.read_tensor(id)?;
-    let mut sizes = target(cx, "size")?;
-    let lead = sizes.len().saturating_sub(cx.rank(v)?);
-    for (i, s) in sizes.iter_mut().enumerate().skip(lead) {
-        if *s == Size::Known(-1) {
-            *s = cx.dim(v, i - lead)?;
-        }
-    }
-    Ok(Out::View(id, vec![Step::Expand(sizes)]))
-}
-fn expand_as(cx: &mut Cx<'_>) -> R<Out> {
-    let (id, other) = (cx.tensor_id("self")?, cx.t("other")?);
-    let sizes = cx.shape_of(other)?;
-    Ok(Out::View(id, vec![Step::Expand(sizes)]))
-}
-fn broadcast_tensors(cx: &mut Cx<'_>) -> R<Out> {
-    let ids = cx.tensor_ids("tensors")?;
-    let mut sizes: Vec<Size> = vec![];
-    for id in &ids {
-        let v = cx.read_tensor(*id)?;
-        let own = cx.shape_of(v)?;
-        while sizes.len() < own.len() {
-            sizes.insert(0, Size::Known(1));
-        }
-        let lead = sizes.len() - own.len();
-        for (i, s) in own.into_iter().enumerate() {
-            if sizes[lead + i] == Size::Known(1) {
-                sizes[lead + i] = s;
-            }
-        }
-    }
-    Ok(Out::Many(ids.into_iter().map(|id| Out::View(id, vec![Step::Expand(sizes.clone())])).collect()))
-}
-fn meshgrid(cx: &mut Cx<'_>) -> R<Out> {
-    let ids = cx.tensor_ids("tensors")?;
-    let xy = cx.str_or("indexing", "ij")? == "xy" && ids.len() >= 2;
-    let place = |i: usize| if xy && i < 2 { 1 - i } else { i };
-    let mut sizes = vec![Size::Known(1); ids.len()];
-    let mut lines = vec![];
-    for (i, id) in ids.iter().enumerate() {
-        let v = cx.read_tensor(*id)?;
-        let n = if cx.rank(v)? == 0 { Size::Known(1) } else { cx.dim(v, 0)? };
-        sizes[place(i)] = n.clone();
-        let mut line = vec![Size::Known(1); ids.len()];
-        line[place(i)] = n;
-        lines.push((line, cx.shape_of(v)?));
-    }
-    let view = |(id, (line, from)): (TensorId, (Vec<Size>, Vec<Size>))| {
-        Out::View(id, vec![Step::Reshape(line, from), Step::Expand(sizes.clone())])
-    };
-    Ok(Out::Many(ids.into_iter().zip(lines).map(view).collect()))
 }
 fn raised(cx: &mut Cx<'_>, id: TensorId, rank: usize) -> R<Out> {
     let v = cx.read_tensor(id)?;
@@ -672,10 +472,10 @@ fn unfold(cx: &mut Cx<'_>) -> R<Out> {
     let v = cx.read_tensor(id)?;
     let sizes = cx.fixed_sizes(v)?;
     let (size, step) = (cx.int("size")?, cx.int("step")?);
+    let axis = wrap(cx.int("dimension")?, sizes.len())?;
     if sizes.is_empty() {
         return Ok(Out::View(id, vec![Step::Pick(vec![0; size.clamp(0, 1) as usize], vec![size])]));
     }
-    let axis = wrap(cx.int("dimension")?, sizes.len())?;
     if step <= 0 || size < 0 || size > sizes[axis] {
         return Err(malformed("a window larger than its axis"));
     }
@@ -741,68 +541,6 @@ fn type_as(cx: &mut Cx<'_>) -> R<Out> {
     let other = cx.t("other")?;
     let to = cx.dtype(other)?;
     converted(cx, Some(to))
-}
-/// Operands in their common type.
-fn joined(cx: &mut Cx<'_>, name: &str) -> R<Vec<V>> {
-    let xs = cx.ts(name)?;
-    let operands: Vec<_> = xs.iter().map(|x| crate::pytorch::lift::cx::Operand::Tensor(*x)).collect();
-    let dtype = cx.common(&operands.iter().collect::<Vec<_>>())?;
-    xs.into_iter().map(|x| cx.cast(x, dtype)).collect()
-}
-fn cat(cx: &mut Cx<'_>) -> R<Out> {
-    let xs = joined(cx, "tensors")?;
-    let rank = xs.iter().map(|x| cx.rank(*x)).collect::<R<Vec<_>>>()?.into_iter().max().unwrap_or(1);
-    // An empty line joins anything.
-    let mut kept = vec![];
-    for x in &xs {
-        if !(rank != 1 && cx.known_sizes(*x) == Some(vec![0])) {
-            kept.push(*x);
-        }
-    }
-    let axis = wrap(cx.int_or("dim", 0)?, rank)?;
-    Ok(Out::Fresh(cx.concat(&kept, axis)?))
-}
-fn stack(cx: &mut Cx<'_>) -> R<Out> {
-    let xs = joined(cx, "tensors")?;
-    let first = xs.first().copied().ok_or_else(|| malformed("nothing to stack"))?;
-    let axis = wrap(cx.int_or("dim", 0)?, cx.rank(first)? + 1)?;
-    let xs = xs.into_iter().map(|x| cx.unsqueeze(x, &[axis as i64])).collect::<R<Vec<_>>>()?;
-    Ok(Out::Fresh(cx.concat(&xs, axis)?))
-}
-fn n_stack(cx: &mut Cx<'_>, rank: usize, axis: usize) -> R<Out> {
-    let xs = joined(cx, "tensors")?;
-    let mut high = vec![];
-    for x in xs {
-        let axes: Vec<i64> = match (cx.rank(x)?, rank) {
-            (0, n) => (0..n as i64).collect(),
-            (1, 2) => vec![0],
-            (1, 3) => vec![0, 2],
-            (2, 3) => vec![2],
-            _ => vec![],
-        };
-        high.push(cx.unsqueeze(x, &axes)?);
-    }
-    let first = high.first().copied().ok_or_else(|| malformed("nothing to stack"))?;
-    let axis = axis.min(cx.rank(first)? - 1);
-    Ok(Out::Fresh(cx.concat(&high, axis)?))
-}
-fn column_stack(cx: &mut Cx<'_>) -> R<Out> {
-    let xs = joined(cx, "tensors")?;
-    let mut high = vec![];
-    for x in xs {
-        high.push(if cx.rank(x)? < 2 { cx.reshape_to(x, &[-1, 1])? } else { x });
-    }
-    Ok(Out::Fresh(cx.concat(&high, 1)?))
-}
-fn sum_to_size(cx: &mut Cx<'_>) -> R<Out> {
-    let x = cx.t("self")?;
-    let to = cx.sizes("size")?;
-    let now = cx.shape_of(x)?;
-    let lead = now.len().checked_sub(to.len()).ok_or_else(|| malformed("more sizes than dimensions"))?;
-    let mut axes: Vec<usize> = (0..lead).collect();
-    axes.extend((lead..now.len()).filter(|i| to[i - lead] == Size::Known(1) && now[*i] != Size::Known(1)));
-    let y = if axes.is_empty() { cx.u("identity", x)? } else { cx.reduce("reduce_sum", x, &axes, true)? };
-    Ok(Out::Fresh(cx.reshape(y, &to)?))
 }
 /// Other sizes for the storage; growing it would show memory that holds nothing.
 fn resize_as(cx: &mut Cx<'_>) -> R<Out> {
