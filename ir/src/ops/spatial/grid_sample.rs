@@ -124,7 +124,8 @@ impl GridSample {
             p = p.round_ties_even();
         }
         let (low, high) = self.border(n);
-        if p < low || p > high {
+        // A cubic place stays: its taps find their elements one by one, as PyTorch and ONNX Runtime have it.
+        if self.mode != SampleMode::Cubic && (p < low || p > high) {
             p = match self.padding_mode {
                 Outside::Zeros => p,
                 Outside::Border => p.clamp(0.0, size - 1.0),

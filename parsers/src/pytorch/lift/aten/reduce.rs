@@ -157,21 +157,27 @@ fn max(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let (y, at) = (back(cx, y, scalar)?, back(cx, at, scalar)?);
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
-/// First position of an extremum; NaN counts as beyond all numbers.
+/// First position of an extremum; the first NaN where there is one.
 fn position(cx: &mut Cx<'_>, op: &str, x: V, axis: usize, keep: bool) -> R<V> {
-    let x = match cx.dtype(x)? {
-        DType::Bool => cx.cast(x, DType::I32)?,
-        d if d.is_float() => beyond(cx, x, if op == "arg_max" { f64::INFINITY } else { f64::NEG_INFINITY })?,
-        _ => x,
-    };
-    cx.with(op, &[x], &[("axis", Attr::Int(axis as i64)), ("keepdims", Attr::Bool(keep))])
-}
-/// Positions of NaN as 1, numbers as 0 when any is NaN along the axis would be exact; an infinity stands in for NaN, which differs
-/// only where both an infinity and a later NaN occur.
-fn beyond(cx: &mut Cx<'_>, x: V, stand_in: f64) -> R<V> {
-    let nan = cx.u("is_nan", x)?;
-    let v = cx.num(x, stand_in)?;
-    cx.choose(nan, v, x)
+    let attrs = [("axis", Attr::Int(axis as i64)), ("keepdims", Attr::Bool(keep))];
+    match cx.dtype(x)? {
+        DType::Bool => {
+            let x = cx.cast(x, DType::I32)?;
+            cx.with(op, &[x], &attrs)
+        }
+        d if d.is_float() => {
+            let nan = cx.u("is_nan", x)?;
+            let zero = cx.num(x, 0.0)?;
+            let numbers = cx.choose(nan, zero, x)?;
+            let plain = cx.with(op, &[numbers], &attrs)?;
+            let nan = cx.cast(nan, DType::I32)?;
+            let first = cx.with("arg_max", &[nan], &attrs)?;
+            let any = cx.reduce("reduce_max", nan, &[axis], keep)?;
+            let any = cx.cast(any, DType::Bool)?;
+            cx.choose(any, first, plain)
+        }
+        _ => cx.with(op, &[x], &attrs),
+    }
 }
 fn arg(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let x = cx.t("self")?;
