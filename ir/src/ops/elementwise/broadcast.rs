@@ -1,6 +1,7 @@
 //! Loops over operands that are broadcast against each other.
 use crate::op::OpError;
 use crate::tensor::{element_count, strides};
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 /// Elements from which on work is spread over threads.
@@ -10,20 +11,28 @@ pub const CHUNK: usize = 1 << 14;
 
 /// Runs `f` compiled for the widest vector instructions that the processor has. Results do not depend on them: no operation
 /// is fused or reordered.
-pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+pub fn vectorized<R>(f: impl NullaryFnOnce<Output = R>) -> R {
     pulp::Arch::new().dispatch(f)
+}
+
+/// The loop of [`each`]. A closure with a long function in it would be called instead of being compiled for the processor.
+struct Each<'a, T, F>(&'a mut [T], F);
+
+impl<T: Copy, F: Fn(T) -> T> NullaryFnOnce for Each<'_, T, F> {
+    type Output = ();
+    #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
+    #[inline(always)]
+    fn call(self) {
+        for v in self.0 {
+            *v = (self.1)(*v);
+        }
+    }
 }
 
 /// Applies `f` to each element in place. `f` is copied into the loop: what it captured would have to be read again for each
 /// element if it lay elsewhere in memory.
 pub fn each<T: Copy + Send>(values: &mut [T], f: impl Fn(T) -> T + Sync + Send + Copy) {
-    let run = move |piece: &mut [T]| {
-        vectorized(move || {
-            for v in piece {
-                *v = f(*v);
-            }
-        });
-    };
+    let run = move |piece: &mut [T]| vectorized(Each(piece, f));
     if values.len() < PARALLEL { run(values) } else { values.par_chunks_mut(CHUNK).for_each(run) }
 }
 

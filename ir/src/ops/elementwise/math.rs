@@ -68,6 +68,13 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
+/// `a` where `first`, else `b`. A plain `if` would move the computation of either behind a branch.
+#[inline(always)]
+fn choose(first: bool, a: f32, b: f32) -> f32 {
+    let mask = u32::from(first).wrapping_neg();
+    f32::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask))
+}
+
 /// `x`, but not above `high`; NaN stays.
 #[inline(always)]
 fn at_most(x: f32, high: f32) -> f32 {
@@ -158,7 +165,7 @@ pub fn erf(x: f32) -> f32 {
     let z = x.abs();
     let inside = at_most(z, 5.0);
     let large = 1.0 - erfc_large(inside, inside * inside, 0.0);
-    (if z <= ERF_SPLIT { erf_small(z) } else { large }).copysign(x)
+    choose(z <= ERF_SPLIT, erf_small(z), large).copysign(x)
 }
 
 /// `x / 2 (1 + erf(x / sqrt(2)))`, without the cancellation that this form has for negative `x`.
@@ -168,7 +175,7 @@ pub fn gelu(x: f32) -> f32 {
     let (square, rest) = square_exactly(m);
     let large = erfc_large(m * std::f32::consts::FRAC_1_SQRT_2, 0.5 * square, 0.5 * rest);
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let complement = if z <= ERF_SPLIT { 1.0 - erf_small(z) } else { large };
+    let complement = choose(z <= ERF_SPLIT, 1.0 - erf_small(z), large);
     0.5 * x * if x < 0.0 { complement } else { 2.0 - complement }
 }
 

@@ -100,7 +100,8 @@ impl Choice<'_> {
         let plan = Plan::new(&self.shape, self.shapes);
         let mut out = vec![zero; element_count(&self.shape).unwrap_or(0)];
         plan.rows(&mut out, |out, [c, i, j]| {
-            vectorized(|| choose(out, plan.unit, &self.condition[c..], &x[i..], &y[j..], &pick));
+            let operands = (&self.condition[c..], &x[i..], &y[j..]);
+            vectorized(Row { out, unit: plan.unit, operands, pick: &pick });
         });
         out
     }
@@ -124,6 +125,8 @@ impl Bits for u32 {}
 impl Bits for u64 {}
 
 /// `x` where `c` is not 0, else `y`, without a branch: two loads behind a branch do not become vector code.
+#[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
+#[inline(always)]
 fn by_mask<B: Bits>(c: u8, x: B, y: B) -> B {
     let mask = B::from(c != 0) * !B::zeroed();
     (x & mask) | (y & !mask)
@@ -133,35 +136,49 @@ fn by_branch<T>(c: u8, x: T, y: T) -> T {
     if c == 0 { y } else { x }
 }
 
-/// One row; each operand moves by its `unit`.
-#[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
-#[inline(always)]
-fn choose<T: Copy>(
-    out: &mut [T],
+/// One row of the result; each operand moves by its `unit`.
+struct Row<'a, T, P> {
+    out: &'a mut [T],
     unit: [usize; 3],
-    condition: &[u8],
-    x: &[T],
-    y: &[T],
-    pick: &impl Fn(u8, T, T) -> T,
-) {
-    let n = out.len();
-    let each = out.iter_mut().zip(condition);
-    match unit {
-        [0, 1, _] if condition[0] != 0 => out.copy_from_slice(&x[..n]),
-        [0, _, 1] if condition[0] == 0 => out.copy_from_slice(&y[..n]),
-        [0, ..] => out.fill(by_branch(condition[0], x[0], y[0])),
-        [_, 1, 1] => each.zip(x.iter().zip(y)).for_each(|((o, c), (a, b))| *o = pick(*c, *a, *b)),
-        [_, 1, _] => {
-            let b = y[0];
-            each.zip(x).for_each(|((o, c), a)| *o = pick(*c, *a, b));
-        }
-        [_, _, 1] => {
-            let a = x[0];
-            each.zip(y).for_each(|((o, c), b)| *o = pick(*c, a, *b));
-        }
-        _ => {
-            let (a, b) = (x[0], y[0]);
-            each.for_each(|(o, c)| *o = pick(*c, a, b));
+    operands: (&'a [u8], &'a [T], &'a [T]),
+    pick: &'a P,
+}
+
+impl<T: Copy, P: Fn(u8, T, T) -> T> pulp::NullaryFnOnce for Row<'_, T, P> {
+    type Output = ();
+    #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
+    #[inline(always)]
+    fn call(self) {
+        let (condition, x, y) = self.operands;
+        let n = self.out.len();
+        let chosen = self.out.iter_mut().zip(condition);
+        match self.unit {
+            [0, 1, _] if condition[0] != 0 => self.out.copy_from_slice(&x[..n]),
+            [0, _, 1] if condition[0] == 0 => self.out.copy_from_slice(&y[..n]),
+            [0, ..] => self.out.fill(by_branch(condition[0], x[0], y[0])),
+            [_, 1, 1] => {
+                for ((o, c), (a, b)) in chosen.zip(x.iter().zip(y)) {
+                    *o = (self.pick)(*c, *a, *b);
+                }
+            }
+            [_, 1, _] => {
+                let b = y[0];
+                for ((o, c), a) in chosen.zip(x) {
+                    *o = (self.pick)(*c, *a, b);
+                }
+            }
+            [_, _, 1] => {
+                let a = x[0];
+                for ((o, c), b) in chosen.zip(y) {
+                    *o = (self.pick)(*c, a, *b);
+                }
+            }
+            _ => {
+                let (a, b) = (x[0], y[0]);
+                for (o, c) in chosen {
+                    *o = (self.pick)(*c, a, b);
+                }
+            }
         }
     }
 }

@@ -141,26 +141,41 @@ fn sum_of_row(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 }
 
 fn softmax_f32(row: &mut [f32]) {
-    vectorized(|| {
+    vectorized(SoftmaxRow { row, log: false });
+}
+
+fn log_softmax_f32(row: &mut [f32]) {
+    vectorized(SoftmaxRow { row, log: true });
+}
+
+/// One row of `softmax`, or with `log` of `log_softmax`.
+struct SoftmaxRow<'a> {
+    row: &'a mut [f32],
+    log: bool,
+}
+
+impl pulp::NullaryFnOnce for SoftmaxRow<'_> {
+    type Output = ();
+    #[expect(clippy::inline_always, reason = "a call would keep the loop from becoming vector code")]
+    #[inline(always)]
+    fn call(self) {
+        let row = self.row;
         let top = top_of_row(row);
+        if self.log {
+            let log = libm::log(sum_of_row(row, |v| math::exp(v - top))) as f32;
+            for v in row {
+                *v = (*v - top) - log;
+            }
+            return;
+        }
         for v in row.iter_mut() {
             *v = math::exp(*v - top);
         }
         let factor = (1.0 / sum_of_row(row, |v| v)) as f32;
-        for v in row.iter_mut() {
+        for v in row {
             *v *= factor;
         }
-    });
-}
-
-fn log_softmax_f32(row: &mut [f32]) {
-    vectorized(|| {
-        let top = top_of_row(row);
-        let log = libm::log(sum_of_row(row, |v| math::exp(v - top))) as f32;
-        for v in row.iter_mut() {
-            *v = (*v - top) - log;
-        }
-    });
+    }
 }
 
 fn softmax_f64(row: &mut [f64]) {
