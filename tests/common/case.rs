@@ -70,7 +70,7 @@ fn read(text: &str, place: String) -> Result<Case, String> {
             "INPUT" => inputs.push(parse_named_value(d.rest).map_err(|e| at(e.to_string()))?),
             "EXPECT" => outputs.push(expectation(d.rest).map_err(at)?),
             "TOL" => {
-                tolerance = tolerances(d.rest).ok_or_else(|| at("two numbers are expected".to_owned()))?
+                tolerance = tolerances(d.rest).ok_or_else(|| at("two numbers are expected".to_owned()))?;
             }
             other => return Err(at(format!("`{other}` is not known here"))),
         }
