@@ -27,7 +27,9 @@ fn tensors(expected: &Tensor, actual: &Tensor, tolerance: (f64, f64)) -> Result<
     }
     let wide = |t: &Tensor| t.widen().map_err(|e| e.to_string());
     let close = |e: f64, a: f64| {
-        e == a || (e.is_nan() && a.is_nan()) || (e - a).abs() <= tolerance.0 * e.abs() + tolerance.1
+        e == a
+            || (e.is_nan() && a.is_nan())
+            || e.is_finite() && (e - a).abs() <= tolerance.0 * e.abs() + tolerance.1
     };
     let differs = match (wide(expected)?, wide(actual)?) {
         (Wide::F32(e), Wide::F32(a)) => first(&e, &a, |e, a| close(f64::from(*e), f64::from(*a))),

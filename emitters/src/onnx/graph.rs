@@ -47,7 +47,7 @@ impl Printer<'_> {
     pub(super) fn graph(
         &mut self,
         graph: &Graph,
-        outer: &[Arc<str>],
+        outer: Option<&[Arc<str>]>,
     ) -> Result<(GraphProto, Vec<Initializer>), Diag> {
         let (names, own) = self.namer.graph(graph, outer)?;
         let (doc_string, metadata_props) = props(graph.notes.as_deref());
@@ -57,13 +57,15 @@ impl Printer<'_> {
             metadata_props,
             ..GraphProto::default()
         };
-        let formal = graph.inputs().len() - outer.len();
+        let formal = graph.inputs().len() - outer.map_or(0, <[_]>::len);
         for v in &graph.inputs()[..formal] {
             let value = graph.value(*v);
             proto.input.push(described(value_info(name(&names, *v), value.ty()), value.notes.as_deref()));
         }
         for o in graph.outputs() {
-            proto.output.push(described(value_info(&o.name, graph.ty(o.value)), o.notes.as_deref()));
+            proto
+                .output
+                .push(described(value_info(name(&names, o.value), graph.ty(o.value)), o.notes.as_deref()));
         }
         let mut initializers = vec![];
         for (v, value) in graph.values() {
@@ -127,7 +129,7 @@ impl Printer<'_> {
     }
 
     fn body(&mut self, body: &Graph, outer: &[Arc<str>]) -> Result<GraphProto, Diag> {
-        let (mut proto, initializers) = self.graph(body, outer)?;
+        let (mut proto, initializers) = self.graph(body, Some(outer))?;
         for (mut init, data) in initializers {
             if let Some(t) = data {
                 init.raw_data = Some(t.to_shared_bytes().map_err(|e| Diag::error("E0203", e.to_string()))?);

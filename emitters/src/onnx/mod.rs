@@ -72,7 +72,7 @@ pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
         let mut sidecar = Sidecar::new(policy, &options.data_name, &options.folder);
         let source = model.opset("");
         let mut printer = Printer { opset, source, namer: names::Namer::default(), sidecar: &mut sidecar };
-        let (graph, initializers) = printer.graph(&model.graph, &[])?;
+        let (graph, initializers) = printer.graph(&model.graph, None)?;
         Ok(Plan { model: header.clone(), graph, initializers, sidecar })
     };
     let plan = lay_out(options.external)?;

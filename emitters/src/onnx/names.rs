@@ -17,15 +17,16 @@ pub(super) struct Namer {
 }
 
 impl Namer {
-    /// Names all values of `graph`. `outer` are the names of its captured inputs, which are its last.
+    /// Names all values of `graph`. For a body, `outer` are the names of its captured inputs, which are its last.
     ///
     /// # Errors
     /// `E0701` when an output shows no node result of its own: `legalize-onnx` makes them.
     pub(super) fn graph(
         &mut self,
         graph: &Graph,
-        outer: &[Arc<str>],
+        outer: Option<&[Arc<str>]>,
     ) -> Result<(Names, Vec<Arc<str>>), Diag> {
+        let (is_main, outer) = (outer.is_none(), outer.unwrap_or_default());
         let mut names = Names::new(None);
         let mut own = vec![];
         let formal = graph.inputs().len() - outer.len();
@@ -36,11 +37,24 @@ impl Namer {
             self.set(&mut names, &mut own, *v, graph.value(*v).name.as_ref(), "input");
         }
         for o in graph.outputs() {
+            if is_main && names.get(o.value).as_ref() == Some(&o.name) {
+                continue;
+            }
             if !matches!(graph.value(o.value).def(), Def::Node { .. }) || names.get(o.value).is_some() {
                 let m = format!("output `{}` shows a value that is no node result of its own", o.name);
                 return Err(Diag::error("E0701", m).hint("run the pass legalize-onnx"));
             }
             self.set(&mut names, &mut own, o.value, Some(&o.name), "output");
+            // Names of the model's outputs are its interface; those of a body are free.
+            if is_main && names.get(o.value).as_ref() != Some(&o.name) {
+                let m = format!(
+                    "`{}` is the name of an output and of something else, which ONNX cannot hold",
+                    o.name
+                );
+                return Err(
+                    Diag::error("E0302", m).hint("give the inputs and outputs of the source different names")
+                );
+            }
         }
         for (v, value) in graph.values() {
             if names.get(v).is_some() || (value.uses().is_empty() && value.def() == Def::Const) {

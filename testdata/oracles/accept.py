@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Loads what Hoist wrote in readers that Hoist's authors did not write.
+
+    accept.py DIR
+
+DIR holds NAME.onnx with NAME.in.npz and NAME.out.npz (arrays by input and output name) and NAME.tol (relative and absolute
+tolerance). Each model must pass onnx.checker, and give the expected outputs in ONNX Runtime where that implements its operators.
+Prints one line per failure, then `N accepted, M run, K failed`.
+"""
+import glob
+import os
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+ort.set_default_logger_severity(4)
+# ONNX Runtime skips NaN here; the specification and numpy let it win.
+DROPS_NAN = ("arg_max", "arg_min", "reduce_max", "reduce_min")
+MISSING = ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported")
+
+
+def compare(got, want, rtol, atol):
+    if got.shape != want.shape:
+        return f"shape {got.shape}, expected {want.shape}"
+    if want.dtype.kind in "OSU":
+        return "" if got.astype(str).tolist() == want.astype(str).tolist() else "texts differ"
+    wide = np.complex128 if want.dtype.kind == "c" else np.float64
+    same = np.allclose(got.astype(wide), want.astype(wide), rtol=rtol, atol=atol, equal_nan=True)
+    return "" if same else f"values differ: {got.ravel()[:6]} expected {want.ravel()[:6]}"
+
+
+def run(path):
+    """'' when right, else what is wrong; None when ONNX Runtime does not implement it."""
+    base = path[: -len(".onnx")]
+    rtol, atol = map(float, open(base + ".tol").read().split())
+    try:
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        feeds = dict(np.load(base + ".in.npz"))
+        has_nan = any(v.dtype.kind == "f" and np.isnan(v).any() for v in feeds.values())
+        if has_nan and os.path.basename(base).startswith(DROPS_NAN):
+            return None
+        got = session.run(None, {i.name: feeds[i.name] for i in session.get_inputs()})
+    except Exception as e:  # ONNX Runtime has no common base class
+        return None if any(m in str(e) for m in MISSING) else str(e).splitlines()[0][:200]
+    want = np.load(base + ".out.npz")
+    for output, value in zip(session.get_outputs(), got):
+        if output.name in want and isinstance(value, np.ndarray):
+            why = compare(value, want[output.name], max(rtol, 1e-3), max(atol, 1e-4))
+            if why:
+                return f"{output.name}: {why}"
+    return ""
+
+
+def main(folder):
+    accepted = ran = failed = 0
+    for path in sorted(glob.glob(os.path.join(folder, "*.onnx"))):
+        try:
+            onnx.checker.check_model(path)
+            accepted += 1
+            why = run(path)
+        except Exception as e:
+            why = f"onnx.checker: {str(e).strip().splitlines()[0][:200]}"
+        ran += why == ""
+        if why:
+            failed += 1
+            print(f"{os.path.basename(path)}: {why}")
+    print(f"{accepted} accepted, {ran} run, {failed} failed")
+
+
+main(sys.argv[1])

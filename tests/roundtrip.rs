@@ -1,0 +1,128 @@
+//! What Hoist writes, in readers of other makers: every operator case that has an ONNX form, and the trained network of the README, are
+//! written as ONNX, checked by `onnx.checker`, and run in ONNX Runtime where that implements the operators. Importing and exporting
+//! again gives the same bytes each time. Needs the oracles (`HOIST_ORACLE_PYTHON`, set by `cargo xtask test`); without them only the latter runs.
+#[path = "common/case.rs"]
+#[expect(dead_code, reason = "this test does not look at the types of random results")]
+mod case;
+
+use case::{Case, Expected};
+use hoist_emitters::onnx::{WriteOptions, plan};
+use hoist_ir::eval::Value;
+use hoist_ir::model::{Executor, Model};
+use hoist_parsers::onnx::{ReadOptions, read};
+use hoist_parsers::source::Source;
+use hoist_passes::{Options, Pipeline, run};
+use hoist_runtime::inputs::to_npz;
+use hoist_runtime::reference::{Reference, ReferenceOptions};
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The ONNX file of `model`; `None` where ONNX cannot express it, which the writer says by `E0302`.
+fn emitted(mut model: Model) -> Option<Vec<u8>> {
+    let pipeline = Pipeline::parse("legalize-onnx").expect("known pass");
+    run(&pipeline, &mut model, &mut Options::default()).expect("legalizes");
+    let plan = match plan(&model, &WriteOptions::default()) {
+        Ok(plan) => plan,
+        Err(diags) => {
+            assert!(diags.0.iter().all(|d| d.code == "E0302"), "{diags}");
+            return None;
+        }
+    };
+    let mut bytes = vec![];
+    plan.write_model(&mut bytes).expect("writes to memory");
+    Some(bytes)
+}
+
+/// What is written from a file, written once more from itself, is the same file.
+fn is_fixed_point(bytes: &[u8], place: &str) {
+    let next = |bytes: &[u8]| {
+        let source = Source::from_bytes(format!("{place}.onnx"), bytes.to_vec().into());
+        emitted(read(&source, &ReadOptions::default()).unwrap_or_else(|d| panic!("{place}: {d}")))
+    };
+    let first = next(bytes).unwrap_or_else(|| panic!("{place}: cannot be written again"));
+    assert!(next(&first).is_some_and(|second| second == first), "{place}: another round differs");
+}
+
+/// Writes the files that `accept.py` reads.
+fn put(
+    dir: &Path,
+    name: &str,
+    model: &[u8],
+    inputs: (&[String], &[Value]),
+    outputs: (&[String], &[Value]),
+    tol: (f64, f64),
+) -> bool {
+    let (Ok(i), Ok(o)) = (to_npz(inputs.0, inputs.1), to_npz(outputs.0, outputs.1)) else { return false };
+    let file = |ending: &str| dir.join(format!("{name}.{ending}"));
+    std::fs::write(file("onnx"), model).expect("writes");
+    std::fs::write(file("in.npz"), i).expect("writes");
+    std::fs::write(file("out.npz"), o).expect("writes");
+    std::fs::write(file("tol"), format!("{} {}", tol.0, tol.1)).expect("writes");
+    true
+}
+
+/// Input and output names of a graph.
+fn names(graph: &hoist_ir::graph::Graph) -> (Vec<String>, Vec<String>) {
+    let i = graph.interface();
+    let texts = |v: Vec<(std::sync::Arc<str>, _)>| v.into_iter().map(|(n, _)| n.to_string()).collect();
+    (texts(i.inputs), texts(i.outputs))
+}
+
+fn put_case(dir: &Path, case: &Case) -> Option<bool> {
+    let bytes = emitted(Model { graph: case.graph.clone(), ..Model::default() })?;
+    is_fixed_point(&bytes, &case.place);
+    let (inputs, outputs) = names(&case.graph);
+    let known = |e: &Expected| match e {
+        Expected::Value(v) => Some(v.clone()),
+        Expected::Any(_) => None,
+    };
+    let Some(expected) = case.expected.iter().map(known).collect::<Option<Vec<_>>>() else {
+        return Some(false);
+    };
+    // A case may take any time and size; what numpy cannot hold stays out.
+    let narrow = |v: &Value| v.as_tensor().is_none_or(|t| t.dtype().bits() < 8 && t.dtype().bits() > 0);
+    let odd =
+        |v: &Value| narrow(v) || v.as_tensor().is_some_and(|t| t.dtype().is_float() && t.dtype().bits() == 8);
+    if case.inputs.iter().chain(&expected).any(odd) {
+        return Some(false);
+    }
+    let name = case.place.replace([':', '.'], "_");
+    Some(put(dir, &name, &bytes, (&inputs, &case.inputs), (&outputs, &expected), case.tolerance))
+}
+
+fn put_digits(dir: &Path) {
+    let source = Source::open(root().join("testdata/models/digits.pt2")).expect("opens");
+    let model = hoist_parsers::pytorch::lift::read(&source).expect("lifts");
+    let inputs = model.samples[0].inputs.clone();
+    let expected = Reference::new(&model, ReferenceOptions::default())
+        .expect("known operators")
+        .run(inputs.clone())
+        .expect("runs");
+    let (i, o) = names(&model.graph);
+    let bytes = emitted(model).expect("expressible");
+    is_fixed_point(&bytes, "digits");
+    assert!(put(dir, "digits", &bytes, (&i, &inputs), (&o, &expected), (1e-4, 1e-5)));
+}
+
+#[test]
+fn other_readers_accept_what_is_written() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    put_digits(dir.path());
+    let cases = case::load(&root().join("testdata/ops"));
+    let written =
+        cases.iter().filter_map(|c| c.as_ref().ok()).filter_map(|c| put_case(dir.path(), c)).count();
+    assert!(written > 400, "only {written} cases have an ONNX form");
+    let Some(python) = std::env::var_os("HOIST_ORACLE_PYTHON") else {
+        eprintln!("HOIST_ORACLE_PYTHON is not set: nothing is compared with other readers");
+        return;
+    };
+    let script = root().join("testdata/oracles/accept.py");
+    let out = Command::new(python).arg(script).arg(dir.path()).output().expect("python starts");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.trim_end().ends_with(" 0 failed"), "{text}");
+}
