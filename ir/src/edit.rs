@@ -2,7 +2,7 @@
 //! typed. Unsafe edits are refused with `E0403`.
 use crate::diag::Diag;
 use crate::graph::{Def, Graph, Node, NodeId, Notes, Origin, Output, Use, Value, ValueId};
-use crate::infer::{InferCx, Known, diag_at, infer_contents, infer_op};
+use crate::infer::{Content, InferCx, Known, diag_at, infer_contents, infer_op};
 use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -55,6 +55,12 @@ impl Graph {
     pub fn add_input(&mut self, name: &str, ty: Type) -> ValueId {
         let v = self.new_value(Some(name.into()), ty, Def::Input(self.inputs.len() as u32));
         self.inputs.push(v);
+        v
+    }
+    /// Appends an input whose symbolic elements are known.
+    pub(crate) fn add_known_input(&mut self, ty: Type, content: Option<Content>) -> ValueId {
+        let v = self.add_input(&format!("x{}", self.inputs.len()), ty);
+        self.values[v].content = content;
         v
     }
     /// Appends an output that shows `value`.

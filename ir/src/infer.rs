@@ -112,6 +112,10 @@ impl<'a> InferCx<'a> {
     pub fn constant(&self, i: usize) -> Option<&'a Tensor> {
         self.known(i)?.tensor
     }
+    /// Symbolic elements of operand `i`, when it takes part in shape arithmetic.
+    pub fn content(&self, i: usize) -> Option<&'a Content> {
+        self.known(i)?.content
+    }
     /// Integers of operand `i` when constant (and not too many to be a shape or an index list).
     pub fn const_ints(&self, i: usize) -> Option<Vec<i64>> {
         self.constant(i).filter(|t| t.len() <= 1 << 16).and_then(|t| t.to_i64s().ok())

@@ -20,6 +20,7 @@ pub mod dtype;
 pub mod edit;
 pub mod entity;
 pub mod eval;
+pub mod expand;
 pub mod graph;
 pub mod infer;
 pub mod kernel;

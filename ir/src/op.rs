@@ -3,6 +3,8 @@
 //! From one [`op!`](crate::op!) invocation come the struct with typed attributes and defaults, its [`Schema`], attribute access by name (text
 //! form, formats, hashing), and the [`Builder`](crate::builder::Builder) method. The op's file adds [`Semantics`]: `infer` and `eval`.
 use crate::attr::{Attr, AttrSpec};
+use crate::builder::Builder;
+use crate::diag::Diag;
 use crate::dtype::DTypeSet;
 use crate::eval::{EvalCx, Value};
 use crate::graph::ValueId;
@@ -135,6 +137,19 @@ pub trait Semantics {
     fn lazy(&self, _inputs: &[Option<&Tensor>]) -> Option<Tensor> {
         None
     }
+    /// Adds the operator in terms of simpler ones and returns its results, of which `outputs` are wanted; `None` when it is primitive or
+    /// these operands leave too much open. Exact up to rounding; never looks at uses.
+    ///
+    /// # Errors
+    /// When the operands do not fit.
+    fn expand(
+        &self,
+        _b: &mut Builder<'_>,
+        _inputs: &[Option<ValueId>],
+        _outputs: usize,
+    ) -> Result<Option<Vec<ValueId>>, Diag> {
+        Ok(None)
+    }
     /// Multiply-accumulate operations for these operand and result types; `None` when sizes are not known or it has none.
     fn macs(&self, _inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
         None
@@ -250,7 +265,7 @@ impl<A, B, C, D> Results for (A, B, C, D) {
 ///         /// Documentation of the attribute.
 ///         group: i64 = 1,
 ///     } where T: FLOATS;
-///     infer = infer, eval = eval;      // optional, also with `, contents = contents`: or implement `Semantics` by hand
+///     infer = infer, eval = eval;      // optional, also with `, contents = ..` and `, expand = ..`: or implement `Semantics` by hand
 /// }
 /// ```
 /// A name that is a keyword of Rust is written raw: `r#where`. `add as plus Add(..)` gives the builder method another name.
@@ -261,7 +276,7 @@ macro_rules! op {
         $name:ident as $method:ident $Op:ident ( $($in:ident : $ik:ident<$iv:ident>),* $(,)? ) -> ( $($out:ident : $ok:ident<$ov:ident>),* $(,)? )
         { $($(#[doc = $adoc:literal])+ $attr:ident : $ty:ty = $default:expr),* $(,)? }
         $(where $($var:ident : $set:expr),+)? ;
-        $(infer = $infer:expr, eval = $eval:expr $(, contents = $contents:expr)?;)?
+        $(infer = $infer:expr, eval = $eval:expr $(, contents = $contents:expr)? $(, expand = $expand:expr)?;)?
     ) => {
         $(#[doc = $doc])+
         #[derive(Clone, PartialEq, Debug)]
@@ -309,6 +324,8 @@ macro_rules! op {
             fn infer(&self, cx: &$crate::infer::InferCx<'_>) -> Result<Vec<$crate::types::Type>, $crate::op::OpError> { ($infer)(self, cx) }
             fn eval(&self, cx: $crate::eval::EvalCx<'_>) -> Result<Vec<$crate::eval::Value>, $crate::op::OpError> { ($eval)(self, cx) }
             $(fn contents(&self, cx: &$crate::infer::InferCx<'_>) -> Vec<Option<$crate::infer::Content>> { ($contents)(self, cx) })?
+            $(fn expand(&self, b: &mut $crate::builder::Builder<'_>, inputs: &[Option<$crate::graph::ValueId>], outputs: usize)
+                -> Result<Option<Vec<$crate::graph::ValueId>>, $crate::diag::Diag> { ($expand)(self, b, inputs, outputs) })?
         })?
     };
     ( $(#[doc = $doc:literal])+ $name:ident $Op:ident $($rest:tt)* ) => {

@@ -40,7 +40,8 @@ impl Opts {
 
 /// Operators of ONNX that no row binds: they pass through untouched.
 fn passed_through() -> Vec<&'static str> {
-    let bound: BTreeSet<&str> = bind::rows().iter().map(|r| r.foreign).collect();
+    let bound: BTreeSet<&str> =
+        bind::rows().iter().filter(|r| r.domain.is_empty()).map(|r| r.foreign).collect();
     operators().filter(|name| !bound.contains(name)).collect()
 }
 
@@ -66,7 +67,11 @@ fn rows_of(op: &str) -> Vec<&'static Row> {
 fn row_text(row: &Row) -> String {
     let until = if row.until == i64::MAX { "-".to_owned() } else { format!("-{}", row.until) };
     let reads = if row.writes() { "" } else { " (read)" };
-    format!("{} {}{until}{reads}", row.foreign, row.since)
+    if row.domain.is_empty() {
+        format!("{} {}{until}{reads}", row.foreign, row.since)
+    } else {
+        format!("{}.{}{reads}", row.domain, row.foreign)
+    }
 }
 
 fn onnx(op: &str) -> String {

@@ -1,6 +1,5 @@
 //! Graphs to `GraphProto`.
 use super::names::{Namer, Names};
-use super::opset::lower;
 use super::tensor::{Sidecar, whole};
 use super::types::value_info;
 use hoist_formats::onnx::bind::body_attrs;
@@ -8,6 +7,7 @@ use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
 use hoist_formats::onnx::generated::{
     AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
 };
+use hoist_formats::onnx::lower::{Target, lower};
 use hoist_formats::onnx::row::Arg;
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -17,6 +17,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
 use prost::Message;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An initializer: the message without elements, and the elements when they follow as raw data.
@@ -24,9 +25,10 @@ pub(super) type Initializer = (TensorProto, Option<Tensor>);
 
 /// Turns graphs into messages.
 pub(super) struct Printer<'a> {
-    pub(super) opset: i64,
-    pub(super) source: Option<i64>,
+    pub(super) target: &'a Target,
     pub(super) namer: Namer,
+    /// Domains of the nodes so far, but ONNX's own.
+    pub(super) domains: BTreeSet<String>,
     pub(super) sidecar: &'a mut Sidecar,
 }
 
@@ -86,18 +88,18 @@ impl Printer<'_> {
 
     fn node(&mut self, graph: &Graph, n: NodeId, names: &Names) -> Result<NodeProto, Diag> {
         let node = graph.node(n);
-        let foreign = lower(graph, n, self.opset, self.source).map_err(|m| {
+        let foreign = lower(graph, n, self.target).map_err(|m| {
             Diag::error("E0302", format!("`{}`: {m}", node.op().name())).node(graph.node_label(n))
         })?;
         let (doc_string, metadata_props) = props(node.notes.as_deref());
-        let (domain, overload) = match node.op() {
-            Op::Custom(c) => (c.domain.clone(), c.overload.clone()),
-            _ => Default::default(),
-        };
+        let overload = if let Op::Custom(c) = node.op() { c.overload.clone() } else { String::new() };
+        if !foreign.domain.is_empty() {
+            self.domains.insert(foreign.domain.clone());
+        }
         let mut proto = NodeProto {
             op_type: Some(foreign.op_type.clone()),
             name: self.namer.node(node.name.as_ref()),
-            domain: Some(domain).filter(|d| !d.is_empty()),
+            domain: Some(foreign.domain).filter(|d| !d.is_empty()),
             overload: Some(overload).filter(|d| !d.is_empty()),
             doc_string,
             metadata_props,

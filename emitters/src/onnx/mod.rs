@@ -3,11 +3,10 @@ use graph::{Initializer, Printer};
 use hoist_formats::onnx::generated::{
     FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
 };
+use hoist_formats::onnx::lower::choose;
 use hoist_formats::onnx::versions::ir_version_for;
 use hoist_ir::diag::{Diag, Diags};
-use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
-use hoist_ir::ops::Op;
 use prost::Message;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -16,7 +15,6 @@ use tensor::Sidecar;
 
 mod graph;
 mod names;
-mod opset;
 mod stream;
 mod tensor;
 mod types;
@@ -66,14 +64,23 @@ pub struct Plan {
 /// # Errors
 /// All operators that the operator set cannot express, and models too large for [`ExternalData::Never`].
 pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
-    let opset = opset::choose(model, options.opset)?;
-    let header = header(model, opset)?;
+    let target = choose(model, options.opset)?;
+    let header = header(model, target.opset)?;
     let lay_out = |policy| -> Result<Plan, Diags> {
         let mut sidecar = Sidecar::new(policy, &options.data_name, &options.folder);
-        let source = model.opset("");
-        let mut printer = Printer { opset, source, namer: names::Namer::default(), sidecar: &mut sidecar };
+        let mut printer = Printer {
+            target: &target,
+            namer: names::Namer::default(),
+            domains: BTreeSet::new(),
+            sidecar: &mut sidecar,
+        };
         let (graph, initializers) = printer.graph(&model.graph, None)?;
-        Ok(Plan { model: header.clone(), graph, initializers, sidecar })
+        let domains = std::mem::take(&mut printer.domains);
+        let mut header = header.clone();
+        let known = |d: &str| header.opset_import.iter().any(|o| o.domain() == d);
+        let new: Vec<_> = domains.into_iter().filter(|d| !known(d)).map(|d| import(&d, 1)).collect();
+        header.opset_import.extend(new);
+        Ok(Plan { model: header, graph, initializers, sidecar })
     };
     let plan = lay_out(options.external)?;
     if plan.len() <= MAX_MODEL {
@@ -107,34 +114,15 @@ fn header(model: &Model, opset: i64) -> Result<ModelProto, Diags> {
         let bad = |_| Diag::error("E0202", format!("function `{}.{}` cannot be decoded", f.domain, f.name));
         proto.functions.push(decoded.map_err(bad)?);
     }
-    let import = |domain: &str, version| OperatorSetIdProto {
-        domain: Some(domain.to_owned()),
-        version: Some(version),
-    };
     proto.opset_import.push(import("", opset));
     for (domain, version) in model.opsets.iter().filter(|(d, _)| !d.is_empty()) {
         proto.opset_import.push(import(domain, *version));
     }
-    let mut domains = BTreeSet::new();
-    used_domains(&model.graph, &mut domains);
-    for d in domains {
-        if !d.is_empty() && model.opset(&d).is_none() {
-            proto.opset_import.push(import(&d, 1));
-        }
-    }
     Ok(proto)
 }
 
-fn used_domains(graph: &Graph, out: &mut BTreeSet<String>) {
-    for n in graph.order() {
-        let node = graph.node(n);
-        if let Op::Custom(c) = node.op() {
-            out.insert(c.domain.clone());
-        }
-        for b in node.bodies() {
-            used_domains(b, out);
-        }
-    }
+fn import(domain: &str, version: i64) -> OperatorSetIdProto {
+    OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) }
 }
 
 impl Plan {

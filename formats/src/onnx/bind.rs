@@ -1,6 +1,6 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::lift;
-use super::row::{Fix, Form, Row, row};
+use super::row::{Fix, Form, Row, row, row_of};
 use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
@@ -216,6 +216,15 @@ const REDUCTIONS: &[(&str, &str)] = &[
     ("reduce_sum_square", "ReduceSumSquare"),
 ];
 
+/// Domain of the operators that ONNX Runtime adds to ONNX's.
+pub const MICROSOFT: &str = "com.microsoft";
+
+/// Operators of other domains: domain, IR operator, name.
+const VENDOR: &[(&str, &str, &str)] = &[];
+
+/// Operators of other domains with a difference.
+const VENDOR_FIXED: &[Row] = &[];
+
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];
 
@@ -228,17 +237,20 @@ pub fn rows() -> &'static [Row] {
             all.push(row(op, foreign, 18));
             all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
-        all.sort_by_key(|r| r.foreign);
+        all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
+        all.extend_from_slice(VENDOR_FIXED);
+        all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });
     &ALL
 }
 
-/// The row that reads `op_type` of operator set `opset`.
-pub fn read_row(op_type: &str, opset: i64) -> Option<&'static Row> {
+/// The row that reads `op_type` of `domain`, where ONNX's own operator set is `opset`.
+pub fn read_row(domain: &str, op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
-    let at = all.partition_point(|r| r.foreign < op_type);
-    all[at..].iter().take_while(|r| r.foreign == op_type).find(|r| r.covers(opset))
+    let key = (domain, op_type);
+    let at = all.partition_point(|r| (r.domain, r.foreign) < key);
+    all[at..].iter().take_while(|r| (r.domain, r.foreign) == key).find(|r| r.covers(opset))
 }
 
 /// The rows that can write IR operator `op`.

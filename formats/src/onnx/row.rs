@@ -24,6 +24,8 @@ pub enum Arg {
 /// A node as ONNX has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Foreign {
+    /// Domain; empty for ONNX's own.
+    pub domain: String,
     /// Operator.
     pub op_type: String,
     /// Operator set of the file.
@@ -89,6 +91,8 @@ pub enum Fix {
         /// How it is converted.
         form: Form,
     },
+    /// Attributes of an operator of another domain whose spelling is not the IR's, such as `transA`.
+    Spelled(&'static [&'static str]),
     /// The word of the attribute exists from this operator set on.
     WordSince(&'static str, &'static str, i64),
     /// Operand `slot` exists from this operator set on.
@@ -110,6 +114,9 @@ pub enum Fix {
 /// One row.
 #[derive(Clone, Copy)]
 pub struct Row {
+    /// Domain of the ONNX operator; empty for ONNX's own. Operator sets of other domains have one version, so ranges are those of
+    /// ONNX's own set.
+    pub domain: &'static str,
     /// IR operator.
     pub op: &'static str,
     /// ONNX operator.
@@ -124,7 +131,12 @@ pub struct Row {
 
 /// A row from `since` on.
 pub const fn row(op: &'static str, foreign: &'static str, since: i64) -> Row {
-    Row { op, foreign, since, until: i64::MAX, fixes: &[] }
+    Row { domain: "", op, foreign, since, until: i64::MAX, fixes: &[] }
+}
+
+/// A row of another domain, whose attributes have the IR's names but for those that a [`Fix::Spelled`] lists.
+pub const fn row_of(domain: &'static str, op: &'static str, foreign: &'static str) -> Row {
+    Row { domain, op, foreign, since: 1, until: i64::MAX, fixes: &[] }
 }
 
 impl Row {
@@ -203,13 +215,18 @@ impl Row {
     pub fn lower(&self, graph: &Graph, n: NodeId, opset: i64) -> Result<Foreign, String> {
         let node = graph.node(n);
         let mut out = Foreign {
+            domain: self.domain.to_owned(),
             op_type: self.foreign.to_owned(),
             opset,
             attrs: vec![],
             inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
             outputs: node.outputs().len(),
         };
-        self.attributes(graph, n, &mut out)?;
+        if self.domain.is_empty() {
+            self.attributes(graph, n, &mut out)?;
+        } else {
+            self.vendor_attributes(graph, n, &mut out);
+        }
         self.check_write(graph, n, opset, &mut out)?;
         Ok(out)
     }
@@ -248,8 +265,21 @@ impl Row {
         }
         Ok(())
     }
+    /// Attributes of an operator of another domain: those that differ from the default.
+    fn vendor_attributes(&self, graph: &Graph, n: NodeId, out: &mut Foreign) {
+        for (name, value) in graph.node(n).op().set_attrs() {
+            let spelled = self.fixes.iter().find_map(|f| match f {
+                Fix::Spelled(all) => all.iter().find(|s| ir_name(s) == name),
+                _ => None,
+            });
+            if value != Attr::None {
+                out.attrs.push(((*spelled.unwrap_or(&name)).to_owned(), to_foreign(value)));
+            }
+        }
+    }
     fn types_fit(&self, graph: &Graph, n: NodeId, out: &Foreign) -> Result<(), String> {
-        let Some(signature) = signature(self.foreign, out.opset) else { return Ok(()) };
+        let own = self.domain.is_empty();
+        let Some(signature) = signature(self.foreign, out.opset).filter(|_| own) else { return Ok(()) };
         // What bodies capture is no operand in ONNX.
         let formal = graph.node(n).inputs().len() - graph.node(n).captures();
         for slot in 0..out.inputs.len().min(formal) {

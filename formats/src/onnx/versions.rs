@@ -252,11 +252,11 @@ impl Signature {
     }
 }
 
-/// The IR's spelling of an attribute name: `transA` is `trans_a`.
+/// The IR's spelling of an attribute name: `transA` is `trans_a`, `K` is `k`.
 pub fn ir_name(attr: &str) -> String {
     let mut out = String::with_capacity(attr.len() + 2);
     for c in attr.chars() {
-        if c.is_ascii_uppercase() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
             out.push('_');
         }
         out.push(c.to_ascii_lowercase());

@@ -81,7 +81,8 @@ impl Reader {
         let part = OriginPart { name: n.name().into(), op: n.op_type().into(), ..OriginPart::default() };
         let origin = Origin::new(part);
         let start = scope.graph.order_end();
-        let row = if own && self.function(n).is_none() { read_row(n.op_type(), self.opset) } else { None };
+        let domain = super::domain(n.domain());
+        let row = if self.function(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
             Some(row) if has_bodies => {
@@ -116,6 +117,7 @@ impl Reader {
     ) -> Result<Vec<ValueId>, Diag> {
         let args = inputs.iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect();
         let foreign = Foreign {
+            domain: super::domain(n.domain()).to_owned(),
             op_type: n.op_type().to_owned(),
             opset: self.opset,
             attrs: attrs.clone(),

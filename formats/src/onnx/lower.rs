@@ -1,70 +1,98 @@
 //! Which operator set to write, and each node's form in it.
-use hoist_formats::onnx::bind::write_rows;
-use hoist_formats::onnx::dtype::since_opset;
-use hoist_formats::onnx::row::Foreign;
-use hoist_formats::onnx::versions::{NEWEST_OPSET, since_version};
+use super::bind::write_rows;
+use super::dtype::since_opset;
+use super::row::{Arg, Foreign};
+use super::versions::{NEWEST_OPSET, since_version};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, NodeId};
 use hoist_ir::model::Model;
 use hoist_ir::ops::Op;
 use hoist_ir::types::Type;
+use std::sync::Arc;
 
 /// Lowest operator set that is tried unless an older one is asked for: what every current runtime loads.
 const PREFERRED: i64 = 17;
 /// Oldest operator set that is tried for models with operators that pass through and changed since.
 const OLDEST: i64 = 7;
 
+/// What a graph is written for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Operator set of ONNX's own domain.
+    pub opset: i64,
+    /// That of the source, where it was an ONNX model.
+    pub source: Option<i64>,
+    /// Other domains that the source imports. Operators of a vendor are written only where its domain is among them, or where ONNX has
+    /// no operator of its own.
+    pub domains: Vec<Arc<str>>,
+}
+
+impl Target {
+    /// `model` at operator set `opset`.
+    pub fn new(model: &Model, opset: i64) -> Self {
+        let domains = model.opsets.iter().map(|(d, _)| d.clone()).filter(|d| !d.is_empty()).collect();
+        Self { opset, source: model.opset(""), domains }
+    }
+    /// The same with another operator set.
+    #[must_use]
+    pub fn at(&self, opset: i64) -> Self {
+        Self { opset, ..self.clone() }
+    }
+}
+
 /// The operator set for `model`: `requested`, else the lowest from 17 on that expresses everything, else the highest below.
 ///
 /// # Errors
 /// All operators that no candidate expresses, listed at once.
-pub(super) fn choose(model: &Model, requested: Option<i64>) -> Result<i64, Diags> {
-    let source = model.opset("");
+pub fn choose(model: &Model, requested: Option<i64>) -> Result<Target, Diags> {
+    let target = Target::new(model, 0);
     if let Some(t) = requested {
         if !(OLDEST..=NEWEST_OPSET).contains(&t) {
             let m = format!("operator set {t} cannot be written; {OLDEST} to {NEWEST_OPSET} can");
             return Err(Diag::error("E0204", m).into());
         }
-        check(&model.graph, t, source).into_result()?;
-        return Ok(t);
+        let target = target.at(t);
+        check(&model.graph, &target).into_result()?;
+        return Ok(target);
     }
     let mut candidates: Vec<i64> = (PREFERRED..=NEWEST_OPSET).chain((OLDEST..PREFERRED).rev()).collect();
     // Functions carry their own operator set, which must agree with the model's.
-    if let (false, Some(s)) = (model.functions.is_empty(), source) {
+    if let (false, Some(s)) = (model.functions.is_empty(), target.source) {
         candidates.insert(0, s);
     }
-    let first = |t: &&i64| fits(&model.graph, **t, source);
-    if let Some(t) = candidates.iter().find(first) {
-        return Ok(*t);
+    let all = candidates.into_iter().map(|t| target.at(t));
+    if let Some(found) = all.into_iter().find(|t| fits(&model.graph, t)) {
+        return Ok(found);
     }
-    check(&model.graph, NEWEST_OPSET, source).into_result()?;
+    check(&model.graph, &target.at(NEWEST_OPSET)).into_result()?;
     Err(Diag::error("E0302", "no single operator set expresses all operators of this model").into())
 }
 
-fn fits(graph: &Graph, t: i64, source: Option<i64>) -> bool {
-    types_fit(graph, t).is_ok()
-        && graph.order().all(|n| {
-            lower(graph, n, t, source).is_ok() && graph.node(n).bodies().iter().all(|b| fits(b, t, source))
-        })
+fn fits(graph: &Graph, t: &Target) -> bool {
+    types_fit(graph, t.opset).is_ok()
+        && graph
+            .order()
+            .all(|n| lower(graph, n, t).is_ok() && graph.node(n).bodies().iter().all(|b| fits(b, t)))
 }
 
-fn check(graph: &Graph, t: i64, source: Option<i64>) -> Diags {
+/// Every operator of `graph` that `t` cannot express.
+pub fn check(graph: &Graph, t: &Target) -> Diags {
     let mut diags = Diags::default();
-    if let Err(m) = types_fit(graph, t) {
+    if let Err(m) = types_fit(graph, t.opset) {
         diags.push(Diag::error("E0302", m));
     }
     for n in graph.order() {
-        if let Err(m) = lower(graph, n, t, source) {
+        if let Err(m) = lower(graph, n, t) {
             let node = graph.node(n);
             let d = Diag::error(
                 "E0302",
-                format!("operator set {t} has no form of `{}` with {m}", node.op().name()),
+                format!("operator set {} has no form of `{}` with {m}", t.opset, node.op().name()),
             );
             diags
                 .push(d.node(graph.node_label(n)).origin(node.origin.clone()).hint("choose a newer --opset"));
         }
         for body in graph.node(n).bodies() {
-            diags.0.extend(check(body, t, source).0);
+            diags.0.extend(check(body, t).0);
         }
     }
     diags
@@ -90,18 +118,24 @@ fn types_fit(graph: &Graph, t: i64) -> Result<(), String> {
 ///
 /// # Errors
 /// What is missing, as a phrase.
-pub(super) fn lower(graph: &Graph, n: NodeId, t: i64, source: Option<i64>) -> Result<Foreign, String> {
+pub fn lower(graph: &Graph, n: NodeId, t: &Target) -> Result<Foreign, String> {
     let op = graph.node(n).op();
     if let Op::Custom(c) = op {
-        return passes_through(graph, n, c, t, source);
+        return passes_through(graph, n, c, t);
     }
     let mut reason = String::from("any attributes: ONNX has no such operator");
-    for row in write_rows(op.name()) {
-        if !row.covers(t) {
-            reason = if row.since > t { format!("its meaning before opset {}", row.since) } else { reason };
+    let rows = write_rows(op.name());
+    let own = rows.iter().any(|r| r.domain.is_empty());
+    for row in rows {
+        if !row.domain.is_empty() && own && !t.domains.iter().any(|d| **d == *row.domain) {
             continue;
         }
-        match row.lower(graph, n, t) {
+        if !row.covers(t.opset) {
+            reason =
+                if row.since > t.opset { format!("its meaning before opset {}", row.since) } else { reason };
+            continue;
+        }
+        match row.lower(graph, n, t.opset) {
             Ok(f) => return Ok(f),
             Err(m) => reason = m,
         }
@@ -113,22 +147,21 @@ fn passes_through(
     graph: &Graph,
     n: NodeId,
     c: &hoist_ir::ops::Custom,
-    t: i64,
-    source: Option<i64>,
+    t: &Target,
 ) -> Result<Foreign, String> {
-    use hoist_formats::onnx::row::Arg;
     let node = graph.node(n);
     // ONNX's own operators keep their meaning only where their version is the source's.
     if c.domain.is_empty()
-        && let Some(s) = source
+        && let Some(s) = t.source
         && since_version(&c.name, s).is_some()
-        && since_version(&c.name, s) != since_version(&c.name, t)
+        && since_version(&c.name, s) != since_version(&c.name, t.opset)
     {
         return Err(format!("the meaning of `{}` in the source's operator set {s}", c.name));
     }
     Ok(Foreign {
+        domain: c.domain.clone(),
         op_type: c.name.clone(),
-        opset: t,
+        opset: t.opset,
         attrs: c.attrs.clone(),
         inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
         outputs: node.outputs().len(),
