@@ -4,10 +4,11 @@
 //! [`hoist_formats::onnx::bind`] are lifted to the newest form; every other operator of a known set, and all of other domains, pass through
 //! as `custom`. All problems found are reported together.
 use crate::source::Source;
-use hoist_formats::onnx::generated::{FunctionProto, ModelProto};
+use hoist_formats::onnx::generated::{FunctionProto, ModelProto, TensorProto};
 use hoist_formats::onnx::versions::{NEWEST_IR_VERSION, NEWEST_OPSET};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::{Function, Model};
+use hoist_ir::tensor::Tensor;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -48,6 +49,17 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model, Diags> {
     model.graph = reader.main(&graph)?;
     model.warnings = reader.warnings();
     Ok(model)
+}
+
+/// Reads a file that holds a single `TensorProto`, as the inputs and outputs of ONNX's test data sets do.
+///
+/// # Errors
+/// When it is no such file.
+pub fn read_tensor(source: &Source) -> Result<Tensor, Diag> {
+    let proto = TensorProto::decode(source.bytes().clone())
+        .map_err(|e| Diag::error("E0201", format!("this is no ONNX tensor: {e}")))?;
+    let dir = source.path().parent().map(PathBuf::from).unwrap_or_default();
+    tensor::Loader::new(source, vec![dir]).read(&proto)
 }
 
 fn decode(source: &Source) -> Result<ModelProto, Diags> {
