@@ -35,6 +35,9 @@ pub struct Writing {
     /// ONNX operator set of the output; without it, the lowest from 17 on that serves
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
+    /// Expand calls of functions that the model itself defines; they are expanded anyway where --opset is not that of the source
+    #[arg(long)]
+    pub inline_functions: bool,
     /// Where the weights of an ONNX output go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub external_data: External,
@@ -93,7 +96,9 @@ impl Job<'_> {
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
+        let inlined = self.inline(&mut model, options.verify_each)?;
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
+        report.stats.splice(0..0, inlined.stats);
         self.legalize(&mut model, format, options.verify_each, &mut report)?;
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
@@ -113,6 +118,18 @@ impl Job<'_> {
         options: &mut Options<'_>,
     ) -> anyhow::Result<Report> {
         hoist_passes::run(pipeline, model, options).map_err(|failure| self.failed(failure))
+    }
+
+    /// Expands calls of functions. Functions are written for one operator set, so another one needs that too.
+    fn inline(&self, model: &mut Model, verify_each: bool) -> anyhow::Result<Report> {
+        let moved = self.writing.opset.is_some_and(|t| model.opset("") != Some(t));
+        if model.functions.is_empty() || !(self.writing.inline_functions || moved) {
+            return Ok(Report::default());
+        }
+        let mut options = Options { verify_each, ..Options::default() };
+        let report = self.rewrite(&Pipeline::parse("inline-functions")?, model, &mut options)?;
+        model.drop_uncalled_functions();
+        Ok(report)
     }
 
     /// Brings the model into the form that the output format can hold, whatever pipeline ran before.

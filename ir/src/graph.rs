@@ -131,6 +131,11 @@ impl Node {
     pub fn bodies(&self) -> &[Graph] {
         &self.bodies
     }
+    /// Bodies that formats store with the node: all but the definition of a called function.
+    pub fn stored_bodies(&self) -> &[Graph] {
+        let defined = matches!(&self.op, Op::Custom(c) if c.defined);
+        &self.bodies[..self.bodies.len().saturating_sub(usize::from(defined))]
+    }
     /// How many of the last operands are captured by the bodies.
     pub fn captures(&self) -> usize {
         self.captures as usize

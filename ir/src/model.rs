@@ -4,7 +4,8 @@ use crate::graph::Graph;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A model-local function, kept in the form its format stores it. Calls are `custom` nodes of its domain and name.
+/// A model-local function, kept in the form its format stores it. Calls are `custom` nodes of its domain and name, which carry
+/// what they compute as a body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Function {
     /// Domain of the calls.
@@ -52,6 +53,24 @@ pub struct Model {
 }
 
 impl Model {
+    /// Removes the functions, and the operator sets they make up, when nothing calls any of them.
+    pub fn drop_uncalled_functions(&mut self) {
+        fn calls(g: &Graph, functions: &[Function]) -> bool {
+            g.order().any(|n| {
+                let node = g.node(n);
+                let called = |c: &crate::ops::Custom| {
+                    functions.iter().any(|f| *f.domain == *c.domain && *f.name == *c.name)
+                };
+                matches!(node.op(), crate::ops::Op::Custom(c) if called(c))
+                    || node.bodies().iter().any(|b| calls(b, functions))
+            })
+        }
+        if !calls(&self.graph, &self.functions) {
+            for f in self.functions.drain(..) {
+                self.opsets.retain(|(d, _)| d.is_empty() || *d != f.domain);
+            }
+        }
+    }
     /// Version of operator set `domain` in the source.
     pub fn opset(&self, domain: &str) -> Option<i64> {
         self.opsets.iter().find(|(d, _)| **d == *domain).map(|(_, v)| *v)

@@ -269,9 +269,9 @@ impl Driver<'_, '_> {
 pub fn apply(pass: &dyn Pass, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
     let mut total = Changed::default();
     if pass.enters_bodies() {
-        let with_bodies: Vec<_> = g.order().filter(|n| !g.node(*n).bodies().is_empty()).collect();
+        let with_bodies: Vec<_> = g.order().filter(|n| !g.node(*n).stored_bodies().is_empty()).collect();
         for n in with_bodies {
-            for i in 0..g.node(n).bodies().len() {
+            for i in 0..g.node(n).stored_bodies().len() {
                 g.rewrite_body(n, i, |body| {
                     let changed = apply(pass, body, cx)?;
                     total.0 = total.0.saturating_add(changed.0);

@@ -32,6 +32,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &shape::infer_shapes::InferShapes,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
+        &fold::inline_functions::InlineFunctions,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,

@@ -45,7 +45,7 @@ impl Writer {
     }
     fn statement(&mut self) {
         let (x, shape) = self.random.pick(&self.values.clone()).clone();
-        match self.random.below(10) {
+        match self.random.below(11) {
             0 => {
                 let op = *self.random.pick(&["identity", "tanh", "neg", "abs", "leaky_relu", "relu"]);
                 self.push(shape, &format!("{op}(%{x})"));
@@ -76,6 +76,13 @@ impl Writer {
                 let literal = format!("f32[{sizes}] seeded({})", self.random.below(3));
                 let c = self.constant(&literal);
                 self.values.push((c, shape));
+            }
+            9 => {
+                let sizes = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let body = format!(
+                    "\n    body(%a: f32[{sizes}]) {{\n      %b = add(%a, %a)\n      return %b\n    }}"
+                );
+                self.push(shape, &format!("call(\"local\", \"Twice\")(%{x}){body}"));
             }
             _ => {
                 let s = self.name();

@@ -117,7 +117,8 @@ impl Printer<'_> {
         proto.output = results(graph, n, names);
         let outer: Vec<Arc<str>> =
             node.inputs()[captured..].iter().flatten().map(|v| Arc::from(name(names, *v))).collect();
-        let bodies = node.bodies().iter().map(|b| self.body(b, &outer)).collect::<Result<Vec<_>, _>>()?;
+        let bodies =
+            node.stored_bodies().iter().map(|b| self.body(b, &outer)).collect::<Result<Vec<_>, _>>()?;
         if !matches!(node.op(), Op::Custom(_)) {
             for (attr, body) in body_attrs(&foreign.op_type).iter().zip(&bodies) {
                 let g = Some(Box::new(body.clone()));

@@ -72,7 +72,7 @@ fn fits(graph: &Graph, t: &Target) -> bool {
     types_fit(graph, t.opset).is_ok()
         && graph
             .order()
-            .all(|n| lower(graph, n, t).is_ok() && graph.node(n).bodies().iter().all(|b| fits(b, t)))
+            .all(|n| lower(graph, n, t).is_ok() && graph.node(n).stored_bodies().iter().all(|b| fits(b, t)))
 }
 
 /// Every operator of `graph` that `t` cannot express.
@@ -91,7 +91,7 @@ pub fn check(graph: &Graph, t: &Target) -> Diags {
             diags
                 .push(d.node(graph.node_label(n)).origin(node.origin.clone()).hint("choose a newer --opset"));
         }
-        for body in graph.node(n).bodies() {
+        for body in graph.node(n).stored_bodies() {
             diags.0.extend(check(body, t).0);
         }
     }

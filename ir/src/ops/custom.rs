@@ -1,4 +1,4 @@
-//! `custom`: an operator Hoist does not know.
+//! `custom`: an operator Hoist does not know, or a call of a function that the model itself defines.
 use crate::attr::Attr;
 use crate::eval::{EvalCx, Value};
 use crate::infer::InferCx;
@@ -18,6 +18,9 @@ pub struct Custom {
     pub attrs: Vec<(String, Attr)>,
     /// Types of the results, as far as the source declares them.
     pub result_types: Vec<Type>,
+    /// Whether this is a call of a model-local function. The node's last body is its definition then, for this call's operands and
+    /// attributes: its inputs are the operands that are present. Formats store the function instead.
+    pub defined: bool,
 }
 
 impl Custom {
@@ -56,9 +59,23 @@ impl Semantics for Custom {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let mut types = self.result_types.clone();
         types.resize(cx.outputs(), Type::Unknown);
+        if let (true, Some(body)) = (self.defined, cx.bodies().last()) {
+            let present = (0..cx.len()).filter(|i| cx.has(*i)).count();
+            if body.inputs().len() != present || body.outputs().len() < cx.outputs() {
+                return Err(OpError::operand(format!("`{}` does not fit its definition", self.full_name())));
+            }
+            for (ty, o) in types.iter_mut().zip(body.outputs()) {
+                // The definition is exact; what a file declares may be wrong.
+                let computed = body.ty(o.value);
+                *ty = computed.meet(ty).unwrap_or_else(|| computed.clone());
+            }
+        }
         Ok(types)
     }
-    fn eval(&self, _: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+    fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+        if let (true, Some(body)) = (self.defined, cx.bodies.last()) {
+            return (cx.run)(body, cx.inputs.into_iter().flatten().collect());
+        }
         Err(OpError::eval(format!("the reference executor does not know `{}`", self.full_name()))
             .hint("use --engine onnxruntime to run it, or --no-verify to skip the check"))
     }

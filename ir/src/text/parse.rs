@@ -297,7 +297,7 @@ impl<'a> Parser<'a> {
             return Ok(Some(vec![g.add_const(tensor(&mut self.c, &mut self.budget)?)]));
         }
         let mut op = match word {
-            "custom" => self.custom(results)?,
+            "custom" | "call" => self.custom(results, word == "call")?,
             _ => Op::by_name(word).ok_or_else(|| {
                 let mut f = Fault::new(at, format!("there is no operator `{word}`"));
                 f.diag.hint =
@@ -337,8 +337,8 @@ impl<'a> Parser<'a> {
             }
         }
     }
-    /// Domain, name and overload of a custom operator.
-    fn custom(&mut self, results: &[Definition<'a>]) -> Result<Op, Fault> {
+    /// Domain, name and overload of a custom operator or a call.
+    fn custom(&mut self, results: &[Definition<'a>], defined: bool) -> Result<Op, Fault> {
         self.c.need('(')?;
         let domain = self.c.string()?.into_owned();
         self.c.need(',')?;
@@ -346,7 +346,7 @@ impl<'a> Parser<'a> {
         let overload = if self.c.eat(',') { self.c.string()?.into_owned() } else { String::new() };
         self.c.need(')')?;
         let types = results.iter().map(|d| d.ty.clone().map_or(Type::Unknown, |(_, t)| t));
-        Ok(Custom { domain, name, overload, attrs: vec![], result_types: types.collect() }.into())
+        Ok(Custom { domain, name, overload, attrs: vec![], result_types: types.collect(), defined }.into())
     }
     /// Operands, and how many of them are captured. No operands when the definition of one has an error.
     #[expect(clippy::type_complexity, reason = "an operand list as nodes hold it, or none")]

@@ -298,7 +298,8 @@ impl Printer<'_> {
             self.typed(scope, *v)?;
         }
         self.out.write_str(if node.outputs().is_empty() { "" } else { " = " })?;
-        self.out.write_str(node.op().name())?;
+        let call = matches!(node.op(), Op::Custom(c) if c.defined);
+        self.out.write_str(if call { "call" } else { node.op().name() })?;
         if let Op::Custom(op) = node.op() {
             write!(self.out, "({}, {}", quote(&op.domain), quote(&op.name))?;
             if !op.overload.is_empty() {

@@ -1,4 +1,5 @@
 //! `GraphProto` to graphs.
+use super::function::Library;
 use super::tensor::{Loader, shorten};
 use super::{order, sparse, types};
 use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, ValueInfoProto};
@@ -16,7 +17,7 @@ const MAX_DIAGS: usize = 64;
 /// Reads the graphs of one model.
 pub(super) struct Reader {
     pub(super) opset: i64,
-    pub(super) functions: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) library: Library,
     pub(super) loader: Loader,
     /// Bodies around the graph being read.
     pub(super) depth: usize,
@@ -47,11 +48,10 @@ pub(super) fn notes(doc: &str, props: &[StringStringEntryProto]) -> Option<Box<N
 }
 
 impl Reader {
-    pub(super) fn new(model: &Model, loader: Loader) -> Self {
-        let functions = model.functions.iter().map(|f| (f.domain.clone(), f.name.clone())).collect();
+    pub(super) fn new(model: &Model, library: Library, loader: Loader) -> Self {
         Self {
             opset: model.opset("").unwrap_or(1),
-            functions,
+            library,
             loader,
             depth: 0,
             diags: Diags::default(),
@@ -64,8 +64,12 @@ impl Reader {
     /// The main graph.
     pub(super) fn main(&mut self, proto: &GraphProto) -> Result<Graph, Diags> {
         let graph = self.graph(proto, vec![], &[]);
-        std::mem::take(&mut self.diags).into_result()?;
+        self.take_diags().into_result()?;
         Ok(graph)
+    }
+    /// What was reported so far, to be reported again or not.
+    pub(super) fn take_diags(&mut self) -> Diags {
+        std::mem::take(&mut self.diags)
     }
     pub(super) fn report(&mut self, d: Diag) {
         if self.diags.0.len() < MAX_DIAGS {

@@ -4,17 +4,19 @@
 //! [`hoist_formats::onnx::bind`] are lifted to the newest form; every other operator of a known set, and all of other domains, pass through
 //! as `custom`. All problems found are reported together.
 use crate::source::Source;
+use function::Library;
 use hoist_formats::onnx::generated::{FunctionProto, ModelProto, TensorProto};
 use hoist_formats::onnx::versions::{NEWEST_IR_VERSION, NEWEST_OPSET};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::{Function, Model};
 use hoist_ir::tensor::Tensor;
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 mod attr;
 mod captures;
+mod function;
 mod graph;
 mod node;
 mod order;
@@ -37,14 +39,14 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model, Diags> {
     let proto = decode(source)?;
     check_header(&proto)?;
     let mut model = header(&proto);
-    let functions = functions(&proto)?;
-    model.functions = functions;
+    let library = Library::of(&proto)?;
+    model.functions = functions(&proto);
     let dirs = if options.data_dirs.is_empty() {
         vec![source.path().parent().map(PathBuf::from).unwrap_or_default()]
     } else {
         options.data_dirs.clone()
     };
-    let mut reader = graph::Reader::new(&model, tensor::Loader::new(source, dirs));
+    let mut reader = graph::Reader::new(&model, library, tensor::Loader::new(source, dirs));
     let graph = proto.graph.unwrap_or_default();
     model.graph = reader.main(&graph)?;
     model.warnings = reader.warnings();
@@ -164,37 +166,12 @@ fn header(proto: &ModelProto) -> Model {
     model
 }
 
-/// Keeps functions encoded, after checking that calls among them do not go in circles.
-fn functions(proto: &ModelProto) -> Result<Vec<Function>, Diags> {
-    let key = |d: &str, n: &str| (domain(d).to_owned(), n.to_owned());
-    let mut calls: BTreeMap<(String, String), BTreeSet<(String, String)>> = BTreeMap::new();
-    for f in &proto.functions {
-        let called = f.node.iter().map(|n| key(n.domain(), n.op_type())).collect();
-        calls.insert(key(f.domain(), f.name()), called);
-    }
-    // Whatever calls no remaining function can go; what stays forms circles.
-    loop {
-        let free: Vec<_> = calls
-            .iter()
-            .filter(|(_, called)| called.iter().all(|c| !calls.contains_key(c)))
-            .map(|(f, _)| f.clone())
-            .collect();
-        if free.is_empty() {
-            break;
-        }
-        for f in free {
-            calls.remove(&f);
-        }
-    }
-    if let Some((d, n)) = calls.keys().next() {
-        return Err(
-            Diag::error("E0202", format!("the model's function `{}.{n}` calls itself", show(d))).into()
-        );
-    }
+/// The functions as they are written back.
+fn functions(proto: &ModelProto) -> Vec<Function> {
     let keep = |f: &FunctionProto| Function {
         domain: domain(f.domain()).into(),
         name: f.name().into(),
         encoded: f.encode_to_vec().into(),
     };
-    Ok(proto.functions.iter().map(keep).collect())
+    proto.functions.iter().map(keep).collect()
 }

@@ -19,7 +19,7 @@ use hoist_ir::types::{TensorType, Type};
 use std::sync::Arc;
 
 /// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
-const INLINE_CONST: usize = 4096;
+pub(super) const INLINE_CONST: usize = 4096;
 
 impl Reader {
     pub(super) fn node(&mut self, scope: &mut Scope, n: &NodeProto) {
@@ -82,7 +82,8 @@ impl Reader {
         let origin = Origin::new(part);
         let start = scope.graph.order_end();
         let domain = super::domain(n.domain());
-        let row = if self.function(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
+        let row =
+            if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
             Some(row) if has_bodies => {
@@ -135,11 +136,6 @@ impl Reader {
             }
             result => result,
         }
-    }
-
-    fn function(&self, n: &NodeProto) -> Option<()> {
-        let domain = super::domain(n.domain());
-        self.functions.iter().any(|(d, f)| **d == *domain && **f == *n.op_type()).then_some(())
     }
 
     fn attributes(&mut self, n: &NodeProto) -> Result<Vec<(String, Attr)>, Diag> {
@@ -262,7 +258,9 @@ impl Reader {
         origin: &Origin,
     ) -> Result<Vec<ValueId>, Diag> {
         let domain = super::domain(n.domain());
-        if domain.is_empty() && self.function(n).is_none() && since_version(n.op_type(), self.opset).is_none()
+        if domain.is_empty()
+            && self.library.called(n).is_none()
+            && since_version(n.op_type(), self.opset).is_none()
         {
             let m = match since_version(n.op_type(), NEWEST_OPSET) {
                 Some(_) => format!("`{}` is not in operator set {}", n.op_type(), self.opset),
@@ -272,7 +270,10 @@ impl Reader {
         }
         let (captured, outer) = Self::outer(scope, n)?;
         let protos: Vec<&GraphProto> = captures::bodies(n).collect();
-        let bodies = self.read_bodies(&protos, &outer, &[]);
+        let mut bodies = self.read_bodies(&protos, &outer, &[]);
+        let definition = self.definition(scope, n, inputs, outputs).filter(|_| captured.is_empty());
+        let defined = definition.is_some();
+        bodies.extend(definition);
         let result_types = n
             .output
             .iter()
@@ -285,6 +286,7 @@ impl Reader {
             overload: n.overload().to_owned(),
             attrs,
             result_types,
+            defined,
         };
         let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
         let new = NewNode {

@@ -1,3 +1,4 @@
 //! Passes that compute what does not depend on the inputs.
 pub mod fold_branches;
 pub mod fold_constants;
+pub mod inline_functions;

@@ -38,7 +38,7 @@ impl Pass for LegalizeOnnx {
 fn copy_shown(g: &mut Graph, is_main: bool) -> Result<Changed, Diag> {
     let mut changed = Changed::default();
     for n in g.order_list() {
-        for i in 0..g.node(n).bodies().len() {
+        for i in 0..g.node(n).stored_bodies().len() {
             g.rewrite_body(n, i, |body| {
                 let inner = copy_shown(body, false)?;
                 changed.0 += inner.0;

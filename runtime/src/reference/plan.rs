@@ -70,7 +70,9 @@ pub(super) fn check_supported(graph: &Graph) -> Result<(), Diags> {
 fn count_custom(graph: &Graph, counts: &mut std::collections::BTreeMap<String, (usize, String)>) {
     for n in graph.order() {
         let node = graph.node(n);
-        if let Op::Custom(op) = node.op() {
+        if let Op::Custom(op) = node.op()
+            && !op.defined
+        {
             let name = format!("{}::{}", op.domain, op.name);
             counts.entry(name).or_insert_with(|| (0, graph.node_label(n))).0 += 1;
         }
