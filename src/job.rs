@@ -10,6 +10,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
 use hoist_passes::{Failure, Options, Pipeline, Report};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where weights go, as the command line says it.
@@ -38,6 +39,9 @@ pub struct Writing {
     /// Expand calls of functions that the model itself defines; they are expanded anyway where --opset is not that of the source
     #[arg(long)]
     pub inline_functions: bool,
+    /// Drop quantization annotations, device configurations and training information instead of keeping them
+    #[arg(long)]
+    pub drop_annotations: bool,
     /// Where the weights of an ONNX output go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub external_data: External,
@@ -96,10 +100,15 @@ impl Job<'_> {
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
+        if self.writing.drop_annotations {
+            model.drop_annotations();
+        }
+        let annotations = model.annotations();
         let inlined = self.inline(&mut model, options.verify_each)?;
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
         report.stats.splice(0..0, inlined.stats);
         self.legalize(&mut model, format, options.verify_each, &mut report)?;
+        report.warnings.0.extend(lost(&annotations, &model));
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
         progress.stage("checking");
@@ -222,6 +231,17 @@ impl Job<'_> {
         let verdict = gate::check(source, &written, self.checking);
         Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
     }
+}
+
+/// Annotations that went with the nodes and values that passes replaced.
+fn lost(before: &BTreeSet<String>, model: &Model) -> Vec<Diag> {
+    let after = model.annotations();
+    let gone = before.difference(&after);
+    gone.map(|what| {
+        Diag::warning("E0202", format!("{what} is dropped: a pass replaced what it describes"))
+            .hint("--no-optimize keeps it")
+    })
+    .collect()
 }
 
 /// Keeps the case that shows a failing pass; says whether that worked.

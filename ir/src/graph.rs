@@ -4,6 +4,7 @@ use crate::infer::Content;
 use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::types::Type;
+use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub struct Notes {
     pub doc: String,
     /// Pairs in file order.
     pub props: Vec<(String, String)>,
+    /// Encoded messages by kind, as the format's crate names them.
+    pub opaque: Vec<(String, Bytes)>,
 }
 
 /// An edge of the graph.

@@ -44,6 +44,8 @@ pub struct Model {
     pub props: Vec<(String, String)>,
     /// Operator sets of the source: domain (empty for ONNX's own) and version.
     pub opsets: Vec<(Arc<str>, i64)>,
+    /// What belongs to no node or value, as encoded messages by kind, as the format's crate names them.
+    pub opaque: Vec<(String, Bytes)>,
     /// Model-local functions.
     pub functions: Vec<Function>,
     /// Sample inputs, for checking.

@@ -77,6 +77,7 @@ impl Printer<'_> {
                 initializers.push((init, data));
             }
         }
+        super::kept::annotations(graph, &names, &mut proto, &mut initializers)?;
         for n in graph.order() {
             let node = self.node(graph, n, &names)?;
             proto.node.push(node);
@@ -128,6 +129,7 @@ impl Printer<'_> {
         for (key, value) in &foreign.attrs {
             proto.attribute.extend(attr(key, value, &bodies)?);
         }
+        super::kept::devices(node.notes.as_deref(), &mut proto)?;
         Ok(proto)
     }
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use tensor::Sidecar;
 
 mod graph;
+mod kept;
 mod names;
 mod stream;
 mod tensor;
@@ -80,6 +81,7 @@ pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
         let known = |d: &str| header.opset_import.iter().any(|o| o.domain() == d);
         let new: Vec<_> = domains.into_iter().filter(|d| !known(d)).map(|d| import(&d, 1)).collect();
         header.opset_import.extend(new);
+        kept::of_model(model, &target, &graph, &initializers, &mut header)?;
         Ok(Plan { model: header, graph, initializers, sidecar })
     };
     let plan = lay_out(options.external)?;

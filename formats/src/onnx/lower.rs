@@ -56,8 +56,9 @@ pub fn choose(model: &Model, requested: Option<i64>) -> Result<Target, Diags> {
         return Ok(target);
     }
     let mut candidates: Vec<i64> = (PREFERRED..=NEWEST_OPSET).chain((OLDEST..PREFERRED).rev()).collect();
-    // Functions carry their own operator set, which must agree with the model's.
-    if let (false, Some(s)) = (model.functions.is_empty(), target.source) {
+    // Functions and training graphs are written for an operator set, which must agree with the model's.
+    let bound = !model.functions.is_empty() || model.opaque.iter().any(|(k, _)| k == super::kept::TRAINING);
+    if let (true, Some(s)) = (bound, target.source) {
         candidates.insert(0, s);
     }
     let all = candidates.into_iter().map(|t| target.at(t));

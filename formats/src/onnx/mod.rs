@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod dtype;
+pub mod kept;
 pub mod lift;
 pub mod lower;
 pub mod row;

@@ -125,6 +125,13 @@ impl<'a> Parser<'a> {
                     Ok((key, c.string()?.into_owned()))
                 })?;
             }
+            "opaque" => {
+                c.need('[')?;
+                m.opaque = c.list(']', |c| {
+                    c.need('(')?;
+                    encoded(c)
+                })?;
+            }
             "functions" => {
                 c.need('[')?;
                 m.functions = c.list(']', function)?;
@@ -429,13 +436,9 @@ fn function(c: &mut Cursor<'_>) -> Result<Function, Fault> {
     c.need('(')?;
     let domain = c.string()?.into();
     c.need(',')?;
-    let name = c.string()?.into();
-    c.need(',')?;
-    let at = c.at;
-    let encoded =
-        unhex(&c.string()?).ok_or_else(|| Fault::new(at, "bytes are pairs of hexadecimal digits"))?;
-    c.need(')')?;
-    Ok(Function { domain, name, encoded: encoded.into() })
+    let (name, encoded) = encoded(c)?;
+    let name = name.into();
+    Ok(Function { domain, name, encoded })
 }
 
 /// `%x ["as" "name"] [: type] {note}`
@@ -464,10 +467,10 @@ fn boxed(notes: Notes) -> Option<Box<Notes>> {
     (notes != Notes::default()).then(|| Box::new(notes))
 }
 
-/// What follows the `@` of `@doc("..")` or `@prop("key", "value")`.
+/// What follows the `@` of `@doc("..")`, `@prop("key", "value")` or `@opaque("kind", "bytes")`.
 fn note(c: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Fault> {
     let at = c.at;
-    let word = c.word("`doc` or `prop`")?;
+    let word = c.word("`doc`, `prop` or `opaque`")?;
     c.need('(')?;
     match word {
         "doc" => notes.doc = c.string()?.into_owned(),
@@ -476,9 +479,23 @@ fn note(c: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Fault> {
             c.need(',')?;
             notes.props.push((key, c.string()?.into_owned()));
         }
+        "opaque" => {
+            notes.opaque.push(encoded(c)?);
+            return Ok(());
+        }
         _ => return Err(Fault::new(at, format!("there is no clause `@{word}` here"))),
     }
     c.need(')')
+}
+
+/// The kind and the bytes of an encoded message, up to the closing bracket.
+fn encoded(c: &mut Cursor<'_>) -> Result<(String, bytes::Bytes), Fault> {
+    let kind = c.string()?.into_owned();
+    c.need(',')?;
+    let at = c.at;
+    let bytes = unhex(&c.string()?).ok_or_else(|| Fault::new(at, "bytes are pairs of hexadecimal digits"))?;
+    c.need(')')?;
+    Ok((kind, bytes.into()))
 }
 
 /// What follows `@origin`.

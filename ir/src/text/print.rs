@@ -205,6 +205,9 @@ impl Printer<'_> {
         let function = |f: &crate::model::Function| {
             format!("({}, {}, \"{}\")", quote(&f.domain), quote(&f.name), hex(&f.encoded))
         };
+        let opaque =
+            |(kind, bytes): &(String, bytes::Bytes)| format!("({}, \"{}\")", quote(kind), hex(bytes));
+        list("opaque", m.opaque.iter().map(opaque).collect());
         list("functions", m.functions.iter().map(function).collect());
         if entries.is_empty() {
             return Ok(());
@@ -224,7 +227,8 @@ impl Printer<'_> {
         if !notes.doc.is_empty() {
             write!(self.out, " @doc({})", quote(&notes.doc))?;
         }
-        notes.props.iter().try_for_each(|(k, v)| write!(self.out, " @prop({}, {})", quote(k), quote(v)))
+        notes.props.iter().try_for_each(|(k, v)| write!(self.out, " @prop({}, {})", quote(k), quote(v)))?;
+        notes.opaque.iter().try_for_each(|(k, b)| write!(self.out, " @opaque({}, \"{}\")", quote(k), hex(b)))
     }
     fn graph(&mut self, keyword: &str, g: &Graph, depth: usize) -> fmt::Result {
         let mut scope = Scope::new(g);

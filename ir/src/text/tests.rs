@@ -220,7 +220,8 @@ impl Random {
     }
     fn notes(&mut self) -> Notes {
         let props = (0..self.below(2)).map(|_| (self.text(), self.text())).collect();
-        Notes { doc: self.text(), props }
+        let opaque = (0..self.below(2)).map(|_| (self.text(), bytes::Bytes::from(self.text()))).collect();
+        Notes { doc: self.text(), props, opaque }
     }
     fn float(&mut self) -> f32 {
         [0.0, -0.0, 0.1, 1e-40, f32::MAX, f32::NAN, f32::NEG_INFINITY, 3.0][self.below(8)]

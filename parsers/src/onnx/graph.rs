@@ -2,12 +2,15 @@
 use super::function::Library;
 use super::tensor::{Loader, shorten};
 use super::{order, sparse, types};
-use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, ValueInfoProto};
+use hoist_formats::onnx::generated::tensor_proto::DataLocation;
+use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, TensorAnnotation, ValueInfoProto};
+use hoist_formats::onnx::kept::QUANTIZATION;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Notes, ValueId};
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
+use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,7 +47,27 @@ pub(super) fn notes(doc: &str, props: &[StringStringEntryProto]) -> Option<Box<N
         return None;
     }
     let props = props.iter().map(|p| (p.key().to_owned(), p.value().to_owned())).collect();
-    Some(Box::new(Notes { doc: doc.to_owned(), props }))
+    Some(Box::new(Notes { doc: doc.to_owned(), props, ..Notes::default() }))
+}
+
+/// Attaches quantization parameters to the value they describe.
+fn annotate(scope: &mut Scope, proto: &GraphProto, a: &TensorAnnotation) -> Result<(), Diag> {
+    let (what, names) = (shorten(a.tensor_name()), &scope.names);
+    let unknown = || {
+        Diag::error("E0202", format!("a quantization annotation is about `{what}`, which nothing defines"))
+    };
+    let v = *names.get(a.tensor_name()).ok_or_else(unknown)?;
+    let mut notes = scope.graph.value(v).notes.as_deref().cloned().unwrap_or_default();
+    for pair in &a.quant_parameter_tensor_names {
+        let tensor = proto.initializer.iter().find(|t| t.name() == pair.value());
+        let tensor = tensor.filter(|t| t.data_location() != DataLocation::External).ok_or_else(|| {
+            let name = shorten(pair.value());
+            Diag::error("E0202", format!("the quantization annotation of `{what}` names `{name}`, which is no initializer in the file"))
+        })?;
+        notes.opaque.push((format!("{QUANTIZATION}{}", pair.key()), tensor.encode_to_vec().into()));
+    }
+    scope.graph.set_notes(v, notes);
+    Ok(())
 }
 
 impl Reader {
@@ -112,19 +135,17 @@ impl Reader {
                 scope.declared.insert(o.name().to_owned(), ty);
             }
         }
-        if !proto.quantization_annotation.is_empty() {
-            let d = Diag::warning(
-                "E0202",
-                "quantization annotations are dropped; quantize/dequantize nodes are kept",
-            );
-            self.warnings.push(d);
-        }
         match order::topological(&proto.node) {
             Err(d) => self.report(d),
             Ok(order) => {
                 for i in order {
                     self.node(&mut scope, &proto.node[i]);
                 }
+            }
+        }
+        for a in &proto.quantization_annotation {
+            if let Err(d) = annotate(&mut scope, proto, a) {
+                self.report(d);
             }
         }
         for o in &proto.output {

@@ -6,6 +6,7 @@
 use crate::source::Source;
 use function::Library;
 use hoist_formats::onnx::generated::{FunctionProto, ModelProto, TensorProto};
+use hoist_formats::onnx::kept::{CONFIGURATION, TRAINING};
 use hoist_formats::onnx::versions::{NEWEST_IR_VERSION, NEWEST_OPSET};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::{Function, Model};
@@ -158,10 +159,11 @@ fn header(proto: &ModelProto) -> Model {
     if proto.opset_import.is_empty() {
         model.opsets.push(("".into(), 1));
     }
-    if !proto.training_info.is_empty() {
-        let d =
-            Diag::warning("E0202", "training information is dropped: Hoist converts models for inference");
-        model.warnings.push(d);
+    for c in &proto.configuration {
+        model.opaque.push((CONFIGURATION.to_owned(), c.encode_to_vec().into()));
+    }
+    for t in &proto.training_info {
+        model.opaque.push((TRAINING.to_owned(), t.encode_to_vec().into()));
     }
     model
 }

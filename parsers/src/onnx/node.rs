@@ -5,6 +5,7 @@ use super::{attr, captures, sparse};
 use hoist_formats::onnx::bind::{body_attrs, read_row};
 use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
 use hoist_formats::onnx::generated::{GraphProto, NodeProto};
+use hoist_formats::onnx::kept::DEVICE;
 use hoist_formats::onnx::row::{Arg, Foreign, Row};
 use hoist_formats::onnx::versions::{NEWEST_OPSET, since_version};
 use hoist_ir::attr::Attr;
@@ -12,10 +13,11 @@ use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::edit::NewNode;
-use hoist_ir::graph::{Graph, Origin, OriginPart, ValueId};
+use hoist_ir::graph::{Graph, Notes, Origin, OriginPart, ValueId};
 use hoist_ir::ops::{Custom, Op};
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{TensorType, Type};
+use prost::Message as _;
 use std::sync::Arc;
 
 /// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
@@ -66,10 +68,6 @@ impl Reader {
         if n.op_type().is_empty() {
             return Err(Diag::error("E0202", "a node has no operator"));
         }
-        if !n.device_configurations.is_empty() {
-            self.warnings
-                .push(Diag::warning("E0202", "device configurations are dropped").node(shorten(n.name())));
-        }
         let own = super::domain(n.domain()).is_empty();
         if own && n.op_type() == "Constant" {
             let tensor = self.constant_value(n)?;
@@ -95,7 +93,7 @@ impl Reader {
             Some(_) => return Err(Diag::error("E0202", format!("`{}` has no body", n.op_type()))),
             None => self.custom(scope, n, attrs, &inputs, outputs, &origin)?,
         };
-        if let Some(notes) = notes(n.doc_string(), &n.metadata_props) {
+        if let Some(notes) = node_notes(n) {
             for id in scope.graph.order_after(start) {
                 let name = scope.graph.node(id).name.clone();
                 scope.graph.describe_node(id, name, Some(notes.clone()));
@@ -323,6 +321,15 @@ impl Reader {
             }
         })
     }
+}
+
+fn node_notes(n: &NodeProto) -> Option<Box<Notes>> {
+    let mut notes = notes(n.doc_string(), &n.metadata_props);
+    for d in &n.device_configurations {
+        let all = notes.get_or_insert_default();
+        all.opaque.push((DEVICE.to_owned(), d.encode_to_vec().into()));
+    }
+    notes
 }
 
 fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> {
