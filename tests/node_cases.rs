@@ -200,3 +200,30 @@ fn node_cases_compute_what_onnx_expects() {
     ];
     assert_eq!(good, [true; 3]);
 }
+
+#[test]
+fn whole_models_are_typed_at_least_as_onnx_does() {
+    let Some(python) = std::env::var_os("HOIST_ORACLE_PYTHON") else {
+        eprintln!("HOIST_ORACLE_PYTHON is not set: nothing is compared");
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let digits = dir.path().join("digits.onnx");
+    let hoist = env!("CARGO_BIN_EXE_hoist");
+    let converted = Command::new(hoist)
+        .args(["convert", "--no-verify", "-o"])
+        .args([&digits, &root.join("testdata/models/digits.pt2")])
+        .output()
+        .expect("hoist starts");
+    assert!(converted.status.success(), "{}", String::from_utf8_lossy(&converted.stderr));
+    let out = Command::new(python)
+        .arg(root.join("testdata/oracles/shapes.py"))
+        .arg(hoist)
+        .args([&digits, &root.join("testdata/models/functions.onnx")])
+        .output()
+        .expect("python starts");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.trim_end().ends_with("\n0 worse"), "{text}");
+}

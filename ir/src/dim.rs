@@ -156,8 +156,24 @@ impl SymInt {
         if rest.as_const().is_some() && other.as_const().is_some() {
             return whole.add(&rest.floor_div(other)?);
         }
+        if let Some((numerator, divisor)) = rest.nested_quotient(other) {
+            return whole.add(&numerator.floor_div(&divisor)?);
+        }
         let atom = Self::atom(Atom::FloorDiv(Arc::new((rest, other.clone()))));
         whole.add(&atom).filter(|e| e.weight() <= MAX_WEIGHT)
+    }
+    /// `floor((floor(a / m) + c) / b)` is `floor((a + c*m) / (m*b))` for positive integers `m` and `b`: its numerator and divisor, when
+    /// `self` is `floor(a / m) + c`.
+    fn nested_quotient(&self, b: &Self) -> Option<(Self, Self)> {
+        let b = b.as_const().filter(|b| *b > 0)?;
+        let (c, inner) = match self.terms.as_slice() {
+            [(inner, 1)] => (0, inner),
+            [(one, c), (inner, 1)] if one.is_empty() => (*c, inner),
+            _ => return None,
+        };
+        let [Atom::FloorDiv(p)] = inner.as_slice() else { return None };
+        let m = p.1.as_const().filter(|m| *m > 0)?;
+        Some((p.0.add(&Self::from(c.checked_mul(m)?))?, Self::from(m.checked_mul(b)?)))
     }
     /// `ceil(self / other)` as `-floor(-self / other)`.
     pub fn ceil_div(&self, other: &Self) -> Option<Self> {
@@ -400,6 +416,12 @@ mod tests {
         assert_eq!(odd.floor_div(&2.into()).expect("ok").to_string(), "3*N+2");
         let f = n().add(&(-1).into()).and_then(|x| x.floor_div(&2.into())).expect("ok");
         assert_eq!(f.substitute(&|_| Some(8.into())).and_then(|v| v.as_const()), Some(3));
+        let plus = |e: &SymInt, c: i64| e.add(&c.into()).expect("small");
+        let half = |e: &SymInt| plus(e, 1).floor_div(&2.into()).expect("ok");
+        assert_eq!(half(&half(&n())).to_string(), "floordiv(N+3, 4)");
+        let twice = |v: i64| (v + 1).div_euclid(2);
+        let at = |v: i64| half(&half(&n())).substitute(&|_| Some(v.into())).and_then(|e| e.as_const());
+        assert!((-9..20).all(|v| at(v) == Some(twice(twice(v)))));
         assert_eq!(n().floor_div(&0.into()), None);
         assert_eq!(SymInt::from(-7).floor_div(&2.into()), Some(SymInt::from(-4)));
         assert_eq!(SymInt::from(-7).modulo(&2.into()), Some(SymInt::from(1)));

@@ -4,7 +4,8 @@ use crate::io::{self, Reading};
 use crate::render::{self, name, table};
 use crate::stats::{self, Stats};
 use anyhow::Result;
-use hoist_ir::graph::{Def, Graph};
+use hoist_ir::dim::SymInt;
+use hoist_ir::graph::{Def, Graph, ValueId};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, write_model};
 use serde_json::{Map, Value, json};
@@ -54,24 +55,62 @@ impl Opts {
         if self.shapes {
             let values = values(&model.graph);
             text.push('\n');
-            text.push_str(&table(&values.iter().map(|v| v.to_vec()).collect::<Vec<_>>(), &[]));
-            let list = values.iter().map(|[name, ty, by]| json!({"name": name, "type": ty, "by": by}));
+            let row = |v: &Listed| {
+                vec![format!("{}{}", "  ".repeat(v.within.len()), name(&v.name)), name(&v.ty), name(&v.by)]
+            };
+            text.push_str(&table(&values.iter().map(row).collect::<Vec<_>>(), &[]));
+            let list = values
+                .iter()
+                .map(|v| json!({"name": v.name, "type": v.ty, "by": v.by, "within": v.within.join("/")}));
             json.insert("values".to_owned(), list.collect());
         }
         Ok(Report::new(text, Value::Object(json)).warn(model.warnings))
     }
 }
 
-/// Name, type and what computes it, of every value of the main graph that is no constant.
-fn values(graph: &Graph) -> Vec<[String; 3]> {
-    let inputs =
-        graph.inputs().iter().map(|v| [graph.value_label(*v), graph.ty(*v).to_string(), "input".to_owned()]);
-    let results = graph.order().flat_map(|n| {
+/// A value as `--shapes` lists it.
+struct Listed {
+    /// Nodes in whose bodies it is, outermost first, with the number of the body where there are several.
+    within: Vec<String>,
+    name: String,
+    ty: String,
+    /// What computes it.
+    by: String,
+}
+
+/// Every value that is no constant. Values of bodies follow the node that has them.
+fn values(graph: &Graph) -> Vec<Listed> {
+    let mut out = vec![];
+    collect(graph, &[], &mut out);
+    out
+}
+
+fn collect(graph: &Graph, within: &[String], out: &mut Vec<Listed>) {
+    let listed = |v: ValueId, by: String| Listed {
+        within: within.to_vec(),
+        name: graph.value_label(v),
+        ty: described(graph, v),
+        by,
+    };
+    out.extend(graph.inputs().iter().map(|v| listed(*v, "input".to_owned())));
+    for n in graph.order() {
         let node = graph.node(n);
-        node.outputs().iter().map(move |v| (*v, stats::op_name(node.op())))
-    });
-    let results = results.map(|(v, op)| [graph.value_label(v), graph.ty(v).to_string(), op]);
-    inputs.chain(results).map(|[label, ty, by]| [name(&label), name(&ty), name(&by)]).collect()
+        out.extend(node.outputs().iter().map(|v| listed(*v, stats::op_name(node.op()))));
+        for (i, body) in node.bodies().iter().enumerate() {
+            let number = if node.bodies().len() > 1 { format!("[{i}]") } else { String::new() };
+            let path = [within, &[format!("{}{number}", graph.node_label(n))]].concat();
+            collect(body, &path, out);
+        }
+    }
+}
+
+/// The type of a value, with its elements where they are sizes: `i64[2] = [N, 4]`.
+fn described(graph: &Graph, v: ValueId) -> String {
+    let ty = graph.ty(v);
+    let Some(content) = graph.value(v).content() else { return ty.to_string() };
+    let element = |e: &Option<SymInt>| e.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+    let list: Vec<String> = content.iter().map(element).collect();
+    format!("{ty} = [{}]", list.join(", "))
 }
 
 fn text(model: &Model, stats: &Stats, symbols: &[String]) -> String {

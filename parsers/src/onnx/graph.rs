@@ -11,7 +11,7 @@ use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
 use prost::Message as _;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Diagnostics collected before reading stops.
@@ -34,6 +34,7 @@ pub(super) struct Scope {
     pub(super) graph: Graph,
     pub(super) names: HashMap<Arc<str>, ValueId>,
     pub(super) declared: HashMap<String, Type>,
+    pub(super) outputs: HashSet<String>,
 }
 
 /// What a body gets from outside.
@@ -94,6 +95,12 @@ impl Reader {
     pub(super) fn take_diags(&mut self) -> Diags {
         std::mem::take(&mut self.diags)
     }
+    /// Keeps a warning, up to a number that can still be read.
+    pub(super) fn warn(&mut self, d: Diag) {
+        if self.warnings.len() < MAX_DIAGS {
+            self.warnings.push(d);
+        }
+    }
     pub(super) fn report(&mut self, d: Diag) {
         if self.diags.0.len() < MAX_DIAGS {
             self.diags.push(d);
@@ -131,6 +138,7 @@ impl Reader {
             }
         }
         for o in &proto.output {
+            scope.outputs.insert(o.name().to_owned());
             if let Ok(Some(ty)) = types::read(o.r#type.as_ref()) {
                 scope.declared.insert(o.name().to_owned(), ty);
             }

@@ -54,12 +54,23 @@ impl Reader {
             if scope.graph.value(v).name.is_none() {
                 scope.graph.set_name(v, Some(key));
             }
-            if *scope.graph.ty(v) == Type::Unknown
-                && let Some(ty) = scope.declared.get(name).cloned()
-                && let Err(d) = scope.graph.declare_type(v, &ty)
-            {
+            self.declared(scope, name, v);
+        }
+    }
+
+    /// Takes the type that the file declares for a value where inference has none. Where both contradict, inference wins and says so;
+    /// the model's outputs are looked at once more when all nodes are there.
+    fn declared(&mut self, scope: &mut Scope, name: &str, v: ValueId) {
+        let Some(declared) = scope.declared.get(name) else { return };
+        let known = scope.graph.ty(v);
+        if *known == Type::Unknown {
+            let declared = declared.clone();
+            if let Err(d) = scope.graph.declare_type(v, &declared) {
                 self.report(d);
             }
+        } else if known.meet(declared).is_none() && !scope.outputs.contains(name) {
+            let m = format!("`{}` is declared {declared} and computed as {known}", shorten(name));
+            self.warn(Diag::warning("E0402", m));
         }
     }
 
