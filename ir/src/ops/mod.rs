@@ -9,6 +9,7 @@ pub mod linear;
 pub mod movement;
 pub mod norm;
 pub mod quant;
+pub mod recurrent;
 pub mod reduce;
 pub mod shape;
 pub mod spatial;
@@ -157,6 +158,9 @@ op_list! {
     quant::dequantize_linear.DequantizeLinear,
     quant::dynamic_quantize_linear.DynamicQuantizeLinear,
     quant::quantize_linear.QuantizeLinear,
+    recurrent::gru.Gru,
+    recurrent::lstm.Lstm,
+    recurrent::rnn.Rnn,
     reduce::arg.ArgMax,
     reduce::arg.ArgMin,
     reduce::cumulative.CumProd,
