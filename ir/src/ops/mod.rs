@@ -12,6 +12,7 @@ pub mod quant;
 pub mod recurrent;
 pub mod reduce;
 pub mod shape;
+pub mod signal;
 pub mod spatial;
 pub mod words;
 
@@ -186,6 +187,12 @@ op_list! {
     shape::range.Range,
     shape::shape.Shape,
     shape::size.Size,
+    signal::dft.Dft,
+    signal::mel_weight_matrix.MelWeightMatrix,
+    signal::stft.Stft,
+    signal::window.BlackmanWindow,
+    signal::window.HammingWindow,
+    signal::window.HannWindow,
     spatial::average_pool.AveragePool,
     spatial::conv.Conv,
     spatial::conv_integer.ConvInteger,
