@@ -14,6 +14,7 @@ pub mod reduce;
 pub mod shape;
 pub mod signal;
 pub mod spatial;
+pub mod text;
 pub mod words;
 
 pub use custom::Custom;
@@ -206,6 +207,11 @@ op_list! {
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
     spatial::resize.Resize,
+    text::regex_full_match.RegexFullMatch,
+    text::string_concat.StringConcat,
+    text::string_normalizer.StringNormalizer,
+    text::string_split.StringSplit,
+    text::tf_idf_vectorizer.TfIdfVectorizer,
 }
 
 impl Op {
