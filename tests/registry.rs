@@ -38,7 +38,7 @@ fn rows_name_operators_and_attributes_that_exist() {
             problems.push(format!("row `{}`: not in operator sets {} to {at}", r.foreign, r.since));
         }
         let Some(signature) = signature(r.foreign, at).filter(|_| r.until == i64::MAX) else { continue };
-        for a in op.schema().attrs.iter().filter(|a| a.name != "layout") {
+        for a in op.schema().attrs.iter().filter(|a| a.kind != "layout") {
             if signature.attr(a.name).is_none() {
                 problems.push(format!("`{}` has no attribute for `{}` of `{}`", r.foreign, a.name, r.op));
             }

@@ -108,6 +108,19 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
     ("concat", "Concat", 4),
+    ("lstm", "LSTM", 7),
+    ("gru", "GRU", 7),
+    ("rnn", "RNN", 7),
+    ("stft", "STFT", 17),
+    ("hann_window", "HannWindow", 17),
+    ("hamming_window", "HammingWindow", 17),
+    ("blackman_window", "BlackmanWindow", 17),
+    ("mel_weight_matrix", "MelWeightMatrix", 17),
+    ("string_concat", "StringConcat", 20),
+    ("string_split", "StringSplit", 20),
+    ("string_normalizer", "StringNormalizer", 10),
+    ("regex_full_match", "RegexFullMatch", 20),
+    ("tf_idf_vectorizer", "TfIdfVectorizer", 9),
 ];
 
 const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
@@ -199,6 +212,22 @@ const FIXED: &[Row] = &[
     row("scatter_elements", "ScatterElements", 11).with(SCATTER),
     row("scatter_elements", "Scatter", 9).until(10),
     row("scatter_nd", "ScatterND", 11).with(SCATTER),
+    row("lstm", "LSTM", 1).until(6).with(SEQUENCE_OUTPUT),
+    row("gru", "GRU", 1).until(6).with(SEQUENCE_OUTPUT),
+    row("rnn", "RNN", 1).until(6).with(SEQUENCE_OUTPUT),
+    row("dft", "DFT", 20),
+    row("dft", "DFT", 17).until(19).with(&[
+        OnRead(lift::dft_axis),
+        AttrIsInput { attr: "axis", slot: 2, form: Form::Int0 },
+        Finish(lift::dft_axis_back),
+    ]),
+];
+
+/// Recurrent operators while they told by an attribute whether the sequence is wanted.
+const SEQUENCE_OUTPUT: &[Fix] = &[
+    OnRead(lift::sequence_output),
+    OnWrite(lift::recurrent_attributes),
+    Finish(lift::sequence_output_back),
 ];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];

@@ -1,13 +1,14 @@
 //! A binding row ties one IR operator to one ONNX operator over a range of operator sets. Reading and writing use the same row.
 use super::dtype;
 use super::versions::{ir_name, signature};
-use hoist_ir::attr::Attr;
+use hoist_ir::attr::{Attr, Word};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::infer::diag_at;
 use hoist_ir::op::OpError;
 use hoist_ir::ops::Op;
+use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
 
 /// An operand of a foreign node.
@@ -75,6 +76,8 @@ pub enum Form {
     Ints,
     /// One integer, as a 1-d tensor of one element.
     Int1,
+    /// One integer, as a 0-d tensor.
+    Int0,
     /// One number, as a 0-d tensor of the element type of operand 0.
     Scalar,
 }
@@ -238,7 +241,7 @@ impl Row {
         let set = op.set_attrs();
         for spec in op.schema().attrs {
             let changed = set.iter().find(|(n, _)| *n == spec.name).map(|(_, v)| v.clone());
-            if spec.name == "layout" {
+            if spec.kind == <Layout as Word>::KIND {
                 if changed.is_some() {
                     return Err("data with channels last".to_owned());
                 }
@@ -365,6 +368,7 @@ fn to_operand(value: &Attr, form: Form, node: &Foreign, graph: &Graph) -> Result
     match (form, value) {
         (Form::Ints, Attr::Ints(v)) => Ok(Tensor::from_ints(v)),
         (Form::Int1, Attr::Int(v)) => Ok(Tensor::from_ints(&[*v])),
+        (Form::Int0, Attr::Int(v)) => Ok(Tensor::scalar(*v)),
         (Form::Scalar, Attr::Float(v)) => {
             let like = node.value(0).and_then(|x| graph.ty(x).as_tensor()).map(|t| t.dtype);
             let dtype = like.unwrap_or(hoist_ir::dtype::DType::F32);
@@ -380,7 +384,7 @@ fn to_attr(graph: &Graph, out: &mut Foreign, attr: &str, slot: usize, form: Form
     let tensor = graph.constant(v).ok_or_else(dynamic)?;
     let value = match form {
         Form::Ints => tensor.to_i64s().ok().map(Attr::Ints),
-        Form::Int1 => tensor.as_int().map(Attr::Int),
+        Form::Int1 | Form::Int0 => tensor.as_int().map(Attr::Int),
         Form::Scalar => tensor.as_f64().map(|v| Attr::Float(v as f32)),
     };
     out.attrs.push((attr.to_owned(), value.ok_or_else(dynamic)?));

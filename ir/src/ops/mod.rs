@@ -9,9 +9,12 @@ pub mod linear;
 pub mod movement;
 pub mod norm;
 pub mod quant;
+pub mod recurrent;
 pub mod reduce;
 pub mod shape;
+pub mod signal;
 pub mod spatial;
+pub mod text;
 pub mod words;
 
 pub use custom::Custom;
@@ -157,6 +160,9 @@ op_list! {
     quant::dequantize_linear.DequantizeLinear,
     quant::dynamic_quantize_linear.DynamicQuantizeLinear,
     quant::quantize_linear.QuantizeLinear,
+    recurrent::gru.Gru,
+    recurrent::lstm.Lstm,
+    recurrent::rnn.Rnn,
     reduce::arg.ArgMax,
     reduce::arg.ArgMin,
     reduce::cumulative.CumProd,
@@ -182,6 +188,12 @@ op_list! {
     shape::range.Range,
     shape::shape.Shape,
     shape::size.Size,
+    signal::dft.Dft,
+    signal::mel_weight_matrix.MelWeightMatrix,
+    signal::stft.Stft,
+    signal::window.BlackmanWindow,
+    signal::window.HammingWindow,
+    signal::window.HannWindow,
     spatial::average_pool.AveragePool,
     spatial::conv.Conv,
     spatial::conv_integer.ConvInteger,
@@ -195,6 +207,11 @@ op_list! {
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
     spatial::resize.Resize,
+    text::regex_full_match.RegexFullMatch,
+    text::string_concat.StringConcat,
+    text::string_normalizer.StringNormalizer,
+    text::string_split.StringSplit,
+    text::tf_idf_vectorizer.TfIdfVectorizer,
 }
 
 impl Op {

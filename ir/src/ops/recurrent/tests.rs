@@ -1,0 +1,1 @@
+//! Behaviour that all recurrent operators share.
