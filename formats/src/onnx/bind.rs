@@ -108,6 +108,16 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
     ("concat", "Concat", 4),
+    ("affine_grid", "AffineGrid", 20),
+    ("bit_cast", "BitCast", 26),
+    ("center_crop_pad", "CenterCropPad", 18),
+    ("col2_im", "Col2Im", 18),
+    ("deform_conv", "DeformConv", 19),
+    ("det", "Det", 11),
+    ("max_roi_pool", "MaxRoiPool", 1),
+    ("max_unpool", "MaxUnpool", 9),
+    ("non_max_suppression", "NonMaxSuppression", 10),
+    ("tensor_scatter", "TensorScatter", 24),
 ];
 
 const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
@@ -155,6 +165,12 @@ const FIXED: &[Row] = &[
     row("grid_sample", "GridSample", 16)
         .until(19)
         .with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
+    row("roi_align", "RoiAlign", 16),
+    row("roi_align", "RoiAlign", 10).until(15).with(&[
+        OnRead(lift::roi_without_shift),
+        OnWrite(lift::roi_is_not_shifted),
+        Finish(lift::drop_roi_shift),
+    ]),
     row("batch_normalization", "BatchNormalization", 14),
     row("batch_normalization", "BatchNormalization", 1).until(13).with(&[OnRead(lift::batch_norm_inference)]),
     row("group_normalization", "GroupNormalization", 21),

@@ -132,6 +132,26 @@ pub fn grid_words_back(node: &mut Foreign, _: &Graph, _: NodeId) {
     }
 }
 
+/// `RoiAlign` before 16 takes coordinates as they are.
+pub fn roi_without_shift(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let word = Attr::Str("output_half_pixel".to_owned());
+    node.attrs.push(("coordinate_transformation_mode".to_owned(), word));
+    Ok(())
+}
+
+/// Before 16, `RoiAlign` does not shift coordinates.
+pub fn roi_is_not_shifted(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    match graph.node(n).op().def().attr("coordinate_transformation_mode") {
+        Some(Attr::Word("output_half_pixel")) => Ok(()),
+        _ => Err("coordinates shifted by half a pixel (since opset 16)".to_owned()),
+    }
+}
+
+/// Before 16, `RoiAlign` has no mode of coordinates.
+pub fn drop_roi_shift(node: &mut Foreign, _: &Graph, _: NodeId) {
+    node.take("coordinate_transformation_mode");
+}
+
 /// `BatchNormalization` before 14 is in inference mode (`is_test` before 7) when it has one result; `spatial` must be 1.
 pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     let test = if node.opset < 7 { node.take_int("is_test", 0)? } else { 1 };

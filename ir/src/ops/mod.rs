@@ -12,6 +12,7 @@ pub mod quant;
 pub mod reduce;
 pub mod shape;
 pub mod spatial;
+pub mod vision;
 pub mod words;
 
 pub use custom::Custom;
@@ -128,11 +129,14 @@ op_list! {
     index::gather_nd.GatherNd,
     index::scatter_elements.ScatterElements,
     index::scatter_nd.ScatterNd,
+    index::tensor_scatter.TensorScatter,
     index::unique.Unique,
+    linear::det.Det,
     linear::einsum.Einsum,
     linear::gemm.Gemm,
     linear::mat_mul.MatMul,
     linear::mat_mul_integer.MatMulInteger,
+    movement::bit_cast.BitCast,
     movement::concat.Concat,
     movement::expand.Expand,
     movement::flatten.Flatten,
@@ -195,6 +199,14 @@ op_list! {
     spatial::lp_pool.LpPool,
     spatial::max_pool.MaxPool,
     spatial::resize.Resize,
+    vision::affine_grid.AffineGrid,
+    vision::center_crop_pad.CenterCropPad,
+    vision::col2_im.Col2Im,
+    vision::deform_conv.DeformConv,
+    vision::max_roi_pool.MaxRoiPool,
+    vision::max_unpool.MaxUnpool,
+    vision::non_max_suppression.NonMaxSuppression,
+    vision::roi_align.RoiAlign,
 }
 
 impl Op {
