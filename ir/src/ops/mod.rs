@@ -6,9 +6,11 @@ pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod loss;
 pub mod movement;
 pub mod norm;
 pub mod quant;
+pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod spatial;
@@ -136,6 +138,8 @@ op_list! {
     linear::gemm.Gemm,
     linear::mat_mul.MatMul,
     linear::mat_mul_integer.MatMulInteger,
+    loss::cross_entropy.NegativeLogLikelihoodLoss,
+    loss::cross_entropy.SoftmaxCrossEntropyLoss,
     movement::bit_cast.BitCast,
     movement::concat.Concat,
     movement::expand.Expand,
@@ -161,6 +165,12 @@ op_list! {
     quant::dequantize_linear.DequantizeLinear,
     quant::dynamic_quantize_linear.DynamicQuantizeLinear,
     quant::quantize_linear.QuantizeLinear,
+    random::bernoulli.Bernoulli,
+    random::fill.RandomNormal,
+    random::fill.RandomNormalLike,
+    random::fill.RandomUniform,
+    random::fill.RandomUniformLike,
+    random::multinomial.Multinomial,
     reduce::arg.ArgMax,
     reduce::arg.ArgMin,
     reduce::cumulative.CumProd,
