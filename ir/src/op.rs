@@ -150,6 +150,11 @@ pub trait Semantics {
     ) -> Result<Option<Vec<ValueId>>, Diag> {
         Ok(None)
     }
+    /// Whether equal operands always give equal results, so that a node may be computed in advance or once for several. A node of an
+    /// operator that draws random numbers may only be removed when nothing uses it.
+    fn pure(&self) -> bool {
+        true
+    }
     /// Multiply-accumulate operations for these operand and result types; `None` when sizes are not known or it has none.
     fn macs(&self, _inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
         None
@@ -315,6 +320,7 @@ macro_rules! op {
             pub fn $method(&mut self, op: $Op $(, $in: <$crate::op::$ik as $crate::op::OperandKind>::Arg<'_>)*)
                 -> Result<<($(<$crate::op::$ok as $crate::op::OperandKind>::Result,)*) as $crate::op::Results>::Out, $crate::diag::Diag> {
                 let mut inputs = Vec::new();
+                inputs.reserve($Op::SCHEMA.inputs.len());
                 $(<$crate::op::$ik as $crate::op::OperandKind>::push($in, &mut inputs);)*
                 let mut results = self.add(op, &inputs)?.into_iter();
                 Ok($crate::op::Results::out(($(<$crate::op::$ok as $crate::op::OperandKind>::take(&mut results),)*)))

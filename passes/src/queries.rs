@@ -7,24 +7,9 @@ use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{TensorType, Type};
 
-/// Names of operators that draw random numbers.
-const RANDOM: &[&str] = &[
-    "bernoulli",
-    "multinomial",
-    "random_normal",
-    "random_normal_like",
-    "random_uniform",
-    "random_uniform_like",
-];
-
 /// Whether node `n` computes the same results whenever its operands are the same, as far as Hoist knows.
 pub fn is_deterministic(g: &Graph, n: NodeId) -> bool {
-    let op = g.node(n).op();
-    match op.name() {
-        "custom" => false,
-        "dropout" => is_inference_dropout(g, n),
-        name => !RANDOM.contains(&name),
-    }
+    g.node(n).op().def().pure() || is_inference_dropout(g, n)
 }
 
 /// Whether `n` is a `dropout` that keeps every element.

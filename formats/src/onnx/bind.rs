@@ -1,7 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
-use super::lift;
 use super::row::{Fix, Form, Row, row, row_of};
-use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use super::{lift, lift_norm};
+use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -121,6 +121,24 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("string_normalizer", "StringNormalizer", 10),
     ("regex_full_match", "RegexFullMatch", 20),
     ("tf_idf_vectorizer", "TfIdfVectorizer", 9),
+    ("affine_grid", "AffineGrid", 20),
+    ("bernoulli", "Bernoulli", 15),
+    ("bit_cast", "BitCast", 26),
+    ("center_crop_pad", "CenterCropPad", 18),
+    ("col2_im", "Col2Im", 18),
+    ("deform_conv", "DeformConv", 19),
+    ("det", "Det", 11),
+    ("max_roi_pool", "MaxRoiPool", 1),
+    ("max_unpool", "MaxUnpool", 9),
+    ("multinomial", "Multinomial", 7),
+    ("negative_log_likelihood_loss", "NegativeLogLikelihoodLoss", 12),
+    ("non_max_suppression", "NonMaxSuppression", 10),
+    ("random_normal", "RandomNormal", 1),
+    ("random_normal_like", "RandomNormalLike", 1),
+    ("random_uniform", "RandomUniform", 1),
+    ("random_uniform_like", "RandomUniformLike", 1),
+    ("softmax_cross_entropy_loss", "SoftmaxCrossEntropyLoss", 12),
+    ("tensor_scatter", "TensorScatter", 24),
 ];
 
 const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
@@ -137,9 +155,14 @@ const FIXED: &[Row] = &[
         AttrIsInput { attr: "max", slot: 2, form: Form::Scalar },
     ]),
     row("dropout", "Dropout", 12),
-    row("dropout", "Dropout", 1)
-        .until(11)
-        .with(&[Upgrade(lift::dropout_ratio), AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar }]),
+    row("dropout", "Dropout", 7).until(11).with(&[
+        // The mask is a tensor of truth values since opset 10.
+        BuildWhere(lift_norm::dropout_has_old_mask, lift_norm::old_dropout),
+        OnWrite(lift_norm::dropout_does_not_train),
+        AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar },
+        Finish(lift_norm::drop_training_mode),
+    ]),
+    row("dropout", "Dropout", 1).until(6).with(&[Build(lift_norm::old_dropout)]),
     row("reduce_sum", "ReduceSum", 13),
     row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES]),
     row("arg_max", "ArgMax", 1),
@@ -156,6 +179,8 @@ const FIXED: &[Row] = &[
     row("max_pool", "MaxPool", 1).with(&[]),
     row("average_pool", "AveragePool", 1).with(&[]),
     row("lp_pool", "LpPool", 2),
+    row("lp_pool", "LpPool", 1).until(1).with(&[Upgrade(lift_norm::whole_power)]),
+    row("global_lp_pool", "GlobalLpPool", 1).until(1).with(&[Upgrade(lift_norm::whole_power)]),
     row("resize", "Resize", 11).with(&[
         OnRead(lift::resize_operands),
         WordSince("coordinate_transformation_mode", "half_pixel_symmetric", 19),
@@ -168,9 +193,22 @@ const FIXED: &[Row] = &[
     row("grid_sample", "GridSample", 16)
         .until(19)
         .with(&[OnRead(lift::grid_words), Finish(lift::grid_words_back)]),
+    row("roi_align", "RoiAlign", 16),
+    row("roi_align", "RoiAlign", 10).until(15).with(&[
+        OnRead(lift::roi_without_shift),
+        OnWrite(lift::roi_is_not_shifted),
+        Finish(lift::drop_roi_shift),
+    ]),
     row("batch_normalization", "BatchNormalization", 14),
-    row("batch_normalization", "BatchNormalization", 1).until(13).with(&[OnRead(lift::batch_norm_inference)]),
+    row("batch_normalization", "BatchNormalization", 7).until(13).with(&[
+        BuildWhere(lift_norm::batch_norm_is_special, lift_norm::old_batch_norm),
+        OnRead(lift::batch_norm_by_channel),
+    ]),
+    row("batch_normalization", "BatchNormalization", 1).until(6).with(&[Build(lift_norm::old_batch_norm)]),
     row("group_normalization", "GroupNormalization", 21),
+    row("group_normalization", "GroupNormalization", 18)
+        .until(20)
+        .with(&[Build(lift_norm::group_norm_by_group)]),
     row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("transpose", "Transpose", 1).with(&[If(lift::perm_is_known), OnRead(lift::full_perm)]),

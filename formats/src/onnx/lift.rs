@@ -23,15 +23,6 @@ pub fn clip_bounds(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     Ok(())
 }
 
-/// `Dropout` before 12: `ratio` is an attribute; `is_test` (before 7) must say inference.
-pub fn dropout_ratio(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
-    let test = if node.opset < 7 { node.take_int("is_test", 0)? } else { 1 };
-    if test == 0 {
-        return Err(OpError::attr("`Dropout` in training mode (`is_test` = 0) has no fixed result"));
-    }
-    Ok(())
-}
-
 /// `Softmax`, `LogSoftmax`, `Hardmax` before 13: the axes from `axis` (default 1) on are taken together.
 pub fn flattened_softmax(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
     let at = |e: OpError| Diag::error(e.code, e.message);
@@ -132,17 +123,29 @@ pub fn grid_words_back(node: &mut Foreign, _: &Graph, _: NodeId) {
     }
 }
 
-/// `BatchNormalization` before 14 is in inference mode (`is_test` before 7) when it has one result; `spatial` must be 1.
-pub fn batch_norm_inference(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
-    let test = if node.opset < 7 { node.take_int("is_test", 0)? } else { 1 };
-    let spatial = node.take_int("spatial", 1)?;
-    if test == 0 || node.outputs > 1 {
-        return Err(OpError::attr("`BatchNormalization` in training mode has no fixed result"));
-    }
-    if spatial != 1 {
-        return Err(OpError::attr("`BatchNormalization` with `spatial` = 0 is not supported"));
-    }
+/// `RoiAlign` before 16 takes coordinates as they are.
+pub fn roi_without_shift(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    let word = Attr::Str("output_half_pixel".to_owned());
+    node.attrs.push(("coordinate_transformation_mode".to_owned(), word));
     Ok(())
+}
+
+/// Before 16, `RoiAlign` does not shift coordinates.
+pub fn roi_is_not_shifted(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    match graph.node(n).op().def().attr("coordinate_transformation_mode") {
+        Some(Attr::Word("output_half_pixel")) => Ok(()),
+        _ => Err("coordinates shifted by half a pixel (since opset 16)".to_owned()),
+    }
+}
+
+/// Before 16, `RoiAlign` has no mode of coordinates.
+pub fn drop_roi_shift(node: &mut Foreign, _: &Graph, _: NodeId) {
+    node.take("coordinate_transformation_mode");
+}
+
+/// `BatchNormalization` before 9 has `spatial`, which is 1 here.
+pub fn batch_norm_by_channel(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    node.take_int("spatial", 1).map(drop)
 }
 
 /// Floats have only C's remainder (`fmod`) before opset 28.

@@ -104,6 +104,8 @@ pub enum Fix {
     Upgrade(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Reading: the node becomes several. The row is not used for writing.
     Build(fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
+    /// Reading: where the condition holds the node becomes several.
+    BuildWhere(fn(&Foreign) -> bool, fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
     /// Reading: the row applies only where this holds; elsewhere the operator passes through.
     If(fn(&Foreign, &Graph) -> bool),
     /// Reading: completes what ONNX leaves implicit.
@@ -189,6 +191,7 @@ impl Row {
             match fix {
                 Fix::Upgrade(f) | Fix::OnRead(f) => f(&mut node, b.graph()).map_err(fail)?,
                 Fix::Build(f) => return f(b, node).map_err(|d| d.op(name)),
+                Fix::BuildWhere(holds, f) if holds(&node) => return f(b, node).map_err(|d| d.op(name)),
                 Fix::AttrIsInput { attr, slot, form } => {
                     if let Some(value) = node.take(attr) {
                         let tensor = to_operand(&value, *form, &node, b.graph()).map_err(fail)?;

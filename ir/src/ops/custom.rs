@@ -56,6 +56,9 @@ impl OpDef for Custom {
 }
 
 impl Semantics for Custom {
+    fn pure(&self) -> bool {
+        false
+    }
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let mut types = self.result_types.clone();
         types.resize(cx.outputs(), Type::Unknown);

@@ -6,15 +6,18 @@ pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod loss;
 pub mod movement;
 pub mod norm;
 pub mod quant;
 pub mod recurrent;
+pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod signal;
 pub mod spatial;
 pub mod text;
+pub mod vision;
 pub mod words;
 
 pub use custom::Custom;
@@ -131,11 +134,16 @@ op_list! {
     index::gather_nd.GatherNd,
     index::scatter_elements.ScatterElements,
     index::scatter_nd.ScatterNd,
+    index::tensor_scatter.TensorScatter,
     index::unique.Unique,
+    linear::det.Det,
     linear::einsum.Einsum,
     linear::gemm.Gemm,
     linear::mat_mul.MatMul,
     linear::mat_mul_integer.MatMulInteger,
+    loss::cross_entropy.NegativeLogLikelihoodLoss,
+    loss::cross_entropy.SoftmaxCrossEntropyLoss,
+    movement::bit_cast.BitCast,
     movement::concat.Concat,
     movement::expand.Expand,
     movement::flatten.Flatten,
@@ -160,6 +168,12 @@ op_list! {
     quant::dequantize_linear.DequantizeLinear,
     quant::dynamic_quantize_linear.DynamicQuantizeLinear,
     quant::quantize_linear.QuantizeLinear,
+    random::bernoulli.Bernoulli,
+    random::fill.RandomNormal,
+    random::fill.RandomNormalLike,
+    random::fill.RandomUniform,
+    random::fill.RandomUniformLike,
+    random::multinomial.Multinomial,
     recurrent::gru.Gru,
     recurrent::lstm.Lstm,
     recurrent::rnn.Rnn,
@@ -212,6 +226,14 @@ op_list! {
     text::string_normalizer.StringNormalizer,
     text::string_split.StringSplit,
     text::tf_idf_vectorizer.TfIdfVectorizer,
+    vision::affine_grid.AffineGrid,
+    vision::center_crop_pad.CenterCropPad,
+    vision::col2_im.Col2Im,
+    vision::deform_conv.DeformConv,
+    vision::max_roi_pool.MaxRoiPool,
+    vision::max_unpool.MaxUnpool,
+    vision::non_max_suppression.NonMaxSuppression,
+    vision::roi_align.RoiAlign,
 }
 
 impl Op {

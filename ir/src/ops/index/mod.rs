@@ -6,4 +6,5 @@ pub mod gather_nd;
 pub mod scatter;
 pub mod scatter_elements;
 pub mod scatter_nd;
+pub mod tensor_scatter;
 pub mod unique;

@@ -1,5 +1,6 @@
 //! Operators of the family `linear`.
 pub(crate) mod compute;
+pub mod det;
 pub mod einsum;
 mod einsum_terms;
 pub mod gemm;

@@ -5,6 +5,7 @@ pub mod pick;
 pub mod strided;
 pub mod tables;
 
+pub mod bit_cast;
 pub mod concat;
 pub mod expand;
 pub mod flatten;

@@ -1,0 +1,188 @@
+//! Older forms of normalizations and of `Dropout` that are several nodes of the IR.
+use super::row::{Arg, Foreign, add, set_attr};
+use hoist_ir::attr::Attr;
+use hoist_ir::builder::Builder;
+use hoist_ir::diag::Diag;
+use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::op::OpError;
+use hoist_ir::ops::Op;
+use hoist_ir::tensor::Tensor;
+
+fn diag(e: OpError) -> Diag {
+    let mut d = Diag::error(e.code, e.message);
+    d.hint = e.hint;
+    d
+}
+
+fn op(name: &str, attrs: &[(&str, Attr)]) -> Result<Op, Diag> {
+    let mut op = Op::by_name(name).ok_or_else(|| Diag::error("E0901", format!("unknown op `{name}`")))?;
+    for (name, value) in attrs {
+        set_attr(&mut op, name, value).map_err(diag)?;
+    }
+    Ok(op)
+}
+
+/// The one result of a node.
+fn single(b: &mut Builder<'_>, op: Op, inputs: &[ValueId]) -> Result<ValueId, Diag> {
+    let inputs: Vec<Option<ValueId>> = inputs.iter().copied().map(Some).collect();
+    let results = b.add(op, &inputs)?;
+    results.first().copied().ok_or_else(|| Diag::error("E0901", "an op without results"))
+}
+
+fn operand(node: &Foreign, slot: usize) -> Result<ValueId, Diag> {
+    let missing = || Diag::error("E0303", format!("`{}` lacks operand {slot}", node.op_type));
+    node.value(slot).ok_or_else(missing)
+}
+
+fn reshaped(b: &mut Builder<'_>, x: ValueId, sizes: &[i64]) -> Result<ValueId, Diag> {
+    let shape = b.constant(Tensor::from_ints(sizes));
+    single(b, op("reshape", &[])?, &[x, shape])
+}
+
+fn reshaped_like(b: &mut Builder<'_>, x: ValueId, like: ValueId) -> Result<ValueId, Diag> {
+    let shape = single(b, op("shape", &[])?, &[like])?;
+    single(b, op("reshape", &[])?, &[x, shape])
+}
+
+/// Whether a `BatchNormalization` of opset 7 to 13 is more than inference over channels.
+pub fn batch_norm_is_special(node: &Foreign) -> bool {
+    let spatial = node.attrs.iter().find(|(n, _)| n == "spatial").map(|(_, v)| v);
+    node.outputs > 1 || spatial.is_some_and(|v| *v != Attr::Int(1))
+}
+
+/// `BatchNormalization` before 14. Training is what `is_test` = 0 says before 7, and more than one result from then on. `saved_mean` and
+/// `saved_var` are the batch's own: running statistics of a momentum of 0. `spatial` = 0 has statistics for each element of a sample:
+/// the data is flattened, as the specification of opset 9 suggests.
+///
+/// # Errors
+/// When attributes or operands do not fit.
+pub fn old_batch_norm(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
+    let training =
+        if node.opset < 7 { node.take_int("is_test", 0).map_err(diag)? == 0 } else { node.outputs > 1 };
+    let spatial = node.take_int("spatial", 1).map_err(diag)? != 0;
+    if !training && node.outputs > 1 {
+        return Err(Diag::error("E0303", "`BatchNormalization` in test mode has one result"));
+    }
+    let attrs = std::mem::take(&mut node.attrs);
+    let mut attrs: Vec<(&str, Attr)> = attrs.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    attrs.push(("training_mode", Attr::Bool(training)));
+    let given = (0..5).map(|i| operand(&node, i)).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = given.clone();
+    if !spatial {
+        inputs[0] = single(b, op("flatten", &[("axis", Attr::Int(1))])?, &[given[0]])?;
+        for v in &mut inputs[1..] {
+            *v = reshaped(b, *v, &[-1])?;
+        }
+    }
+    let inputs: Vec<Option<ValueId>> = inputs.into_iter().map(Some).collect();
+    let mut results = b.add_n(op("batch_normalization", &attrs)?, &inputs, node.outputs.clamp(1, 3))?;
+    if node.outputs > 3 {
+        attrs.retain(|(n, _)| *n != "momentum");
+        attrs.push(("momentum", Attr::Float(0.0)));
+        let saved = b.add_n(op("batch_normalization", &attrs)?, &inputs, 3)?;
+        results.extend_from_slice(&saved[1..]);
+    }
+    if !spatial {
+        for (i, v) in results.iter_mut().enumerate() {
+            *v = reshaped_like(b, *v, if i == 0 { given[0] } else { given[3] })?;
+        }
+    }
+    Ok(results)
+}
+
+/// `GroupNormalization` 18 has a scale and a bias for each group: they are repeated for each of its channels.
+///
+/// # Errors
+/// When attributes or operands do not fit.
+pub fn group_norm_by_group(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
+    let groups = node.attrs.iter().find_map(|(n, v)| if n == "num_groups" { Some(v.clone()) } else { None });
+    let Some(Attr::Int(groups)) = groups else {
+        return Err(Diag::error("E0304", "`GroupNormalization` needs the integer `num_groups`"));
+    };
+    let (x, bad) = (operand(&node, 0)?, || Diag::error("E0304", format!("`num_groups` = {groups}")));
+    let known = b.graph().ty(x).as_tensor().and_then(|t| t.shape.as_ref()?.get(1)?.known());
+    let per_group = match known.and_then(|c| i64::try_from(c).ok()) {
+        Some(c) if groups > 0 && c % groups == 0 => b.constant(Tensor::from_ints(&[c / groups])),
+        Some(_) => return Err(bad()),
+        None => {
+            let axis = [("start", Attr::Int(1)), ("end", Attr::Int(2))];
+            let channels = single(b, op("shape", &axis)?, &[x])?;
+            let groups = b.constant(Tensor::from_ints(&[groups]));
+            single(b, op("div", &[])?, &[channels, groups])?
+        }
+    };
+    let all = b.constant(Tensor::from_ints(&[groups]));
+    let sizes = single(b, op("concat", &[("axis", Attr::Int(0))])?, &[all, per_group])?;
+    for slot in 1..3 {
+        let own = operand(&node, slot)?;
+        let column = reshaped(b, own, &[-1, 1])?;
+        let spread = single(b, op("expand", &[])?, &[column, sizes])?;
+        node.set_input(slot, Arg::Value(reshaped(b, spread, &[-1])?));
+    }
+    let attrs: Vec<(&str, Attr)> = node.attrs.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    let op = op("group_normalization", &attrs)?;
+    add(b, op, node)
+}
+
+/// Whether a `Dropout` gives a mask with the element type of the data, as before opset 10.
+pub fn dropout_has_old_mask(node: &Foreign) -> bool {
+    node.opset < 10 && node.outputs > 1
+}
+
+/// `Dropout` before 10: `ratio` is an attribute, `is_test` (before 7) = 0 says training, and the mask has the element type of the data.
+///
+/// # Errors
+/// When attributes or operands do not fit.
+pub fn old_dropout(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
+    let training = node.opset < 7 && node.take_int("is_test", 0).map_err(diag)? == 0;
+    let x = operand(&node, 0)?;
+    if let Some(ratio) = node.take("ratio") {
+        let Attr::Float(ratio) = ratio else {
+            return Err(Diag::error("E0304", format!("`ratio` must be a number, got {ratio}")));
+        };
+        node.set_input(1, Arg::Const(Tensor::scalar(ratio)));
+    }
+    if training {
+        node.set_input(2, Arg::Const(Tensor::from_bools(&[], vec![true])));
+    }
+    let mut results = add(b, op("dropout", &[])?, node)?;
+    if let Some(mask) = results.get_mut(1) {
+        *mask = single(b, op("cast_like", &[])?, &[*mask, x])?;
+    }
+    Ok(results)
+}
+
+/// Before 12, `Dropout` has no training mode.
+pub fn dropout_does_not_train(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    if let Some(mode) = node.input(2)
+        && graph.constant(mode).and_then(|t| t.to_bools().ok()).as_deref() != Some(&[false])
+    {
+        return Err("a training mode (since opset 12)".to_owned());
+    }
+    if opset < 10 && node.outputs().len() > 1 {
+        return Err("a mask of truth values (since opset 10)".to_owned());
+    }
+    Ok(())
+}
+
+/// Before 12, `Dropout` has no operand for its mode.
+pub fn drop_training_mode(node: &mut Foreign, _: &Graph, _: NodeId) {
+    node.inputs.truncate(2);
+}
+
+/// `LpPool` and `GlobalLpPool` 1 have a number for the power.
+///
+/// # Errors
+/// When it is not whole.
+pub fn whole_power(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    for (name, value) in &mut node.attrs {
+        if let (true, Attr::Float(p)) = (name == "p", &value) {
+            if p.fract() != 0.0 || p.abs() > 1e6 {
+                return Err(OpError::attr(format!("`p` = {p} is not whole")));
+            }
+            *value = Attr::Int(*p as i64);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+//! Operators of the family `loss`.
+pub mod cross_entropy;

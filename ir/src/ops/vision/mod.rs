@@ -1,0 +1,9 @@
+//! Operators of the family `vision`: regions, boxes and images.
+pub mod affine_grid;
+pub mod center_crop_pad;
+pub mod col2_im;
+pub mod deform_conv;
+pub mod max_roi_pool;
+pub mod max_unpool;
+pub mod non_max_suppression;
+pub mod roi_align;
