@@ -139,12 +139,17 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("random_uniform_like", "RandomUniformLike", 1),
     ("softmax_cross_entropy_loss", "SoftmaxCrossEntropyLoss", 12),
     ("tensor_scatter", "TensorScatter", 24),
+    ("rotary_embedding", "RotaryEmbedding", 23),
+    ("linear_attention", "LinearAttention", 27),
+    ("causal_conv_with_state", "CausalConvWithState", 27),
+    ("swi_glu", "SwiGLU", 28),
 ];
 
 const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
 
 /// Rows with a difference somewhere in their range.
 const FIXED: &[Row] = &[
+    row("attention", "Attention", 23).with(&[InputSince(6, 24)]),
     row("mod", "Mod", 10).with(&[OnWrite(lift::float_remainder_since_28)]),
     row("cast", "Cast", 6),
     row("cast_like", "CastLike", 15),

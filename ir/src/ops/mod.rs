@@ -1,6 +1,7 @@
 //! The closed set of operators. A new one costs its file, one line in its family's `mod.rs` and one line here.
 use crate::op::{OpDef, Schema};
 
+pub mod attention;
 pub mod control;
 pub mod custom;
 pub mod elementwise;
@@ -55,6 +56,11 @@ macro_rules! op_list {
 }
 
 op_list! {
+    attention::attention.Attention,
+    attention::causal_conv_with_state.CausalConvWithState,
+    attention::linear_attention.LinearAttention,
+    attention::rotary_embedding.RotaryEmbedding,
+    attention::swi_glu.SwiGlu,
     control::if_.If,
     control::loop_.Loop,
     elementwise::activation.Celu,

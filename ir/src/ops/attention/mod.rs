@@ -1,0 +1,9 @@
+//! Attention and what goes with it.
+pub mod attention;
+mod bias;
+pub mod causal_conv_with_state;
+pub mod linear_attention;
+mod recurrence;
+pub mod rotary_embedding;
+pub(crate) mod steps;
+pub mod swi_glu;
