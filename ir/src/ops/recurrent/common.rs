@@ -189,7 +189,8 @@ impl Shared<'_> {
             Axis::Directions => {
                 let count = self.direction.count() as u64;
                 if dim.surely_differs(&Dim::Known(count)) {
-                    let m = format!("operand {operand} is for {dim} directions, `direction` asks for {count}");
+                    let m =
+                        format!("operand {operand} is for {dim} directions, `direction` asks for {count}");
                     return Err(OpError::shape(m));
                 }
                 Ok(())
@@ -216,15 +217,9 @@ impl Shared<'_> {
         let [steps, batch, _, hidden] = self.sizes(cx, batch_first)?;
         let directions = Dim::from(self.direction.count());
         let (y, state): (Shape, Shape) = if batch_first {
-            (
-                vec![batch.clone(), steps, directions.clone(), hidden.clone()],
-                vec![batch, directions, hidden],
-            )
+            (vec![batch.clone(), steps, directions.clone(), hidden.clone()], vec![batch, directions, hidden])
         } else {
-            (
-                vec![steps, directions.clone(), batch.clone(), hidden.clone()],
-                vec![directions, batch, hidden],
-            )
+            (vec![steps, directions.clone(), batch.clone(), hidden.clone()], vec![directions, batch, hidden])
         };
         let dtype = cx.dtype(X)?;
         let state: Type = TensorType::new(dtype, state).into();

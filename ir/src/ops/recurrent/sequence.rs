@@ -60,7 +60,13 @@ impl<T: Curve> Cell<'_, T> {
         if let Some(c) = self.bound {
             let low = T::ZERO - c;
             for v in x.iter_mut() {
-                *v = if *v < low { low } else if *v > c { c } else { *v };
+                *v = if *v < low {
+                    low
+                } else if *v > c {
+                    c
+                } else {
+                    *v
+                };
             }
         }
         self.functions[i].apply(x);
@@ -167,7 +173,8 @@ fn problem<'a, T: Curve>(
         Ok(optional(i)?.map(|v| major(v, batch, directions, hidden)))
     };
     let lengths = cx.ints(LENGTHS)?;
-    let lengths = lengths.map(|v| v.iter().map(|n| length(*n, steps)).collect::<Result<_, _>>()).transpose()?;
+    let lengths =
+        lengths.map(|v| v.iter().map(|n| length(*n, steps)).collect::<Result<_, _>>()).transpose()?;
     Ok(Problem {
         kind: shared.kind,
         steps,

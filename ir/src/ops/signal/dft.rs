@@ -45,9 +45,9 @@ impl Dft {
             (true, false) if last.known() == Some(2) => {
                 Err(OpError::shape("a one-sided transform needs a real operand (last axis of size 1)"))
             }
-            (true, true) if last.known() == Some(1) => {
-                Err(OpError::shape("a one-sided inverse transform needs a complex operand (last axis of size 2)"))
-            }
+            (true, true) if last.known() == Some(1) => Err(OpError::shape(
+                "a one-sided inverse transform needs a complex operand (last axis of size 2)",
+            )),
             (true, true) => Ok(1),
             _ => Ok(2),
         }
@@ -77,7 +77,10 @@ fn infer(op: &Dft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     let dtype = cx.dtype(0)?;
     let Some(shape) = cx.shape(0)? else { return Ok(vec![TensorType::unranked(dtype).into()]) };
     if shape.len() < 2 {
-        return Err(OpError::shape(format!("`dft` needs at least two axes, the operand has {}", shape.len())));
+        return Err(OpError::shape(format!(
+            "`dft` needs at least two axes, the operand has {}",
+            shape.len()
+        )));
     }
     let last = shape.len() - 1;
     let mut out = shape.clone();
@@ -159,7 +162,11 @@ impl Dft {
             if real {
                 mirror(buffer);
             }
-            if self.inverse { plan.inverse(buffer, spare) } else { plan.forward(buffer, spare) }
+            if self.inverse {
+                plan.inverse(buffer, spare)
+            } else {
+                plan.forward(buffer, spare)
+            }
             buffer[..lines.kept].to_vec()
         };
         let all = out.len() / lines.kept / to;

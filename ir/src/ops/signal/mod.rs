@@ -34,7 +34,10 @@ fn not_complex() -> OpError {
 /// Zeros for the elements of a window or filter.
 fn room(elements: usize) -> Result<Vec<f64>, OpError> {
     if elements > LARGEST {
-        return Err(OpError::new("E0307", format!("{elements} elements are more than the {LARGEST} that are computed")));
+        return Err(OpError::new(
+            "E0307",
+            format!("{elements} elements are more than the {LARGEST} that are computed"),
+        ));
     }
     Ok(vec![0.0; elements])
 }

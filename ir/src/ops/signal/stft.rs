@@ -88,11 +88,8 @@ fn infer(op: &Stft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     let frames = length
         .combine(&n, |length, n| length.sub(n))
         .combine(&Dim::from_sym(step), |rest, step| rest.floor_div(step)?.add(&1.into()));
-    let bins = if op.onesided {
-        n.combine(&Dim::Known(2), |n, two| n.floor_div(two)?.add(&1.into()))
-    } else {
-        n
-    };
+    let bins =
+        if op.onesided { n.combine(&Dim::Known(2), |n, two| n.floor_div(two)?.add(&1.into())) } else { n };
     Ok(vec![TensorType::new(dtype, vec![batch, frames, bins, Dim::Known(2)]).into()])
 }
 
