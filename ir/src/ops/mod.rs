@@ -10,6 +10,7 @@ pub mod movement;
 pub mod norm;
 pub mod quant;
 pub mod reduce;
+pub mod sequence;
 pub mod shape;
 pub mod spatial;
 pub mod words;
@@ -51,6 +52,8 @@ macro_rules! op_list {
 op_list! {
     control::if_.If,
     control::loop_.Loop,
+    control::scan.Scan,
+    control::sequence_map.SequenceMap,
     elementwise::activation.Celu,
     elementwise::activation.Elu,
     elementwise::activation.Gelu,
@@ -175,6 +178,17 @@ op_list! {
     reduce::softmax.LogSoftmax,
     reduce::softmax.Softmax,
     reduce::top_k.TopK,
+    sequence::access.SequenceAt,
+    sequence::access.SequenceErase,
+    sequence::access.SequenceInsert,
+    sequence::access.SequenceLength,
+    sequence::concat_from_sequence.ConcatFromSequence,
+    sequence::construct.SequenceConstruct,
+    sequence::construct.SequenceEmpty,
+    sequence::optional.Optional,
+    sequence::optional.OptionalGetElement,
+    sequence::optional.OptionalHasElement,
+    sequence::split_to_sequence.SplitToSequence,
     shape::constant_of_shape.ConstantOfShape,
     shape::eye_like.EyeLike,
     shape::non_zero.NonZero,

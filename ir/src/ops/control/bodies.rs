@@ -1,5 +1,5 @@
 //! What operators with bodies share: how operands meet body inputs.
-use crate::eval::Value;
+use crate::eval::{EvalCx, Value};
 use crate::graph::Graph;
 use crate::infer::InferCx;
 use crate::op::OpError;
@@ -33,6 +33,25 @@ pub fn check_type(given: &Type, declared: &Type, what: &str, k: usize) -> Result
         Some(_) => Ok(()),
         None => Err(OpError::operand(format!("{what} {k} is {given}, the body declares {declared}"))),
     }
+}
+
+/// Runs `body`. Its inputs must be what it declares, on which everything inferred in it rests.
+///
+/// # Errors
+/// When one is not, and those of the body.
+pub fn run_body(cx: &EvalCx<'_>, body: &Graph, inputs: Vec<Value>) -> Result<Vec<Value>, OpError> {
+    for (v, value) in body.inputs().iter().zip(&inputs) {
+        if !value.fits(body.ty(*v)) {
+            let (name, declared) = (body.value_label(*v), body.ty(*v));
+            return Err(OpError::eval(format!("`{name}` of a body is declared {declared} and given {}", value.ty())));
+        }
+    }
+    let wanted = body.outputs().len();
+    let results = (cx.run)(body, inputs)?;
+    if results.len() == wanted {
+        return Ok(results);
+    }
+    Err(OpError::eval(format!("a body gives {} of {wanted} values", results.len())))
 }
 
 /// Captured operands out of `inputs`, all present.
