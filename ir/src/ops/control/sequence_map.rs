@@ -135,8 +135,8 @@ mod tests {
         assert_eq!(run(vec![], vec![]), Ok(Value::Sequence(vec![])));
         assert_eq!(run(vec![x.clone()], vec![x.clone()]), Ok(Value::Sequence(vec![x.clone()])));
         assert_eq!(run(vec![x.clone()], vec![]), Err("E0306"));
-        // Element 0 of the second is not what the body declares.
+        // Elements of several sizes have no type that tells before.
         let wrong = Value::from(Tensor::from_vec(&[1], vec![1f32]));
-        assert_eq!(run(vec![x.clone()], vec![wrong]), Err("E0306"));
+        assert_eq!(run(vec![x.clone(), x.clone()], vec![x.clone(), wrong]), Err("E0306"));
     }
 }
