@@ -133,7 +133,6 @@ impl Reader {
                 scope.declared.insert(info.name().to_owned(), ty);
             }
         }
-        }
         match order::topological(&proto.node) {
             Err(d) => self.report(d),
             Ok(order) => {
