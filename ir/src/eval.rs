@@ -58,7 +58,10 @@ impl Value {
             (Self::Tensor(t), Type::Tensor(ty)) => {
                 let fits = |(d, n): (&Dim, &usize)| d.known().is_none_or(|d| d == *n as u64);
                 t.dtype() == ty.dtype
-                    && ty.shape.as_ref().is_none_or(|s| s.len() == t.rank() && s.iter().zip(t.shape()).all(fits))
+                    && ty
+                        .shape
+                        .as_ref()
+                        .is_none_or(|s| s.len() == t.rank() && s.iter().zip(t.shape()).all(fits))
             }
             (Self::Sequence(all), Type::Sequence(ty)) => all.iter().all(|v| v.fits(ty)),
             (Self::Optional(v), Type::Optional(ty)) => v.as_ref().is_none_or(|v| v.fits(ty)),

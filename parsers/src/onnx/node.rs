@@ -83,9 +83,7 @@ impl Reader {
             if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
-            Some(row) if has_bodies => {
-                self.with_bodies(scope, n, row, attrs, &inputs, outputs, &origin)?
-            }
+            Some(row) if has_bodies => self.with_bodies(scope, n, row, attrs, &inputs, outputs, &origin)?,
             Some(row) if body_attrs(n.op_type()).is_empty() => {
                 self.lifted(scope, n, row, attrs, &inputs, outputs, &origin)?
             }
@@ -165,7 +163,10 @@ impl Reader {
 
     /// What the bodies of `n` use from outside: those that become captured operands, and all by name.
     #[expect(clippy::type_complexity, reason = "two parallel lists, used once")]
-    pub(super) fn outer(scope: &Scope, n: &NodeProto) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
+    pub(super) fn outer(
+        scope: &Scope,
+        n: &NodeProto,
+    ) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
         let (mut captured, mut all) = (vec![], vec![]);
         for name in captures::of_node(n) {
             let Some((key, v)) = scope.names.get_key_value(name.as_str()) else {

@@ -97,7 +97,9 @@ fn by_name(graph: &Graph, names: &[String], arrays: &[Array]) -> Result<Vec<Valu
         let all: Vec<&str> = missing.iter().map(|(n, _)| *n).collect();
         let d = unfit(format!("no array is given for input `{}`", all.join("`, `")));
         return Err(match missing.iter().find(|(_, sequence)| *sequence) {
-            Some((n, _)) => d.hint(format!("the elements of a sequence are {n}.0, {n}.1, ..; {n}.length = 0 is one without")),
+            Some((n, _)) => d.hint(format!(
+                "the elements of a sequence are {n}.0, {n}.1, ..; {n}.length = 0 is one without"
+            )),
             None => d,
         });
     }

@@ -84,7 +84,10 @@ pub fn run_body(cx: &EvalCx<'_>, body: &Graph, inputs: Vec<Value>) -> Result<Vec
     for (v, value) in body.inputs().iter().zip(&inputs) {
         if !value.fits(body.ty(*v)) {
             let (name, declared) = (body.value_label(*v), body.ty(*v));
-            return Err(OpError::eval(format!("`{name}` of a body is declared {declared} and given {}", value.ty())));
+            return Err(OpError::eval(format!(
+                "`{name}` of a body is declared {declared} and given {}",
+                value.ty()
+            )));
         }
     }
     let wanted = body.outputs().len();

@@ -139,7 +139,13 @@ impl Run<'_> {
             shaped(1, Tensor::from_bools(&[], vec![cond]))?.into(),
         ];
         let carried = self.carried.len();
-        inputs.append(&mut self.carried);
+        for (k, v) in self.carried.drain(..).enumerate() {
+            let declared = self.body.inputs().get(2 + k).map(|v| self.body.ty(*v));
+            let optional = matches!(declared, Some(Type::Optional(_)));
+            // What was optional before the first iteration may be there for sure behind it.
+            let wrap = optional && !matches!(v, Value::Optional(_));
+            inputs.push(if wrap { Value::Optional(Some(Box::new(v))) } else { v });
+        }
         inputs.extend(self.captured.iter().cloned());
         let mut outputs = run_body(cx, self.body, inputs)?.into_iter();
         let next = outputs.next().ok_or_else(|| OpError::eval("the body of `loop` gives no condition"))?;

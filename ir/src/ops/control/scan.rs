@@ -60,7 +60,10 @@ impl Scan {
         let states = inputs - scanned;
         let stacked = body.outputs().len().checked_sub(states);
         let Some(stacked) = stacked.filter(|_| body.outputs().len() == outputs) else {
-            let m = format!("a body with {} outputs does not fit {states} states and {outputs} results", body.outputs().len());
+            let m = format!(
+                "a body with {} outputs does not fit {states} states and {outputs} results",
+                body.outputs().len()
+            );
             return Err(OpError::operand(m));
         };
         let lists = [
@@ -99,7 +102,9 @@ impl Semantics for Scan {
             let (slice, size) = self.slice(cx.tensor(states + k)?, k)?;
             check_type(&slice.into(), body.ty(body.inputs()[states + k]), "slice", k)?;
             if trips.surely_differs(&size) {
-                return Err(OpError::shape(format!("the scanned axes have different sizes {trips} and {size}")));
+                return Err(OpError::shape(format!(
+                    "the scanned axes have different sizes {trips} and {size}"
+                )));
             }
             if trips.known().is_none() && size != Dim::Unknown {
                 trips = size;
@@ -114,9 +119,9 @@ impl Semantics for Scan {
             }
             let initial = Type::from(cx.tensor(k)?.clone());
             check_type(&initial, body.ty(body.inputs()[k]), "state", k)?;
-            let met = initial.meet(ty).ok_or_else(|| {
-                OpError::operand(format!("state {k} is {initial}, the body makes it {ty}"))
-            })?;
+            let met = initial
+                .meet(ty)
+                .ok_or_else(|| OpError::operand(format!("state {k} is {initial}, the body makes it {ty}")))?;
             // Without iterations only the initial state tells.
             out.push(if trips.known().is_some_and(|n| n > 0) { met } else { initial });
         }
@@ -222,7 +227,11 @@ mod tests {
         };
         ok("", "f32[2]", "f32[T, 1, 2]");
         ok("{scan_output_axes=[-1]}", "f32[2]", "f32[1, 2, T]");
-        ok("{scan_output_axes=[1], scan_output_directions=[1], scan_input_directions=[1]}", "f32[2]", "f32[1, T, 2]");
+        ok(
+            "{scan_output_axes=[1], scan_output_directions=[1], scan_input_directions=[1]}",
+            "f32[2]",
+            "f32[1, T, 2]",
+        );
         let last = add("{scan_input_axes=[-1]}").replace("scan(%h, %x)", "scan(%h, %z)");
         assert_eq!(types(&last), Ok(vec!["f32[2]".to_owned(), "f32[3, 1, 2]".to_owned()]));
         for wrong in [

@@ -129,7 +129,8 @@ mod tests {
         let g = parse_graph(&text("%s, %t", "%a: f32[?], %b: f32[2]", "return a: %b")).expect("fits");
         let x = Value::from(Tensor::from_vec(&[2], vec![1f32, 2.0]));
         let run = |first: Vec<Value>, second: Vec<Value>| {
-            let inputs = vec![Value::Sequence(first), Value::Sequence(second), x.clone(), Value::Optional(None)];
+            let inputs =
+                vec![Value::Sequence(first), Value::Sequence(second), x.clone(), Value::Optional(None)];
             eval_graph(&g, inputs, Limits::default()).map(|mut v| v.remove(0)).map_err(|e| e.code)
         };
         assert_eq!(run(vec![], vec![]), Ok(Value::Sequence(vec![])));

@@ -47,7 +47,8 @@ impl Semantics for ConcatFromSequence {
             return Err(too_many_bytes("the result", limit));
         }
         let xs = tensors(&all)?;
-        let first = xs.first().ok_or_else(|| OpError::eval("a sequence without elements joins to nothing"))?;
+        let first =
+            xs.first().ok_or_else(|| OpError::eval("a sequence without elements joins to nothing"))?;
         let axis = self.at(first.rank())?;
         if !self.new_axis {
             return one(join(&xs, axis)?);

@@ -51,7 +51,9 @@ mod tests {
     use crate::text::parse_graph;
 
     fn ty(line: &str) -> Result<String, String> {
-        let text = format!("graph @main(%a: f32[N, 3], %b: f32[N, 4], %c: f32[N], %i: i64[N, 3], %s: seq<f32[N]>) {{\n %y = {line}\n return y: %y\n}}");
+        let text = format!(
+            "graph @main(%a: f32[N, 3], %b: f32[N, 4], %c: f32[N], %i: i64[N, 3], %s: seq<f32[N]>) {{\n %y = {line}\n return y: %y\n}}"
+        );
         let g = parse_graph(&text).map_err(|d| d.to_string())?;
         Ok(g.ty(g.outputs()[0].value).to_string())
     }
@@ -62,7 +64,12 @@ mod tests {
         assert_eq!(ty("sequence_construct(%a, %b, %a)").as_deref(), Ok("seq<f32[N, ?]>"));
         assert_eq!(ty("sequence_construct(%a, %c)").as_deref(), Ok("seq<f32[*]>"));
         assert_eq!(ty("sequence_empty() {dtype=i64}").as_deref(), Ok("seq<i64[*]>"));
-        for wrong in ["sequence_construct(%a, %i)", "sequence_construct(%s)", "sequence_construct()", "sequence_empty(%a)"] {
+        for wrong in [
+            "sequence_construct(%a, %i)",
+            "sequence_construct(%s)",
+            "sequence_construct()",
+            "sequence_empty(%a)",
+        ] {
             assert!(ty(wrong).is_err(), "{wrong}");
         }
     }

@@ -23,7 +23,9 @@ pub fn elements<'a>(cx: &InferCx<'a>, i: usize) -> Result<Option<&'a TensorType>
         Type::Sequence(t) => match t.as_ref() {
             Type::Tensor(t) => Ok(Some(t)),
             Type::Unknown => Ok(None),
-            other => Err(OpError::operand(format!("operand {i} must be a sequence of tensors, holds {other}"))),
+            other => {
+                Err(OpError::operand(format!("operand {i} must be a sequence of tensors, holds {other}")))
+            }
         },
         other => Err(OpError::operand(format!("operand {i} must be a sequence, is {other}"))),
     }

@@ -111,7 +111,13 @@ mod tests {
         assert_eq!(ty("optional_get_element(%o)").as_deref(), Ok("f32[N]"));
         assert_eq!(ty("optional_get_element(%s)").as_deref(), Ok("seq<f32[N]>"));
         assert_eq!(ty("optional_has_element()").as_deref(), Ok("bool[]"));
-        for wrong in ["optional()", "optional(%o)", "optional(%x) {type=i64[*]}", "optional() {type=map<i64, f32[]>}", "optional_get_element()"] {
+        for wrong in [
+            "optional()",
+            "optional(%o)",
+            "optional(%x) {type=i64[*]}",
+            "optional() {type=map<i64, f32[]>}",
+            "optional_get_element()",
+        ] {
             assert!(ty(wrong).is_err(), "{wrong}");
         }
     }
@@ -126,7 +132,9 @@ mod tests {
     fn nothing_cannot_be_taken_out() {
         let g = graph("optional_get_element(%o)").expect("fits");
         let x = Value::from(crate::tensor::Tensor::scalar(1f32));
-        let run = |o| eval_graph(&g, vec![x.clone(), Value::Sequence(vec![]), Value::Optional(o)], Limits::default());
+        let run = |o| {
+            eval_graph(&g, vec![x.clone(), Value::Sequence(vec![]), Value::Optional(o)], Limits::default())
+        };
         assert_eq!(run(None).map_err(|e| e.code), Err("E0306"));
         assert_eq!(run(Some(Box::new(x.clone()))), Ok(vec![x.clone()]));
     }
