@@ -67,7 +67,7 @@ fn collect(graph: &Graph, stats: &mut Stats, ops: &mut BTreeMap<String, usize>) 
                 None => stats.unknown += 1,
             }
         }
-        stats.repeats |= matches!(node.op().name(), "loop" | "scan" | "while");
+        stats.repeats |= matches!(node.op().name(), "loop" | "scan" | "sequence_map" | "while");
         for body in node.bodies() {
             collect(body, stats, ops);
         }

@@ -21,6 +21,12 @@ use std::process::Command;
 /// Cases that do not compute what ONNX lists, each with the reason. A name ending in `*` stands for all that begin so.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
+/// Cases where ONNX infers what does not hold.
+const MISTYPED: &[(&str, &str)] = &[(
+    "test_loop13_seq",
+    "the elements have rank 1; the empty sequence at the start is declared to hold scalars",
+)];
+
 /// Cases whose outputs are drawn at random: only their types are compared.
 const RANDOM: &[&str] = &["test_bernoulli", "test_training_dropout"];
 
@@ -195,7 +201,7 @@ fn node_cases_compute_what_onnx_expects() {
     };
     let good = [
         report("results", &computed, exceptions),
-        report("types", &typed, &[]),
+        report("types", &typed, if only.is_empty() { MISTYPED } else { &[] }),
         report("text", &printed, &[]),
     ];
     assert_eq!(good, [true; 3]);

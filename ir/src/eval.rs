@@ -1,4 +1,5 @@
 //! Evaluation of single operators and, plainly, of whole graphs.
+use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
 use crate::infer::{Content, InferCx, Known, infer_op};
@@ -7,7 +8,10 @@ use crate::ops::Op;
 use crate::tensor::{Tensor, byte_count};
 use crate::types::{TensorType, Type};
 
-/// A run-time value.
+/// Bytes that holding one tensor costs beside its elements.
+pub const TENSOR_OVERHEAD: usize = 256;
+
+/// A run-time value. What an empty sequence or an absent optional would hold is not part of it: the graph's types tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A tensor.
@@ -30,15 +34,46 @@ impl Value {
     pub fn into_tensor(self) -> Result<Tensor, OpError> {
         if let Self::Tensor(t) = self { Ok(t) } else { Err(OpError::operand("a tensor is expected here")) }
     }
-    /// Type with all sizes fixed. The element type of an empty sequence is unknown.
+    /// Type with all sizes fixed in which the elements of a sequence agree. The element type of an empty sequence and what an absent
+    /// optional would hold are unknown.
     pub fn ty(&self) -> Type {
         match self {
             Self::Tensor(t) => t.ty().into(),
             Self::Sequence(v) => {
-                let joined = v.iter().map(Self::ty).reduce(|a, b| a.join(&b));
-                Type::Sequence(Box::new(joined.unwrap_or(Type::Unknown)))
+                let mut joined = v.first().map_or(Type::Unknown, Self::ty);
+                for v in v.iter().skip(1) {
+                    if !v.fits(&joined) {
+                        joined = joined.join(&v.ty());
+                    }
+                }
+                Type::Sequence(Box::new(joined))
             }
             Self::Optional(v) => Type::Optional(Box::new(v.as_ref().map_or(Type::Unknown, |v| v.ty()))),
+        }
+    }
+    /// Whether it is an instance of `ty`, whatever the sizes of symbols.
+    pub fn fits(&self, ty: &Type) -> bool {
+        match (self, ty) {
+            (_, Type::Unknown) => true,
+            (Self::Tensor(t), Type::Tensor(ty)) => {
+                let fits = |(d, n): (&Dim, &usize)| d.known().is_none_or(|d| d == *n as u64);
+                t.dtype() == ty.dtype
+                    && ty
+                        .shape
+                        .as_ref()
+                        .is_none_or(|s| s.len() == t.rank() && s.iter().zip(t.shape()).all(fits))
+            }
+            (Self::Sequence(all), Type::Sequence(ty)) => all.iter().all(|v| v.fits(ty)),
+            (Self::Optional(v), Type::Optional(ty)) => v.as_ref().is_none_or(|v| v.fits(ty)),
+            _ => false,
+        }
+    }
+    /// Bytes of all tensors in it, and of keeping them: storage that several share counts for each.
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Tensor(t) => t.byte_len().saturating_add(TENSOR_OVERHEAD),
+            Self::Sequence(all) => all.iter().map(Self::byte_len).fold(0, usize::saturating_add),
+            Self::Optional(v) => v.as_ref().map_or(0, |v| v.byte_len()),
         }
     }
 }
@@ -99,6 +134,17 @@ impl EvalCx<'_> {
     pub fn take(&mut self, i: usize) -> Result<Tensor, OpError> {
         let value = self.inputs.get_mut(i).and_then(Option::take);
         value.ok_or_else(|| OpError::operand(format!("operand {i} is missing")))?.into_tensor()
+    }
+    /// Takes the elements of sequence operand `i` out.
+    ///
+    /// # Errors
+    /// When it is absent or no sequence.
+    pub fn take_sequence(&mut self, i: usize) -> Result<Vec<Value>, OpError> {
+        match self.inputs.get_mut(i).and_then(Option::take) {
+            Some(Value::Sequence(all)) => Ok(all),
+            Some(_) => Err(OpError::operand(format!("operand {i} must be a sequence"))),
+            None => Err(OpError::operand(format!("operand {i} is missing"))),
+        }
     }
     /// Integers of operand `i`, if present.
     ///
@@ -180,7 +226,18 @@ pub fn eval_op(op: &Op, cx: EvalCx<'_>, limits: Limits) -> Result<Vec<Value>, Op
         return Err(OpError::eval(format!("`{}` computed {} of {wanted} results", op.name(), results.len())));
     }
     results.truncate(wanted);
+    for v in &results {
+        // Types do not tell how long a sequence is.
+        if !matches!(v, Value::Tensor(_)) && v.byte_len() > limits.result_bytes {
+            return Err(too_many_bytes("a result", limits.result_bytes));
+        }
+    }
     Ok(results)
+}
+
+/// The error for `what` that would take more than `limit` bytes.
+pub fn too_many_bytes(what: &str, limit: usize) -> OpError {
+    OpError::new("E0307", format!("{what} would take more than {limit} bytes"))
 }
 
 /// Evaluates a whole graph, node by node, freeing each value after its last use.

@@ -296,19 +296,19 @@ macro_rules! op {
                 doc: concat!($($doc, "\n"),+),
                 inputs: &[$($crate::op::Operand { name: stringify!($in), arity: <$crate::op::$ik as $crate::op::OperandKind>::ARITY, var: stringify!($iv) }),*],
                 outputs: &[$($crate::op::Operand { name: stringify!($out), arity: <$crate::op::$ok as $crate::op::OperandKind>::ARITY, var: stringify!($ov) }),*],
-                attrs: &[$($crate::attr::AttrSpec { name: stringify!($attr), kind: <$ty as $crate::attr::AttrType>::KIND, doc: concat!($($adoc, "\n"),+) }),*],
+                attrs: &[$($crate::attr::AttrSpec { name: $crate::op::plain_name(stringify!($attr)), kind: <$ty as $crate::attr::AttrType>::KIND, doc: concat!($($adoc, "\n"),+) }),*],
                 types: &[$($((stringify!($var), $set)),+)?],
             };
         }
         impl $crate::op::OpDef for $Op {
             fn schema(&self) -> &'static $crate::op::Schema { &Self::SCHEMA }
             fn attr(&self, name: &str) -> Option<$crate::attr::Attr> {
-                $(if name == stringify!($attr) { return Some($crate::attr::AttrType::to_attr(&self.$attr)); })*
+                $(if name == $crate::op::plain_name(stringify!($attr)) { return Some($crate::attr::AttrType::to_attr(&self.$attr)); })*
                 let _ = name;
                 None
             }
             fn set_attr(&mut self, name: &str, value: &$crate::attr::Attr) -> Result<(), $crate::op::OpError> {
-                $(if name == stringify!($attr) {
+                $(if name == $crate::op::plain_name(stringify!($attr)) {
                     self.$attr = $crate::attr::AttrType::from_attr(value).ok_or_else(|| $crate::op::wrong_kind(&Self::SCHEMA, name, value))?;
                     return Ok(());
                 })*

@@ -98,20 +98,28 @@ fn loosen(ty: &Type, how: How, prefix: &mut String) -> Type {
 pub fn sizes(graph: &Graph, inputs: &[Value]) -> Result<Sizes, String> {
     let mut out = Sizes::new();
     for (v, value) in graph.inputs().iter().zip(inputs) {
-        let (Type::Tensor(TensorType { shape: Some(shape), .. }), Value::Tensor(t)) = (graph.ty(*v), value)
-        else {
-            continue;
-        };
-        for (d, n) in shape.iter().zip(t.shape()) {
-            let sym = d.to_sym();
-            let Some(name) = sym.as_ref().and_then(SymInt::as_symbol) else { continue };
-            let old = out.insert(name.to_owned(), *n as i64);
-            if old.is_some_and(|o| o != *n as i64) {
-                return Err(format!("the inputs give `{name}` two sizes"));
-            }
-        }
+        collect_sizes(graph.ty(*v), value, &mut out)?;
     }
     Ok(out)
+}
+
+fn collect_sizes(ty: &Type, value: &Value, out: &mut Sizes) -> Result<(), String> {
+    match (ty, value) {
+        (Type::Tensor(TensorType { shape: Some(shape), .. }), Value::Tensor(t)) => {
+            for (d, n) in shape.iter().zip(t.shape()) {
+                let sym = d.to_sym();
+                let Some(name) = sym.as_ref().and_then(SymInt::as_symbol) else { continue };
+                let old = out.insert(name.to_owned(), *n as i64);
+                if old.is_some_and(|o| o != *n as i64) {
+                    return Err(format!("the inputs give `{name}` two sizes"));
+                }
+            }
+            Ok(())
+        }
+        (Type::Sequence(ty), Value::Sequence(all)) => all.iter().try_for_each(|v| collect_sizes(ty, v, out)),
+        (Type::Optional(ty), Value::Optional(v)) => v.iter().try_for_each(|v| collect_sizes(ty, v, out)),
+        _ => Ok(()),
+    }
 }
 
 fn number(e: &SymInt, sizes: &Sizes) -> Option<i64> {

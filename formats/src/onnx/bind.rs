@@ -32,7 +32,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("bitwise_not", "BitwiseNot", 18),
     ("is_nan", "IsNaN", 9),
     ("is_inf", "IsInf", 10),
-    ("identity", "Identity", 1),
     ("relu", "Relu", 1),
     ("leaky_relu", "LeakyRelu", 1),
     ("p_relu", "PRelu", 7),
@@ -103,8 +102,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("non_zero", "NonZero", 9),
     ("gather", "Gather", 1),
     ("gather_elements", "GatherElements", 11),
-    ("if", "If", 1),
-    ("loop", "Loop", 1),
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
     ("concat", "Concat", 4),
@@ -143,6 +140,9 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("linear_attention", "LinearAttention", 27),
     ("causal_conv_with_state", "CausalConvWithState", 27),
     ("swi_glu", "SwiGLU", 28),
+    ("scan", "Scan", 9),
+    ("split_to_sequence", "SplitToSequence", 11),
+    ("optional", "Optional", 15),
 ];
 
 const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
@@ -150,6 +150,20 @@ const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
 /// Rows with a difference somewhere in their range.
 const FIXED: &[Row] = &[
     row("attention", "Attention", 23).with(&[InputSince(6, 24)]),
+    row("identity", "Identity", 1).with(&[OnWrite(lift::containers_came_later)]),
+    row("if", "If", 1).with(&[OnWrite(lift::containers_came_later)]),
+    row("loop", "Loop", 1).with(&[OnWrite(lift::containers_came_later)]),
+    row("scan", "Scan", 8).until(8).with(&[If(lift::scan_has_no_lengths), Upgrade(lift::scan_8)]),
+    row("sequence_map", "SequenceMap", 17).with(PLAIN_ELEMENTS),
+    row("sequence_construct", "SequenceConstruct", 11).with(PLAIN_ELEMENTS),
+    row("sequence_empty", "SequenceEmpty", 11).with(PLAIN_ELEMENTS),
+    row("sequence_at", "SequenceAt", 11).with(PLAIN_ELEMENTS),
+    row("sequence_insert", "SequenceInsert", 11).with(PLAIN_ELEMENTS),
+    row("sequence_erase", "SequenceErase", 11).with(PLAIN_ELEMENTS),
+    row("sequence_length", "SequenceLength", 11).with(PLAIN_ELEMENTS),
+    row("concat_from_sequence", "ConcatFromSequence", 11).with(PLAIN_ELEMENTS),
+    row("optional_get_element", "OptionalGetElement", 15).with(&[OnWrite(lift::only_optionals_before_18)]),
+    row("optional_has_element", "OptionalHasElement", 15).with(&[OnWrite(lift::only_optionals_before_18)]),
     row("mod", "Mod", 10).with(&[OnWrite(lift::float_remainder_since_28)]),
     row("cast", "Cast", 6),
     row("cast_like", "CastLike", 15),
@@ -269,6 +283,7 @@ const FIXED: &[Row] = &[
 /// Recurrent operators while they told by an attribute whether the sequence is wanted.
 const SEQUENCE_OUTPUT: &[Fix] =
     &[OnRead(lift::sequence_output), OnWrite(lift::recurrent_attributes), Finish(lift::sequence_output_back)];
+const PLAIN_ELEMENTS: &[Fix] = &[OnWrite(lift::plain_elements)];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];
 
@@ -339,7 +354,7 @@ pub fn write_rows(op: &str) -> &'static [&'static Row] {
 pub fn body_attrs(op_type: &str) -> &'static [&'static str] {
     match op_type {
         "If" => &["then_branch", "else_branch"],
-        "Loop" => &["body"],
+        "Loop" | "Scan" | "SequenceMap" => &["body"],
         _ => &[],
     }
 }

@@ -1,4 +1,5 @@
 //! The named fix-ups of the rows: what older or implicit forms mean in the IR's terms.
+use super::dtype::since_opset;
 use super::row::{Arg, Foreign};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -8,6 +9,7 @@ use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::op::OpError;
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
+use hoist_ir::types::Type;
 
 fn rank_of(node: &Foreign, slot: usize, graph: &Graph) -> Option<usize> {
     graph.ty(node.value(slot)?).as_tensor()?.rank()
@@ -276,4 +278,64 @@ pub fn dft_axis_back(node: &mut Foreign, _: &Graph, _: NodeId) {
     if !node.attrs.iter().any(|(n, _)| n == "axis") {
         node.attrs.push(("axis".to_owned(), Attr::Int(-2)));
     }
+}
+
+/// Types of the operands, captured ones apart, and results of node `n`.
+fn own_types(graph: &Graph, n: NodeId) -> impl Iterator<Item = &Type> {
+    let node = graph.node(n);
+    let formal = node.inputs().len() - node.captures();
+    node.inputs()[..formal].iter().flatten().chain(node.outputs()).map(|v| graph.ty(*v))
+}
+
+/// `Identity`, `If` and `Loop` took tensors only, then sequences too (since 13; `Identity` since 14), and optional values since 16.
+pub fn containers_came_later(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let sequences = if graph.node(n).op().name() == "identity" { 14 } else { 13 };
+    for ty in own_types(graph, n) {
+        let (what, since) = match ty {
+            Type::Sequence(_) => ("sequences", sequences),
+            Type::Optional(_) => ("optional values", 16),
+            _ => continue,
+        };
+        if opset < since {
+            return Err(format!("{what} (since opset {since})"));
+        }
+    }
+    Ok(())
+}
+
+/// The operators on sequences know the element types of operator set 9 only.
+pub fn plain_elements(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    for ty in own_types(graph, n) {
+        let Type::Sequence(inner) = ty else { continue };
+        let plain = |d: DType| since_opset(d) < 13 && d != DType::BF16;
+        if let Some(t) = inner.as_tensor().filter(|t| !plain(t.dtype)) {
+            return Err(format!("sequences of {}", t.dtype));
+        }
+    }
+    Ok(())
+}
+
+/// Before 18, `OptionalGetElement` and `OptionalHasElement` need an operand of an optional type.
+pub fn only_optionals_before_18(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let operand = graph.node(n).input(0).map(|v| graph.ty(v));
+    if opset < 18 && !matches!(operand, Some(Type::Optional(_))) {
+        return Err("an operand that is no optional value (since opset 18)".to_owned());
+    }
+    Ok(())
+}
+
+/// `Scan` 8 with lengths of sequences leaves what lies behind them undefined, so it passes through.
+pub fn scan_has_no_lengths(node: &Foreign, _: &Graph) -> bool {
+    node.value(0).is_none()
+}
+
+/// `Scan` 8 has the lengths of sequences in front, and other names of attributes. The reader adds its batch axis.
+pub fn scan_8(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    if !node.inputs.is_empty() {
+        node.inputs.remove(0);
+    }
+    if let Some(directions) = node.take("directions") {
+        node.attrs.push(("scan_input_directions".to_owned(), directions));
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, NodeId};
 use hoist_ir::model::Model;
 use hoist_ir::ops::Op;
-use hoist_ir::types::Type;
+use hoist_ir::types::{TensorType, Type};
 use std::sync::Arc;
 
 /// Lowest operator set that is tried unless an older one is asked for: what every current runtime loads.
@@ -101,7 +101,7 @@ pub fn check(graph: &Graph, t: &Target) -> Diags {
 
 fn types_fit(graph: &Graph, t: i64) -> Result<(), String> {
     for (_, v) in graph.values() {
-        if let Type::Tensor(ty) = v.ty()
+        if let Some(ty) = innermost(v.ty())
             && since_opset(ty.dtype) > t
             && !v.uses().is_empty()
         {
@@ -113,6 +113,15 @@ fn types_fit(graph: &Graph, t: i64) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The tensors that a value is or holds.
+fn innermost(ty: &Type) -> Option<&TensorType> {
+    match ty {
+        Type::Tensor(t) => Some(t),
+        Type::Sequence(t) | Type::Optional(t) | Type::Map(_, t) => innermost(t),
+        Type::Unknown => None,
+    }
 }
 
 /// Node `n` in ONNX's terms at operator set `t`.

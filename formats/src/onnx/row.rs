@@ -204,6 +204,18 @@ impl Row {
         let op = self.op_of(&node).map_err(fail)?;
         add(b, op, node).map_err(|d| d.op(name))
     }
+    /// The IR form of a node that has bodies, in parts: the operator, and the node with its operands in order.
+    ///
+    /// # Errors
+    /// When attributes do not fit.
+    pub fn lift_op(&self, graph: &Graph, mut node: Foreign) -> Result<(Op, Foreign), OpError> {
+        for fix in self.fixes {
+            if let Fix::Upgrade(f) | Fix::OnRead(f) = fix {
+                f(&mut node, graph)?;
+            }
+        }
+        Ok((self.op_of(&node)?, node))
+    }
     fn op_of(&self, node: &Foreign) -> Result<Op, OpError> {
         let mut op = Op::by_name(self.op).ok_or_else(|| {
             OpError::new("E0901", format!("row for `{}` names an unknown op", self.foreign))

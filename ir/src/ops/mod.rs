@@ -14,6 +14,7 @@ pub mod quant;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;
+pub mod sequence;
 pub mod shape;
 pub mod signal;
 pub mod spatial;
@@ -63,6 +64,8 @@ op_list! {
     attention::swi_glu.SwiGlu,
     control::if_.If,
     control::loop_.Loop,
+    control::scan.Scan,
+    control::sequence_map.SequenceMap,
     elementwise::activation.Celu,
     elementwise::activation.Elu,
     elementwise::activation.Gelu,
@@ -201,6 +204,17 @@ op_list! {
     reduce::softmax.LogSoftmax,
     reduce::softmax.Softmax,
     reduce::top_k.TopK,
+    sequence::access.SequenceAt,
+    sequence::access.SequenceErase,
+    sequence::access.SequenceInsert,
+    sequence::access.SequenceLength,
+    sequence::concat_from_sequence.ConcatFromSequence,
+    sequence::construct.SequenceConstruct,
+    sequence::construct.SequenceEmpty,
+    sequence::optional.Optional,
+    sequence::optional.OptionalGetElement,
+    sequence::optional.OptionalHasElement,
+    sequence::split_to_sequence.SplitToSequence,
     shape::constant_of_shape.ConstantOfShape,
     shape::eye_like.EyeLike,
     shape::non_zero.NonZero,

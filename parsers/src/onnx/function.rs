@@ -189,7 +189,10 @@ impl Reader {
         let (outside, diags) = (self.opset, self.take_diags());
         self.opset = opset;
         self.depth += 1;
+        // Named sizes in a function are its own, other ones at each call.
+        let varying = std::mem::replace(&mut self.varying, true);
         let graph = read(self);
+        self.varying = varying;
         self.depth -= 1;
         self.opset = outside;
         let found = self.take_diags();

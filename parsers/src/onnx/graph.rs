@@ -24,6 +24,8 @@ pub(super) struct Reader {
     pub(super) loader: Loader,
     /// Bodies around the graph being read.
     pub(super) depth: usize,
+    /// Whether the graph being read may run more than once.
+    pub(super) varying: bool,
     diags: Diags,
     pub(super) warnings: Vec<Diag>,
 }
@@ -78,6 +80,7 @@ impl Reader {
             library,
             loader,
             depth: 0,
+            varying: false,
             diags: Diags::default(),
             warnings: vec![],
         }
@@ -132,17 +135,12 @@ impl Reader {
             scope.names.insert(name, v);
         }
         self.initializers(&mut scope, proto);
-        for info in &proto.value_info {
-            if let Ok(Some(ty)) = types::read(info.r#type.as_ref()) {
+        for info in proto.value_info.iter().chain(&proto.output) {
+            if let Ok(Some(ty)) = self.declared(info) {
                 scope.declared.insert(info.name().to_owned(), ty);
             }
         }
-        for o in &proto.output {
-            scope.outputs.insert(o.name().to_owned());
-            if let Ok(Some(ty)) = types::read(o.r#type.as_ref()) {
-                scope.declared.insert(o.name().to_owned(), ty);
-            }
-        }
+        scope.outputs = proto.output.iter().map(|o| o.name().to_owned()).collect();
         match order::topological(&proto.node) {
             Err(d) => self.report(d),
             Ok(order) => {
@@ -162,9 +160,14 @@ impl Reader {
         scope.graph
     }
 
+    /// The type that the file declares. A named size that may be another one each time (in a body that is repeated, or for each element
+    /// of a sequence) is an unknown one.
+    fn declared(&self, info: &ValueInfoProto) -> Result<Option<Type>, String> {
+        Ok(types::read(info.r#type.as_ref())?.map(|t| types::settled(t, self.varying)))
+    }
     fn input(&mut self, scope: &mut Scope, info: &ValueInfoProto, formal: Option<&Type>) {
         let name = info.name();
-        let declared = match types::read(info.r#type.as_ref()) {
+        let declared = match self.declared(info) {
             Ok(t) => t,
             Err(m) => {
                 let d = Diag::error("E0202", format!("input `{}`: {m}", shorten(name)));
@@ -172,7 +175,9 @@ impl Reader {
             }
         };
         let ty = match (declared, formal) {
-            (Some(t), _) => t,
+            // Where both contradict, the node does not fit its body, which is reported there.
+            (Some(t), Some(f)) => t.meet(f).unwrap_or(t),
+            (Some(t), None) => t,
             (None, Some(f)) => f.clone(),
             (None, None) => Type::Unknown,
         };

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 mod attr;
+mod bodies;
 mod captures;
 mod function;
 mod graph;

@@ -11,12 +11,11 @@ use hoist_formats::onnx::versions::{NEWEST_OPSET, since_version};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
-use hoist_ir::dtype::DType;
 use hoist_ir::edit::NewNode;
 use hoist_ir::graph::{Graph, Notes, Origin, OriginPart, ValueId};
-use hoist_ir::ops::{Custom, Op};
+use hoist_ir::ops::Custom;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{TensorType, Type};
+use hoist_ir::types::Type;
 use prost::Message as _;
 use std::sync::Arc;
 
@@ -54,13 +53,13 @@ impl Reader {
             if scope.graph.value(v).name.is_none() {
                 scope.graph.set_name(v, Some(key));
             }
-            self.declared(scope, name, v);
+            self.apply_declared(scope, name, v);
         }
     }
 
     /// Takes the type that the file declares for a value where inference has none. Where both contradict, inference wins and says so;
     /// the model's outputs are looked at once more when all nodes are there.
-    fn declared(&mut self, scope: &mut Scope, name: &str, v: ValueId) {
+    fn apply_declared(&mut self, scope: &mut Scope, name: &str, v: ValueId) {
         let Some(declared) = scope.declared.get(name) else { return };
         let known = scope.graph.ty(v);
         if *known == Type::Unknown {
@@ -95,9 +94,7 @@ impl Reader {
             if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
-            Some(row) if has_bodies => {
-                self.with_bodies(scope, n, row.op, &attrs, &inputs, outputs, &origin)?
-            }
+            Some(row) if has_bodies => self.with_bodies(scope, n, row, attrs, &inputs, outputs, &origin)?,
             Some(row) if body_attrs(n.op_type()).is_empty() => {
                 self.lifted(scope, n, row, attrs, &inputs, outputs, &origin)?
             }
@@ -177,7 +174,10 @@ impl Reader {
 
     /// What the bodies of `n` use from outside: those that become captured operands, and all by name.
     #[expect(clippy::type_complexity, reason = "two parallel lists, used once")]
-    fn outer(scope: &Scope, n: &NodeProto) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
+    pub(super) fn outer(
+        scope: &Scope,
+        n: &NodeProto,
+    ) -> Result<(Vec<ValueId>, Vec<(Arc<str>, Outer)>), Diag> {
         let (mut captured, mut all) = (vec![], vec![]);
         for name in captures::of_node(n) {
             let Some((key, v)) = scope.names.get_key_value(name.as_str()) else {
@@ -196,11 +196,14 @@ impl Reader {
         }
         Ok((captured, all))
     }
-    fn read_bodies(
+    /// Bodies that take `formal` before what they use from outside. Unless they run at most `once`, names of sizes in what they declare
+    /// mean nothing outside.
+    pub(super) fn read_bodies(
         &mut self,
         protos: &[&GraphProto],
         outer: &[(Arc<str>, Outer)],
         formal: &[Type],
+        once: bool,
     ) -> Vec<Graph> {
         let copy = |(n, o): &(Arc<str>, Outer)| {
             let o = match o {
@@ -210,54 +213,15 @@ impl Reader {
             (n.clone(), o)
         };
         self.depth += 1;
+        let varying = self.varying;
+        self.varying |= !once;
         let graphs = protos.iter().map(|p| self.graph(p, outer.iter().map(copy).collect(), formal)).collect();
         self.depth -= 1;
+        self.varying = varying;
         graphs
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
-    fn with_bodies(
-        &mut self,
-        scope: &mut Scope,
-        n: &NodeProto,
-        op: &str,
-        attrs: &[(String, Attr)],
-        inputs: &[Option<ValueId>],
-        outputs: usize,
-        origin: &Origin,
-    ) -> Result<Vec<ValueId>, Diag> {
-        let names = body_attrs(n.op_type());
-        let mut protos = vec![];
-        for name in names {
-            let a = n.attribute.iter().find(|a| a.name() == *name);
-            let g = a.and_then(|a| a.g.as_deref());
-            protos.push(g.ok_or_else(|| Diag::error("E0202", format!("`{}` has no `{name}`", n.op_type())))?);
-        }
-        if let Some((extra, _)) = attrs.iter().find(|(k, _)| !names.contains(&k.as_str())) {
-            return Err(Diag::error(
-                "E0304",
-                format!("`{}` has no attribute `{}`", n.op_type(), shorten(extra)),
-            ));
-        }
-        let (captured, outer) = Self::outer(scope, n)?;
-        let formal = if op == "loop" { loop_formals(&scope.graph, inputs) } else { vec![] };
-        let bodies = self.read_bodies(&protos, &outer, &formal);
-        let op = Op::by_name(op).ok_or_else(|| Diag::error("E0901", format!("no operator `{op}`")))?;
-        let all = inputs.iter().copied().chain(captured.iter().map(|v| Some(*v))).collect();
-        let new = NewNode {
-            op,
-            inputs: all,
-            outputs,
-            bodies,
-            captures: captured.len(),
-            origin: origin.clone(),
-            name: Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()),
-        };
-        let id = scope.graph.append(new)?;
-        Ok(scope.graph.node(id).outputs().to_vec())
-    }
-
-    fn custom(
+    pub(super) fn custom(
         &mut self,
         scope: &mut Scope,
         n: &NodeProto,
@@ -279,7 +243,7 @@ impl Reader {
         }
         let (captured, outer) = Self::outer(scope, n)?;
         let protos: Vec<&GraphProto> = captures::bodies(n).collect();
-        let mut bodies = self.read_bodies(&protos, &outer, &[]);
+        let mut bodies = self.read_bodies(&protos, &outer, &[], false);
         let definition = self.definition(scope, n, inputs, outputs).filter(|_| captured.is_empty());
         let defined = definition.is_some();
         bodies.extend(definition);
@@ -354,17 +318,4 @@ fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> 
         scope.names.get(name.as_str()).map(|v| Some(*v)).ok_or_else(missing)
     };
     n.input[..count].iter().map(one).collect()
-}
-
-/// Types of a loop body's inputs where the file leaves them out: iteration number, condition, and the carried values' element types.
-fn loop_formals(graph: &Graph, inputs: &[Option<ValueId>]) -> Vec<Type> {
-    let mut out = vec![TensorType::fixed(DType::I64, &[]).into(), TensorType::fixed(DType::Bool, &[]).into()];
-    for v in inputs.iter().skip(2) {
-        out.push(match v.map(|v| graph.ty(v)) {
-            Some(Type::Tensor(t)) => TensorType::unranked(t.dtype).into(),
-            Some(other) => other.clone(),
-            None => Type::Unknown,
-        });
-    }
-    out
 }

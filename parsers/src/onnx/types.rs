@@ -48,6 +48,28 @@ fn nested(proto: &TypeProto, depth: usize) -> Result<Option<Type>, String> {
     })
 }
 
+/// `ty` with unknown sizes in place of named ones: everywhere if `varying`, else in the elements of sequences and maps. Elements of a
+/// sequence that varies may even differ in rank, whatever the file declares of the first.
+pub(super) fn settled(ty: Type, varying: bool) -> Type {
+    match ty {
+        Type::Tensor(mut t) if varying => {
+            for d in t.shape.iter_mut().flatten() {
+                if d.known().is_none() {
+                    *d = Dim::Unknown;
+                }
+            }
+            Type::Tensor(t)
+        }
+        Type::Sequence(t) => Type::Sequence(Box::new(match *t {
+            Type::Tensor(t) if varying => TensorType::unranked(t.dtype).into(),
+            t => settled(t, true),
+        })),
+        Type::Map(k, t) => Type::Map(k, Box::new(settled(*t, true))),
+        Type::Optional(t) => Type::Optional(Box::new(settled(*t, varying))),
+        Type::Tensor(_) | Type::Unknown => ty,
+    }
+}
+
 fn shape(proto: &TensorShapeProto) -> Result<Shape, String> {
     if proto.dim.len() > MAX_RANK {
         return Err(format!("a tensor has {} axes; at most {MAX_RANK} are supported", proto.dim.len()));

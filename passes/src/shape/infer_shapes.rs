@@ -9,6 +9,7 @@
 use crate::pass::{Changed, Ctx, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::ops::control::bodies::own_inputs;
 use hoist_ir::types::Type;
 
 /// The pass.
@@ -49,10 +50,10 @@ fn infer(g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
 }
 
 fn infer_body(g: &mut Graph, n: NodeId, i: usize, cx: &Ctx) -> Result<Changed, Diag> {
-    let captured = captured_types(g, n);
-    if !finer_inputs(&g.node(n).bodies()[i], &captured).is_empty() {
+    let given = given_types(g, n);
+    if !finer_inputs(&g.node(n).bodies()[i], &given).is_empty() {
         let refined = g.edit_body(n, i, |body| {
-            let finer = finer_inputs(body, &captured);
+            let finer = finer_inputs(body, &given);
             let count = finer.len() as u32;
             for (v, ty) in finer {
                 body.set_input_type(v, ty)?;
@@ -62,7 +63,7 @@ fn infer_body(g: &mut Graph, n: NodeId, i: usize, cx: &Ctx) -> Result<Changed, D
         match refined {
             Ok(changed) => return Ok(changed),
             // A branch that is never taken with these shapes need not fit them.
-            Err(d) => cx.miss(g, n, format_args!("body {i} does not fit what it captures: {}", d.message)),
+            Err(d) => cx.miss(g, n, format_args!("body {i} does not fit what it is given: {}", d.message)),
         }
     }
     let mut changed = Changed::default();
@@ -73,11 +74,15 @@ fn infer_body(g: &mut Graph, n: NodeId, i: usize, cx: &Ctx) -> Result<Changed, D
     Ok(changed)
 }
 
-fn captured_types(g: &Graph, n: NodeId) -> Vec<Type> {
+/// Types of what the bodies of `n` are given, as far as the operands tell.
+fn given_types(g: &Graph, n: NodeId) -> Vec<Type> {
     let node = g.node(n);
     let first = node.inputs().len().saturating_sub(node.captures());
-    let ty = |v: &Option<_>| v.map_or(Type::Unknown, |v| g.ty(v).clone());
-    node.inputs().get(first..).unwrap_or_default().iter().map(ty).collect()
+    let (own, captured) = node.inputs().split_at(first);
+    let own: Vec<Option<&Type>> = own.iter().map(|v| v.map(|v| g.ty(v))).collect();
+    let mut all = own_inputs(node.op(), &own);
+    all.extend(captured.iter().map(|v| v.map_or(Type::Unknown, |v| g.ty(v).clone())));
+    all
 }
 
 /// The last inputs of `body` of which `types` know more, with what both know together.

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value;
-use hoist_ir::graph::{Graph, ValueId};
+use hoist_ir::graph::Graph;
 use hoist_ir::tensor::{Tensor, TensorError};
 use hoist_ir::types::Type;
+use std::collections::HashMap;
 use std::io::Cursor;
 
 /// Element types that both sides have.
@@ -51,49 +52,111 @@ fn unfit(message: impl Into<String>) -> Diag {
 }
 
 /// Inputs of `graph` from the arrays of a `.npz` file: by input name, else by `in0`, `in1`, ..., else (when there are as many arrays as
-/// inputs and no name fits) by the order of the file.
+/// inputs, all inputs are tensors and no name fits) by the order of the file. Elements of a sequence `s` are `s.0`, `s.1`, ...; a
+/// sequence without elements is the array `s.length` that holds 0. An optional input without arrays is absent.
 ///
 /// # Errors
 /// `E0603` when the file is damaged, an array is missing or left over, or an element type differs from the input's.
 pub fn from_npz(graph: &Graph, bytes: &Bytes) -> Result<Vec<Value>, Diag> {
     let arrays = read_npz(bytes).map_err(|e| unfit(e.to_string()))?;
-    let picked = pick(graph, &arrays)?;
-    graph.inputs().iter().zip(picked).map(|(v, a)| Ok(Value::Tensor(read(graph, *v, a)?))).collect()
-}
-
-/// The array of each input.
-fn pick<'a>(graph: &Graph, arrays: &'a [Array]) -> Result<Vec<&'a Array>, Diag> {
     let names: Vec<String> = graph.inputs().iter().map(|v| graph.value_label(*v)).collect();
     let numbered: Vec<String> = (0..names.len()).map(|i| format!("in{i}")).collect();
     for wanted in [&names, &numbered] {
-        let found: Vec<Option<&Array>> =
-            wanted.iter().map(|n| arrays.iter().find(|a| a.name == *n)).collect();
-        if found.iter().all(Option::is_none) {
-            continue;
+        if wanted.iter().any(|n| arrays.iter().any(|a| belongs(&a.name, n))) {
+            return by_name(graph, wanted, &arrays);
         }
-        let missing: Vec<&str> =
-            wanted.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(n, _)| n.as_str()).collect();
-        if missing.is_empty() && arrays.len() > wanted.len() {
-            let extra = arrays.iter().find(|a| !wanted.contains(&a.name)).map_or("", |a| a.name.as_str());
-            return Err(unfit(format!("array `{extra}` is no input of the model")));
-        }
-        if missing.is_empty() {
-            return Ok(found.into_iter().flatten().collect());
-        }
-        return Err(unfit(format!("no array is given for input `{}`", missing.join("`, `"))));
     }
-    if arrays.len() == names.len() {
-        return Ok(arrays.iter().collect());
+    let types: Vec<&Type> = graph.inputs().iter().map(|v| graph.ty(*v)).collect();
+    if arrays.is_empty() {
+        return by_name(graph, &names, &arrays);
+    }
+    if arrays.len() == names.len() && types.iter().all(|t| matches!(t, Type::Tensor(_))) {
+        let all = types.iter().zip(&names).zip(&arrays);
+        return all.map(|((ty, name), a)| Ok(read(ty, name, a)?.into())).collect();
     }
     let m = format!("{} arrays are given, the model has {} inputs", arrays.len(), names.len());
     Err(unfit(m).hint(format!("name the arrays {}", names.join(", "))))
 }
 
-fn read(graph: &Graph, v: ValueId, array: &Array) -> Result<Tensor, Diag> {
-    let name = graph.value_label(v);
+/// Whether the array is that of the value `name` or of something in it.
+fn belongs(array: &str, name: &str) -> bool {
+    array.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Inputs whose arrays have these names.
+fn by_name(graph: &Graph, names: &[String], arrays: &[Array]) -> Result<Vec<Value>, Diag> {
+    let mut found = Found { arrays: arrays.iter().map(|a| (a.name.as_str(), a)).collect(), used: 0 };
+    let (mut values, mut missing) = (vec![], vec![]);
+    for (v, name) in graph.inputs().iter().zip(names) {
+        match found.value(graph.ty(*v), name)? {
+            Some(value) => values.push(value),
+            None => missing.push((name.as_str(), matches!(graph.ty(*v), Type::Sequence(_)))),
+        }
+    }
+    if !missing.is_empty() {
+        let all: Vec<&str> = missing.iter().map(|(n, _)| *n).collect();
+        let d = unfit(format!("no array is given for input `{}`", all.join("`, `")));
+        return Err(match missing.iter().find(|(_, sequence)| *sequence) {
+            Some((n, _)) => d.hint(format!(
+                "the elements of a sequence are {n}.0, {n}.1, ..; {n}.length = 0 is one without"
+            )),
+            None => d,
+        });
+    }
+    if found.used < arrays.len() {
+        let part = |a: &&Array| !names.iter().any(|n| belongs(&a.name, n));
+        let extra = arrays.iter().find(part).or(arrays.last()).map_or("", |a| a.name.as_str());
+        return Err(unfit(format!("array `{extra}` is no input of the model")));
+    }
+    Ok(values)
+}
+
+/// Arrays by name, and how many of them were taken.
+struct Found<'a> {
+    arrays: HashMap<&'a str, &'a Array>,
+    used: usize,
+}
+
+impl Found<'_> {
+    /// The value of that type and name; `None` when there is no array for it.
+    fn value(&mut self, ty: &Type, name: &str) -> Result<Option<Value>, Diag> {
+        match ty {
+            Type::Sequence(inner) => self.sequence(inner, name),
+            Type::Optional(inner) => Ok(Some(Value::Optional(self.value(inner, name)?.map(Box::new)))),
+            Type::Tensor(_) | Type::Map(..) | Type::Unknown => {
+                let Some(array) = self.arrays.get(name) else { return Ok(None) };
+                self.used += 1;
+                read(ty, name, array).map(|t| Some(t.into()))
+            }
+        }
+    }
+    fn sequence(&mut self, inner: &Type, name: &str) -> Result<Option<Value>, Diag> {
+        let mut all = vec![];
+        // An optional element is always there, so the arrays tell where the sequence ends.
+        while all.len() < self.arrays.len() {
+            let used = self.used;
+            match self.value(inner, &format!("{name}.{}", all.len()))? {
+                Some(v) if self.used > used => all.push(v),
+                _ => break,
+            }
+        }
+        let Some(length) = self.arrays.get(format!("{name}.length").as_str()) else {
+            return Ok((!all.is_empty()).then_some(Value::Sequence(all)));
+        };
+        self.used += 1;
+        let length = to_tensor(length).ok().and_then(|t| t.as_int());
+        if length != i64::try_from(all.len()).ok() {
+            let m = format!("`{name}.length` is not {}, the number of elements given of `{name}`", all.len());
+            return Err(unfit(m));
+        }
+        Ok(Some(Value::Sequence(all)))
+    }
+}
+
+fn read(ty: &Type, name: &str, array: &Array) -> Result<Tensor, Diag> {
     let tensor = to_tensor(array).map_err(|e| unfit(format!("array `{}`: {e}", array.name)))?;
-    let Type::Tensor(ty) = graph.ty(v) else {
-        return Err(unfit(format!("input `{name}` is {}, which an array cannot hold", graph.ty(v))));
+    let Type::Tensor(ty) = ty else {
+        return Err(unfit(format!("input `{name}` is {ty}, which an array cannot hold")));
     };
     if widened(ty.dtype) != Some(tensor.dtype()) {
         return Ok(tensor);
@@ -117,8 +180,8 @@ fn to_tensor(array: &Array) -> Result<Tensor, TensorError> {
     }
 }
 
-/// A `.npz` file with these values. Elements of a sequence are named `name.0`, `name.1`, ...; absent values are left out. Equal values
-/// give equal bytes.
+/// A `.npz` file with these values, as [`from_npz`] reads them: elements of a sequence are named `name.0`, `name.1`, ..., one without
+/// elements is `name.length`; absent values are left out. Equal values give equal bytes.
 ///
 /// # Errors
 /// `E0602` when two arrays would have one name.
@@ -135,6 +198,9 @@ pub fn to_npz<S: AsRef<str>>(names: &[S], values: &[Value]) -> Result<Vec<u8>, D
 fn collect(name: &str, value: &Value, out: &mut Vec<Array>) -> Result<(), TensorError> {
     match value {
         Value::Tensor(t) => out.push(to_array(name, t)?),
+        Value::Sequence(values) if values.is_empty() => {
+            out.push(to_array(&format!("{name}.length"), &Tensor::scalar(0i64))?);
+        }
         Value::Sequence(values) => {
             for (i, v) in values.iter().enumerate() {
                 collect(&format!("{name}.{i}"), v, out)?;

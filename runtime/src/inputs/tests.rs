@@ -144,3 +144,54 @@ fn sequences_are_numbered() {
         crate::npz::read_npz(&bytes.into()).expect("read").into_iter().map(|a| a.name).collect();
     assert_eq!(names, ["s.0", "s.1"]);
 }
+
+#[test]
+fn sequences_and_optionals_round_trip() {
+    let mut g = graph(&[("x", DType::I64, vec![Dim::Unknown])]);
+    let ints: Type = TensorType::of_rank(DType::I64, 1).into();
+    let sequence = Type::Sequence(Box::new(ints.clone()));
+    g.add_input("s", sequence.clone());
+    g.add_input("e", sequence.clone());
+    g.add_input("o", Type::Optional(Box::new(ints.clone())));
+    g.add_input("p", Type::Optional(Box::new(sequence.clone())));
+    g.add_input("q", Type::Optional(Box::new(sequence)));
+    let t = |v: i64| Value::from(Tensor::from_ints(&[v]));
+    let some = |v: Value| Value::Optional(Some(Box::new(v)));
+    let values = vec![
+        t(1),
+        Value::Sequence((0..12).map(t).collect()),
+        Value::Sequence(vec![]),
+        Value::Optional(None),
+        some(Value::Sequence(vec![])),
+        some(Value::Sequence(vec![t(5)])),
+    ];
+    let names = ["x", "s", "e", "o", "p", "q"];
+    let bytes: bytes::Bytes = to_npz(&names, &values).expect("written").into();
+    assert_eq!(from_npz(&g, &bytes).expect("read"), values);
+    let numbered = ["in0", "in1", "in2", "in3", "in4", "in5"];
+    let bytes: bytes::Bytes = to_npz(&numbered, &values).expect("written").into();
+    assert_eq!(from_npz(&g, &bytes).expect("read"), values);
+    let given = seeded(&g, 1, &DimBindings::default()).expect("made up");
+    let bytes: bytes::Bytes = to_npz(&names, &given).expect("written").into();
+    assert_eq!(from_npz(&g, &bytes).expect("read"), given);
+}
+
+#[test]
+fn arrays_that_make_no_sequence_are_refused() {
+    let mut g = Graph::new("g");
+    g.add_input("s", Type::Sequence(Box::new(TensorType::of_rank(DType::U8, 1).into())));
+    let one = |name, v: u8| (name, &[1usize][..], NpyType::UInt8, vec![v]);
+    let read = |arrays: &[(&str, &[usize], NpyType, Vec<u8>)]| from_npz(&g, &npz(arrays));
+    assert!(read(&[one("s.0", 1), one("s.1", 2), one("s.length", 2)]).is_ok());
+    for bad in [
+        vec![],
+        vec![one("s", 1)],
+        vec![one("s.1", 1)],
+        vec![one("s.0", 1), one("s.2", 1)],
+        vec![one("s.0", 1), one("s.length", 2)],
+        vec![one("s.0", 1), one("t", 2)],
+        vec![one("u", 1)],
+    ] {
+        assert_eq!(read(&bad).expect_err("unfit").code, "E0603");
+    }
+}

@@ -32,11 +32,20 @@ pub fn check_inputs(graph: &Graph, inputs: &[Value]) -> Result<(), Diag> {
     }
     // Expressions over symbols wait until every bare symbol is bound.
     for (v, value) in wanted.iter().zip(inputs) {
-        if let (Type::Tensor(ty), Value::Tensor(t)) = (graph.ty(*v), value) {
-            check_expressions(ty, t.shape(), &graph.value_label(*v), &bound)?;
-        }
+        check_all_expressions(graph.ty(*v), value, &graph.value_label(*v), &bound)?;
     }
     Ok(())
+}
+
+fn check_all_expressions(ty: &Type, value: &Value, name: &str, bound: &Bound) -> Result<(), Diag> {
+    match (ty, value) {
+        (Type::Tensor(ty), Value::Tensor(t)) => check_expressions(ty, t.shape(), name, bound),
+        (Type::Sequence(ty), Value::Sequence(values)) => {
+            values.iter().try_for_each(|v| check_all_expressions(ty, v, name, bound))
+        }
+        (Type::Optional(ty), Value::Optional(Some(v))) => check_all_expressions(ty, v, name, bound),
+        _ => Ok(()),
+    }
 }
 
 fn check_value(ty: &Type, value: &Value, name: &str, bound: &mut Bound) -> Result<(), Diag> {
@@ -44,10 +53,9 @@ fn check_value(ty: &Type, value: &Value, name: &str, bound: &mut Bound) -> Resul
         (Type::Unknown, _) | (Type::Optional(_), Value::Optional(None)) => Ok(()),
         (Type::Tensor(ty), Value::Tensor(t)) => check_tensor(ty, &t.ty(), t.shape(), name, bound),
         (Type::Sequence(ty), Value::Sequence(values)) => {
-            // Sizes may differ from element to element.
-            values.iter().try_for_each(|v| check_value(ty, v, name, &mut Bound::new()))
+            values.iter().try_for_each(|v| check_value(ty, v, name, bound))
         }
-        (Type::Optional(ty), Value::Optional(Some(v))) => check_value(ty, v, name, &mut Bound::new()),
+        (Type::Optional(ty), Value::Optional(Some(v))) => check_value(ty, v, name, bound),
         _ => Err(unfit(format!("input `{name}` must be {ty}, is {}", value.ty()))),
     }
 }

@@ -1,5 +1,5 @@
 //! `if`
-use super::bodies::{captured, check_inputs, truth};
+use super::bodies::{captured, check_inputs, run_body, truth};
 use crate::dim::Dim;
 use crate::dtype::BOOL_ONLY;
 use crate::eval::{EvalCx, Value};
@@ -46,7 +46,7 @@ impl Semantics for If {
         let cond = truth(cond.ok_or_else(|| OpError::operand("the condition is missing"))?)?;
         let body =
             cx.bodies.get(usize::from(!cond)).ok_or_else(|| OpError::operand("`if` has two bodies"))?;
-        (cx.run)(body, captured)
+        run_body(&cx, body, captured)
     }
 }
 

@@ -1,31 +1,25 @@
 //! `loop`
-use super::bodies::{captured, check_inputs, check_type, truth};
+use super::bodies::{captured, check_inputs, check_type, run_body, truth};
+use super::budget::Budget;
+use super::stack::{Stack, stacked};
 use crate::dim::Dim;
 use crate::dtype::{BOOL_ONLY, I64_ONLY};
-use crate::eval::{EvalCx, Limits, Value};
+use crate::eval::{EvalCx, Value};
 use crate::graph::{Def, Graph, ValueId};
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
-use crate::ops::movement::lists::{at_least_zero, elements, sizes};
-use crate::ops::movement::{mover, pick};
+use crate::ops::movement::lists::{at_least_zero, elements};
 use crate::tensor::Tensor;
-use crate::types::{TensorType, Type};
-use std::cell::Cell;
+use crate::types::Type;
 
 crate::op! {
     /// Runs its body again and again: at most `max_trip_count` times, and as long as the condition holds. The body takes the number
     /// of the iteration, the condition, the carried values and what it captures; it gives the next condition, the next carried values
     /// and the scan values. Results are the last carried values, then each scan value of all iterations stacked along a new first
-    /// axis. Without the operand `cond` the condition is ignored. Evaluation stops with an error after 10 million iterations,
-    /// those of loops inside included.
+    /// axis. Without the operand `cond` the condition is ignored, as ONNX's text says (ONNX Runtime stops where the body gives
+    /// false). Evaluation stops with an error after 10 million iterations, those of loops inside included.
     r#loop Loop(max_trip_count: Opt<I>, cond: Opt<B>, v_initial: Many<V>) -> (v_final_and_scan_outputs: Many<V>) {} where I: I64_ONLY, B: BOOL_ONLY;
 }
-
-/// Iterations that one outermost loop may take in evaluation, those of loops inside included.
-pub const MAX_ITERATIONS: u64 = 10_000_000;
-
-/// Bytes that holding one scan value costs beside its elements.
-const PIECE_OVERHEAD: usize = 256;
 
 /// Producers followed to see whether the condition stays true.
 const MAX_TRACE: usize = 16;
@@ -60,19 +54,12 @@ fn trips(cx: &InferCx<'_>, body: &Graph) -> Dim {
     if !starts_true {
         return Dim::Known(0);
     }
-    let stays = body.outputs().first().is_some_and(|o| surely_true(body, o.value, true));
-    if stays { Dim::from_sym(count()) } else { Dim::Unknown }
+    if may_stop(body) { Dim::Unknown } else { Dim::from_sym(count()) }
 }
 
-fn stacked(ty: &Type, trips: &Dim) -> Result<Type, OpError> {
-    match ty {
-        Type::Unknown => Ok(Type::Unknown),
-        Type::Tensor(TensorType { dtype, shape }) => {
-            let shape = shape.as_ref().map(|s| std::iter::once(trips).chain(s).cloned().collect());
-            Ok(Type::Tensor(TensorType { dtype: *dtype, shape }))
-        }
-        _ => Err(OpError::operand(format!("a scan value must be a tensor, is {ty}"))),
-    }
+/// Whether `body` may end a loop by its condition.
+pub fn may_stop(body: &Graph) -> bool {
+    !body.outputs().first().is_some_and(|o| surely_true(body, o.value, true))
 }
 
 impl Semantics for Loop {
@@ -96,7 +83,7 @@ impl Semantics for Loop {
         for (k, o) in body.outputs()[1..].iter().enumerate() {
             let ty = body.ty(o.value);
             if k >= carried {
-                out.push(stacked(ty, &trips)?);
+                out.push(stacked(ty, &trips, 0)?);
                 continue;
             }
             let initial = cx.ty(2 + k)?;
@@ -116,7 +103,7 @@ impl Semantics for Loop {
         let cond = cx.inputs.get(1).and_then(Option::as_ref).map(truth).transpose()?;
         let carried: Option<Vec<Value>> = cx.inputs.drain(2.min(cx.inputs.len())..).collect();
         let carried = carried.ok_or_else(|| OpError::operand("a carried value is missing"))?;
-        let scans = Scans::new(body, carried.len());
+        let scans = Stack::new(body, 1 + carried.len(), |_| (0, false));
         let mut run = Run { body, captured, carried, scans, checked: cond.is_some() };
         let _account = Budget::enter();
         let mut go = cond.unwrap_or(true);
@@ -135,7 +122,7 @@ struct Run<'g> {
     body: &'g Graph,
     captured: Vec<Value>,
     carried: Vec<Value>,
-    scans: Scans<'g>,
+    scans: Stack<'g>,
     /// Whether the body's condition counts.
     checked: bool,
 }
@@ -152,9 +139,15 @@ impl Run<'_> {
             shaped(1, Tensor::from_bools(&[], vec![cond]))?.into(),
         ];
         let carried = self.carried.len();
-        inputs.append(&mut self.carried);
+        for (k, v) in self.carried.drain(..).enumerate() {
+            let declared = self.body.inputs().get(2 + k).map(|v| self.body.ty(*v));
+            let optional = matches!(declared, Some(Type::Optional(_)));
+            // What was optional before the first iteration may be there for sure behind it.
+            let wrap = optional && !matches!(v, Value::Optional(_));
+            inputs.push(if wrap { Value::Optional(Some(Box::new(v))) } else { v });
+        }
         inputs.extend(self.captured.iter().cloned());
-        let mut outputs = (cx.run)(self.body, inputs)?.into_iter();
+        let mut outputs = run_body(cx, self.body, inputs)?.into_iter();
         let next = outputs.next().ok_or_else(|| OpError::eval("the body of `loop` gives no condition"))?;
         self.carried = outputs.by_ref().take(carried).collect();
         self.scans.push(outputs)?;
@@ -167,94 +160,10 @@ impl Run<'_> {
     }
 }
 
-/// Scan values gathered so far.
-struct Scans<'g> {
-    types: Vec<&'g Type>,
-    pieces: Vec<Vec<Tensor>>,
-    bytes: usize,
-}
-
-impl<'g> Scans<'g> {
-    fn new(body: &'g Graph, carried: usize) -> Self {
-        let types: Vec<&Type> = body.outputs().iter().skip(1 + carried).map(|o| body.ty(o.value)).collect();
-        Self { pieces: vec![vec![]; types.len()], types, bytes: 0 }
-    }
-    fn push(&mut self, values: impl Iterator<Item = Value>) -> Result<(), OpError> {
-        for (pieces, v) in self.pieces.iter_mut().zip(values) {
-            let t = v.into_tensor()?;
-            self.bytes = self.bytes.saturating_add(t.byte_len()).saturating_add(PIECE_OVERHEAD);
-            let limit = Limits::default().result_bytes;
-            if self.bytes > limit {
-                return Err(OpError::new("E0307", format!("the scan values of a loop exceed {limit} bytes")));
-            }
-            let shape: Vec<usize> = std::iter::once(1).chain(t.shape().iter().copied()).collect();
-            pieces.push(t.reshape(&shape)?);
-        }
-        Ok(())
-    }
-    fn results(self) -> Result<Vec<Value>, OpError> {
-        let stack = |(pieces, ty): (Vec<Tensor>, &Type)| {
-            if pieces.is_empty() {
-                return Ok(Value::Tensor(none(ty)?));
-            }
-            Ok(pick::join(&pieces.iter().collect::<Vec<_>>(), 0)?.into())
-        };
-        self.pieces.into_iter().zip(self.types).map(stack).collect()
-    }
-}
-
-/// A stack of no scan values: sizes that are not known are 0, as nothing says otherwise.
-fn none(ty: &Type) -> Result<Tensor, OpError> {
-    let Type::Tensor(TensorType { dtype, shape }) = ty else {
-        return Err(OpError::eval("the type of a scan value without iterations is not known"));
-    };
-    let fixed = |d: &Dim| d.known().map_or(Dim::Known(0), Dim::Known);
-    let inner: Vec<Dim> = shape.iter().flatten().map(fixed).collect();
-    let all: Vec<usize> = std::iter::once(0).chain(sizes(&inner)?).collect();
-    mover::empty(*dtype, &all)
-}
-
-thread_local! {
-    /// Iterations left to the outermost loop being evaluated on this thread; `None` outside.
-    static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-/// The share of a loop in the iterations of the outermost one, which opens and closes the account.
-struct Budget {
-    outermost: bool,
-}
-
-impl Budget {
-    fn enter() -> Self {
-        let outermost = LEFT.get().is_none();
-        if outermost {
-            LEFT.set(Some(MAX_ITERATIONS));
-        }
-        Self { outermost }
-    }
-    /// Takes one iteration from the account.
-    fn spend() -> Result<(), OpError> {
-        let left = LEFT.get().unwrap_or(MAX_ITERATIONS).checked_sub(1);
-        let left = left.ok_or_else(|| {
-            OpError::new("E0307", format!("a loop takes more than {MAX_ITERATIONS} iterations"))
-        })?;
-        LEFT.set(Some(left));
-        Ok(())
-    }
-}
-
-impl Drop for Budget {
-    fn drop(&mut self) {
-        if self.outermost {
-            LEFT.set(None);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::eval_graph;
+    use crate::eval::{Limits, eval_graph};
     use crate::text::parse_graph;
 
     fn counted(trip: &str, body: &str) -> String {
@@ -317,7 +226,7 @@ mod tests {
         assert_eq!(run(&text, 1 << 62).map_err(|e| e.code), Err("E0307"));
         // Here the type does not tell how often it runs.
         let open = counted("%m", "%d = equal(%i, %i)\n return c: %d, v: %v, i: %i");
-        LEFT.set(Some(1000));
+        Budget::set(Some(1000));
         let e = run(&open, 1 << 62).expect_err("far too many");
         assert!(e.code == "E0307" && e.message.contains("iterations"), "{e}");
         // An inner loop draws on the account of the outer one.
@@ -329,14 +238,14 @@ mod tests {
         }
       return c: %c, p: %p, i: %i",
         );
-        LEFT.set(Some(1000));
+        Budget::set(Some(1000));
         assert!(run(&nested, 50).is_err());
-        LEFT.set(Some(1000));
+        Budget::set(Some(1000));
         assert_eq!(run(&nested, 20).map(|v| v.len()), Ok(2));
-        LEFT.set(None);
+        Budget::set(None);
         let none = run(&text, -5).expect("no iteration");
         assert_eq!(none[1].ty().to_string(), "i64[0]");
-        assert_eq!(LEFT.get(), None);
+        assert_eq!(Budget::left(), None);
     }
 
     #[test]
