@@ -1,6 +1,7 @@
 //! The closed set of operators. A new one costs its file, one line in its family's `mod.rs` and one line here.
 use crate::op::{OpDef, Schema};
 
+pub mod contrib;
 pub mod control;
 pub mod custom;
 pub mod elementwise;
@@ -49,6 +50,24 @@ macro_rules! op_list {
 }
 
 op_list! {
+    contrib::biased.BiasAdd,
+    contrib::biased.BiasGelu,
+    contrib::biased.BiasSoftmax,
+    contrib::biased.BiasSplitGelu,
+    contrib::biased.FastGelu,
+    contrib::biased.ScaledSiLu,
+    contrib::c_dist.CDist,
+    contrib::embed_layer_normalization.EmbedLayerNormalization,
+    contrib::fused_conv.FusedConv,
+    contrib::group_norm.GroupNorm,
+    contrib::group_norm.SkipGroupNorm,
+    contrib::inverse.Inverse,
+    contrib::products.FusedGemm,
+    contrib::products.FusedMatMul,
+    contrib::products.FusedMatMulActivation,
+    contrib::products.GemmFastGelu,
+    contrib::skip_norm.SkipLayerNormalization,
+    contrib::skip_norm.SkipSimplifiedLayerNormalization,
     control::if_.If,
     control::loop_.Loop,
     elementwise::activation.Celu,
