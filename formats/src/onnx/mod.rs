@@ -9,6 +9,7 @@ pub mod lift;
 pub mod lower;
 pub mod row;
 mod signatures;
+pub mod vendor;
 pub mod versions;
 
 #[rustfmt::skip]

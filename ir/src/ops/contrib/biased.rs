@@ -1,4 +1,4 @@
-//! A bias fused with what follows: `bias_gelu`, `fast_gelu`, `bias_split_gelu`, `bias_add`, `bias_softmax`; and `scaled_si_l_u`.
+//! A bias fused with what follows: `bias_gelu`, `fast_gelu`, `bias_split_gelu`, `bias_add`, `bias_softmax`; and `scaled_silu`.
 use super::meaning::{eval_wide, infer_like_first, infer_ranked, operand, optional, rank};
 use crate::builder::Builder;
 use crate::diag::Diag;
@@ -50,7 +50,7 @@ crate::op! {
 
 crate::op! {
     /// `z * sigmoid(s * x)` with `z = s * x`, where `s` is `scale` (one number) or else `alpha`. Each step is rounded.
-    scaled_si_l_u ScaledSiLu(x: One<T>, scale: Opt<AnyM>) -> (y: One<T>) {
+    scaled_silu ScaledSiLu(x: One<T>, scale: Opt<AnyM>) -> (y: One<T>) {
         /// Factor where there is no `scale`.
         alpha: f32 = 1.0,
     } where T: FLOATS, AnyM: FLOATS;
