@@ -53,6 +53,9 @@ pub const ROWS: &[Row] = &[
     ms("swish", "QuickGelu").with(&[OnRead(quick_gelu), Finish(swish_factor)]),
     ms("scaled_silu", "ScaledSiLU"),
     ms("c_dist", "CDist"),
+    ms("crop_and_resize", "CropAndResize").with(&[If(single_data)]),
+    ms("murmur_hash3", "MurmurHash3"),
+    ms("n_gram_repeat_block", "NGramRepeatBlock"),
     ms("inverse", "Inverse"),
     ms("skip_layer_normalization", "SkipLayerNormalization"),
     ms("skip_simplified_layer_normalization", "SkipSimplifiedLayerNormalization"),
@@ -218,12 +221,21 @@ fn range(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
     Ok(vec![b.range(Range::default(), bounds[0], bounds[1], bounds[2])?])
 }
 
+/// What ONNX Runtime computes on a processor.
+fn single_data(node: &Foreign, graph: &Graph) -> bool {
+    let ty = node.value(0).and_then(|x| graph.ty(x).as_tensor());
+    ty.is_some_and(|t| matches!(t.dtype, DType::F16 | DType::F32))
+}
+
 /// Sizes may be a row `[1, 2 * rank]`.
 fn pad(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
     let op = with_attrs("pad", &node)?;
     let mut pads = operand(&node, 1)?;
     if rank(b.graph(), pads) == Some(2) {
-        pads = reshaped(b, pads, &[-1])?;
+        pads = match constant(&node, b.graph(), 1).and_then(|t| t.to_i64s().ok()) {
+            Some(list) => b.ints(&list),
+            None => reshaped(b, pads, &[-1])?,
+        };
     }
     let mut value = node.value(2);
     if let Some(v) = value

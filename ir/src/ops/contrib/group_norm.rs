@@ -57,7 +57,7 @@ fn normalized(
     inputs: &[Option<ValueId>],
 ) -> Result<ValueId, Diag> {
     let to = dtype(b, x)?;
-    let mut parameter = |b: &mut Builder<'_>, i: usize| -> Result<ValueId, Diag> {
+    let parameter = |b: &mut Builder<'_>, i: usize| -> Result<ValueId, Diag> {
         let v = operand(inputs, i)?;
         if dtype(b, v)? == to { Ok(v) } else { b.cast(Cast { to, ..Cast::default() }, v) }
     };

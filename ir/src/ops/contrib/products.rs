@@ -93,6 +93,9 @@ fn arranged(b: &mut Builder<'_>, v: ValueId, trans: bool, batch: bool) -> Result
         return Ok(Some(v));
     }
     let Some(rank) = rank(b, v) else { return Ok(None) };
+    if rank == 2 && batch {
+        return Err(Diag::error("E0304", "batch axes are transposed, but an operand has only two axes"));
+    }
     if rank < 2 {
         return Ok(Some(v));
     }
