@@ -17,7 +17,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
 use prost::Message;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An initializer: the message without elements, and the elements when they follow as raw data.
@@ -28,7 +28,7 @@ pub(super) struct Printer<'a> {
     pub(super) target: &'a Target,
     pub(super) namer: Namer,
     /// Domains of the nodes so far, but ONNX's own.
-    pub(super) domains: BTreeSet<String>,
+    pub(super) domains: BTreeMap<String, i64>,
     pub(super) sidecar: &'a mut Sidecar,
 }
 
@@ -95,7 +95,8 @@ impl Printer<'_> {
         let (doc_string, metadata_props) = props(node.notes.as_deref());
         let overload = if let Op::Custom(c) = node.op() { c.overload.clone() } else { String::new() };
         if !foreign.domain.is_empty() {
-            self.domains.insert(foreign.domain.clone());
+            let version = self.domains.entry(foreign.domain.clone()).or_insert(foreign.opset);
+            *version = foreign.opset.max(*version);
         }
         let mut proto = NodeProto {
             op_type: Some(foreign.op_type.clone()),

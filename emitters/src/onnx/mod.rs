@@ -8,7 +8,7 @@ use hoist_formats::onnx::versions::ir_version_for;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use prost::Message;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use tensor::Sidecar;
@@ -72,14 +72,14 @@ pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
         let mut printer = Printer {
             target: &target,
             namer: names::Namer::default(),
-            domains: BTreeSet::new(),
+            domains: BTreeMap::new(),
             sidecar: &mut sidecar,
         };
         let (graph, initializers) = printer.graph(&model.graph, None)?;
         let domains = std::mem::take(&mut printer.domains);
         let mut header = header.clone();
         let known = |d: &str| header.opset_import.iter().any(|o| o.domain() == d);
-        let new: Vec<_> = domains.into_iter().filter(|d| !known(d)).map(|d| import(&d, 1)).collect();
+        let new: Vec<_> = domains.into_iter().filter(|(d, _)| !known(d)).map(|(d, v)| import(&d, v)).collect();
         header.opset_import.extend(new);
         kept::of_model(model, &target, &graph, &initializers, &mut header)?;
         Ok(Plan { model: header, graph, initializers, sidecar })

@@ -1,4 +1,5 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
+use super::{lift, vendor};
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_norm};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
@@ -323,14 +324,20 @@ pub fn rows() -> &'static [Row] {
         }
         all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
         all.extend_from_slice(VENDOR_FIXED);
+        all.extend_from_slice(vendor::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });
     &ALL
 }
 
-/// The row that reads `op_type` of `domain`, where ONNX's own operator set is `opset`.
+/// The row that reads `op_type` of operator set `opset` of `domain`.
 pub fn read_row(domain: &str, op_type: &str, opset: i64) -> Option<&'static Row> {
+    let unlisted = || find(vendor::UNLISTED, op_type, opset).filter(|_| domain.is_empty());
+    find(domain, op_type, opset).or_else(unlisted)
+}
+
+fn find(domain: &str, op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
     let key = (domain, op_type);
     let at = all.partition_point(|r| (r.domain, r.foreign) < key);

@@ -22,16 +22,23 @@ pub struct Target {
     pub opset: i64,
     /// That of the source, where it was an ONNX model.
     pub source: Option<i64>,
-    /// Other domains that the source imports. Operators of a vendor are written only where its domain is among them, or where ONNX has
+    /// Other domains that the source imports, with their versions. Operators of a vendor are written only where its domain is among them, or where ONNX has
     /// no operator of its own.
-    pub domains: Vec<Arc<str>>,
+    pub domains: Vec<(Arc<str>, i64)>,
 }
 
 impl Target {
     /// `model` at operator set `opset`.
     pub fn new(model: &Model, opset: i64) -> Self {
-        let domains = model.opsets.iter().map(|(d, _)| d.clone()).filter(|d| !d.is_empty()).collect();
+        let domains = model.opsets.iter().filter(|(d, _)| !d.is_empty()).cloned().collect();
         Self { opset, source: model.opset(""), domains }
+    }
+    /// Version of `domain`, where the source imports it.
+    pub fn version(&self, domain: &str) -> Option<i64> {
+        if domain.is_empty() {
+            return Some(self.opset);
+        }
+        self.domains.iter().find(|(d, _)| **d == *domain).map(|(_, v)| *v)
     }
     /// The same with another operator set.
     #[must_use]
@@ -137,15 +144,17 @@ pub fn lower(graph: &Graph, n: NodeId, t: &Target) -> Result<Foreign, String> {
     let rows = write_rows(op.name());
     let own = rows.iter().any(|r| r.domain.is_empty());
     for row in rows {
-        if !row.domain.is_empty() && own && !t.domains.iter().any(|d| **d == *row.domain) {
+        let version = t.version(row.domain);
+        if own && version.is_none() {
             continue;
         }
-        if !row.covers(t.opset) {
+        let version = version.unwrap_or(row.since);
+        if !row.covers(version) {
             reason =
-                if row.since > t.opset { format!("its meaning before opset {}", row.since) } else { reason };
+                if row.since > version { format!("its meaning before opset {}", row.since) } else { reason };
             continue;
         }
-        match row.lower(graph, n, t.opset) {
+        match row.lower(graph, n, version) {
             Ok(f) => return Ok(f),
             Err(m) => reason = m,
         }
@@ -171,7 +180,7 @@ fn passes_through(
     Ok(Foreign {
         domain: c.domain.clone(),
         op_type: c.name.clone(),
-        opset: t.opset,
+        opset: t.version(&c.domain).unwrap_or(1),
         attrs: c.attrs.clone(),
         inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
         outputs: node.outputs().len(),

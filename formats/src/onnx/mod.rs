@@ -11,6 +11,7 @@ pub mod lift_norm;
 pub mod lower;
 pub mod row;
 mod signatures;
+pub mod vendor;
 pub mod versions;
 
 #[rustfmt::skip]

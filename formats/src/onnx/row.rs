@@ -119,16 +119,15 @@ pub enum Fix {
 /// One row.
 #[derive(Clone, Copy)]
 pub struct Row {
-    /// Domain of the ONNX operator; empty for ONNX's own. Operator sets of other domains have one version, so ranges are those of
-    /// ONNX's own set.
+    /// Domain of the ONNX operator; empty for ONNX's own.
     pub domain: &'static str,
     /// IR operator.
     pub op: &'static str,
     /// ONNX operator.
     pub foreign: &'static str,
-    /// First operator set.
+    /// First operator set of the domain.
     pub since: i64,
-    /// Last operator set.
+    /// Last operator set of the domain.
     pub until: i64,
     /// Differences.
     pub fixes: &'static [Fix],

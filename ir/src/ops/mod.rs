@@ -2,6 +2,7 @@
 use crate::op::{OpDef, Schema};
 
 pub mod attention;
+pub mod contrib;
 pub mod control;
 pub mod custom;
 pub mod elementwise;
@@ -62,6 +63,27 @@ op_list! {
     attention::linear_attention.LinearAttention,
     attention::rotary_embedding.RotaryEmbedding,
     attention::swi_glu.SwiGlu,
+    contrib::biased.BiasAdd,
+    contrib::biased.BiasGelu,
+    contrib::biased.BiasSoftmax,
+    contrib::biased.BiasSplitGelu,
+    contrib::biased.FastGelu,
+    contrib::biased.ScaledSiLu,
+    contrib::c_dist.CDist,
+    contrib::crop_and_resize.CropAndResize,
+    contrib::embed_layer_normalization.EmbedLayerNormalization,
+    contrib::fused_conv.FusedConv,
+    contrib::group_norm.GroupNorm,
+    contrib::group_norm.SkipGroupNorm,
+    contrib::inverse.Inverse,
+    contrib::murmur_hash3.MurmurHash3,
+    contrib::n_gram_repeat_block.NGramRepeatBlock,
+    contrib::products.FusedGemm,
+    contrib::products.FusedMatMul,
+    contrib::products.FusedMatMulActivation,
+    contrib::products.GemmFastGelu,
+    contrib::skip_norm.SkipLayerNormalization,
+    contrib::skip_norm.SkipSimplifiedLayerNormalization,
     control::if_.If,
     control::loop_.Loop,
     control::scan.Scan,

@@ -20,6 +20,8 @@ const MAX_DIAGS: usize = 64;
 /// Reads the graphs of one model.
 pub(super) struct Reader {
     pub(super) opset: i64,
+    /// Versions of the other operator sets.
+    vendors: Vec<(Arc<str>, i64)>,
     pub(super) library: Library,
     pub(super) loader: Loader,
     /// Bodies around the graph being read.
@@ -77,6 +79,7 @@ impl Reader {
     pub(super) fn new(model: &Model, library: Library, loader: Loader) -> Self {
         Self {
             opset: model.opset("").unwrap_or(1),
+            vendors: model.opsets.clone(),
             library,
             loader,
             depth: 0,
@@ -84,6 +87,13 @@ impl Reader {
             diags: Diags::default(),
             warnings: vec![],
         }
+    }
+    /// Version of the operator set of `domain`.
+    pub(super) fn version(&self, domain: &str) -> i64 {
+        if domain.is_empty() {
+            return self.opset;
+        }
+        self.vendors.iter().find(|(d, _)| **d == *domain).map_or(1, |(_, v)| *v)
     }
     pub(super) fn warnings(self) -> Vec<Diag> {
         self.warnings

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
 pub(super) const INLINE_CONST: usize = 4096;
 
+/// Domains of ONNX Runtime whose operators depend on the machine that optimized the model.
+const LAID_OUT: [&str; 2] = ["com.microsoft.nchwc", "com.ms.internal.nhwc"];
+
 impl Reader {
     pub(super) fn node(&mut self, scope: &mut Scope, n: &NodeProto) {
         let label = if n.name().is_empty() { n.output.first().map_or("", String::as_str) } else { n.name() };
@@ -91,7 +94,7 @@ impl Reader {
         let start = scope.graph.order_end();
         let domain = super::domain(n.domain());
         let row =
-            if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.opset) } else { None };
+            if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.version(domain)) } else { None };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
             Some(row) if has_bodies => self.with_bodies(scope, n, row, attrs, &inputs, outputs, &origin)?,
@@ -126,7 +129,7 @@ impl Reader {
         let foreign = Foreign {
             domain: super::domain(n.domain()).to_owned(),
             op_type: n.op_type().to_owned(),
-            opset: self.opset,
+            opset: self.version(super::domain(n.domain())),
             attrs: attrs.clone(),
             inputs: args,
             outputs,
@@ -231,6 +234,11 @@ impl Reader {
         origin: &Origin,
     ) -> Result<Vec<ValueId>, Diag> {
         let domain = super::domain(n.domain());
+        if LAID_OUT.contains(&domain) {
+            let m = format!("`{domain}.{}` works on weights laid out for one processor", shorten(n.op_type()));
+            let hint = "save the optimized model with optimization level \"extended\" or lower";
+            return Err(Diag::error("E0301", m).hint(hint));
+        }
         if domain.is_empty()
             && self.library.called(n).is_none()
             && since_version(n.op_type(), self.opset).is_none()

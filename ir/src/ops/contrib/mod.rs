@@ -1,0 +1,14 @@
+//! Operators that ONNX Runtime adds to ONNX's (domain `com.microsoft`): what optimized models carry.
+pub mod activate;
+pub mod biased;
+pub mod c_dist;
+pub mod crop_and_resize;
+pub mod embed_layer_normalization;
+pub mod fused_conv;
+pub mod group_norm;
+pub mod inverse;
+pub mod meaning;
+pub mod murmur_hash3;
+pub mod n_gram_repeat_block;
+pub mod products;
+pub mod skip_norm;
