@@ -79,7 +79,8 @@ pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
         let domains = std::mem::take(&mut printer.domains);
         let mut header = header.clone();
         let known = |d: &str| header.opset_import.iter().any(|o| o.domain() == d);
-        let new: Vec<_> = domains.into_iter().filter(|(d, _)| !known(d)).map(|(d, v)| import(&d, v)).collect();
+        let new: Vec<_> =
+            domains.into_iter().filter(|(d, _)| !known(d)).map(|(d, v)| import(&d, v)).collect();
         header.opset_import.extend(new);
         kept::of_model(model, &target, &graph, &initializers, &mut header)?;
         Ok(Plan { model: header, graph, initializers, sidecar })

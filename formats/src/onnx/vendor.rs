@@ -269,9 +269,8 @@ fn channels_last(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
 
 fn nhwc_max_pool(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
     let node = graph.node(n);
-    let narrow = |v: ValueId| {
-        graph.ty(v).as_tensor().is_some_and(|t| matches!(t.dtype, DType::I8 | DType::U8))
-    };
+    let narrow =
+        |v: ValueId| graph.ty(v).as_tensor().is_some_and(|t| matches!(t.dtype, DType::I8 | DType::U8));
     let last = node.op().def().attr("layout") == Some(Attr::Word("channels_last"));
     if last && node.outputs().len() == 1 && node.input(0).is_some_and(narrow) {
         return Ok(());
@@ -303,7 +302,8 @@ fn dynamic_pads(node: &mut Foreign, graph: &Graph) -> Result<(), OpError> {
 fn simplified(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
     let op = with_attrs("rms_normalization", &node)?;
     let x = operand(&node, 0)?;
-    let (Some(Attr::Int(axis)), Some(Attr::Float(epsilon))) = (op.def().attr("axis"), op.def().attr("epsilon"))
+    let (Some(Attr::Int(axis)), Some(Attr::Float(epsilon))) =
+        (op.def().attr("axis"), op.def().attr("epsilon"))
     else {
         return Err(Diag::error("E0901", "an attribute of `rms_normalization` is missing"));
     };

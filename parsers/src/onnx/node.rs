@@ -93,8 +93,11 @@ impl Reader {
         let origin = Origin::new(part);
         let start = scope.graph.order_end();
         let domain = super::domain(n.domain());
-        let row =
-            if self.library.called(n).is_none() { read_row(domain, n.op_type(), self.version(domain)) } else { None };
+        let row = if self.library.called(n).is_none() {
+            read_row(domain, n.op_type(), self.version(domain))
+        } else {
+            None
+        };
         let has_bodies = captures::bodies(n).next().is_some();
         let results = match row {
             Some(row) if has_bodies => self.with_bodies(scope, n, row, attrs, &inputs, outputs, &origin)?,
@@ -235,7 +238,8 @@ impl Reader {
     ) -> Result<Vec<ValueId>, Diag> {
         let domain = super::domain(n.domain());
         if LAID_OUT.contains(&domain) {
-            let m = format!("`{domain}.{}` works on weights laid out for one processor", shorten(n.op_type()));
+            let m =
+                format!("`{domain}.{}` works on weights laid out for one processor", shorten(n.op_type()));
             let hint = "save the optimized model with optimization level \"extended\" or lower";
             return Err(Diag::error("E0301", m).hint(hint));
         }

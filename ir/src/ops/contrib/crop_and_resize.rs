@@ -20,7 +20,8 @@ pub enum CropMode {
 
 impl Word for CropMode {
     const KIND: &'static str = "crop_mode";
-    const WORDS: &'static [(Self, &'static str)] = &[(Self::Bilinear, "bilinear"), (Self::Nearest, "nearest")];
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(Self::Bilinear, "bilinear"), (Self::Nearest, "nearest")];
     fn word(self) -> &'static str {
         Self::WORDS[self as usize].1
     }

@@ -58,7 +58,9 @@ pub fn infer_like_first<O: OpDef>(op: &O, cx: &InferCx<'_>, like: &[usize]) -> R
     for i in like {
         let Some(ty) = types.get_mut(*i) else { continue };
         let Some(both) = first.meet(ty) else {
-            return Err(OpError::shape(format!("an operand does not stretch to operand 0, which is {first}")));
+            return Err(OpError::shape(format!(
+                "an operand does not stretch to operand 0, which is {first}"
+            )));
         };
         // A size that stays open in the expansion is that of operand 0.
         *ty = if first.as_tensor().is_some_and(|t| t.rank().is_some()) { first.clone() } else { both };

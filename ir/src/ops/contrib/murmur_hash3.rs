@@ -6,15 +6,8 @@ use crate::op::{OpError, Semantics};
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
 
-const HASHED: DTypeSet = DTypeSet::of(&[
-    DType::I32,
-    DType::U32,
-    DType::I64,
-    DType::U64,
-    DType::F32,
-    DType::F64,
-    DType::String,
-]);
+const HASHED: DTypeSet =
+    DTypeSet::of(&[DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64, DType::String]);
 
 crate::op! {
     /// MurmurHash3 (x86, 32 bits) of the bytes of each element.

@@ -143,8 +143,7 @@ fn expand_activated(
     let (Some(activation), None) = (op.activation, op.activation_axis) else {
         return Err(Diag::error("E0304", "the activation is missing or works along an axis"));
     };
-    let params =
-        Params { alpha: op.activation_alpha, beta: op.activation_beta, gamma: op.activation_gamma };
+    let params = Params { alpha: op.activation_alpha, beta: op.activation_beta, gamma: op.activation_gamma };
     Ok(Some(vec![activation.add(b, y[0], params)?]))
 }
 
@@ -156,8 +155,7 @@ fn expand_gemm(
 ) -> Result<Option<Vec<ValueId>>, Diag> {
     let gemm = Gemm { alpha: op.alpha, beta: op.beta, trans_a: op.trans_a, trans_b: op.trans_b };
     let y = b.gemm(gemm, operand(inputs, 0)?, operand(inputs, 1)?, optional(inputs, 2))?;
-    let params =
-        Params { alpha: op.activation_alpha, beta: op.activation_beta, gamma: op.activation_gamma };
+    let params = Params { alpha: op.activation_alpha, beta: op.activation_beta, gamma: op.activation_gamma };
     Ok(Some(vec![match op.activation {
         Some(a) => a.add(b, y, params)?,
         None => y,
