@@ -224,11 +224,8 @@ const FIXED: &[Row] = &[
 ];
 
 /// Recurrent operators while they told by an attribute whether the sequence is wanted.
-const SEQUENCE_OUTPUT: &[Fix] = &[
-    OnRead(lift::sequence_output),
-    OnWrite(lift::recurrent_attributes),
-    Finish(lift::sequence_output_back),
-];
+const SEQUENCE_OUTPUT: &[Fix] =
+    &[OnRead(lift::sequence_output), OnWrite(lift::recurrent_attributes), Finish(lift::sequence_output_back)];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];
 

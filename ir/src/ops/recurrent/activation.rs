@@ -135,10 +135,9 @@ fn parameter(
     match wanted {
         Absent => Ok(0.0),
         Default(v) => Ok(given.next().copied().unwrap_or(v)),
-        Required => given
-            .next()
-            .copied()
-            .ok_or_else(|| OpError::attr(format!("`{name}` needs a value in `{attr}`, which has no default"))),
+        Required => given.next().copied().ok_or_else(|| {
+            OpError::attr(format!("`{name}` needs a value in `{attr}`, which has no default"))
+        }),
     }
 }
 

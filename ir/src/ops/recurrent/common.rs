@@ -189,7 +189,8 @@ impl Shared<'_> {
             Axis::Directions => {
                 let count = self.direction.count() as u64;
                 if dim.surely_differs(&Dim::Known(count)) {
-                    let m = format!("operand {operand} is for {dim} directions, `direction` asks for {count}");
+                    let m =
+                        format!("operand {operand} is for {dim} directions, `direction` asks for {count}");
                     return Err(OpError::shape(m));
                 }
                 Ok(())
@@ -216,31 +217,24 @@ impl Shared<'_> {
         let [steps, batch, _, hidden] = self.sizes(cx, batch_first)?;
         let directions = Dim::from(self.direction.count());
         let (y, state): (Shape, Shape) = if batch_first {
-            (
-                vec![batch.clone(), steps, directions.clone(), hidden.clone()],
-                vec![batch, directions, hidden],
-            )
+            (vec![batch.clone(), steps, directions.clone(), hidden.clone()], vec![batch, directions, hidden])
         } else {
-            (
-                vec![steps, directions.clone(), batch.clone(), hidden.clone()],
-                vec![directions, batch, hidden],
-            )
+            (vec![steps, directions.clone(), batch.clone(), hidden.clone()], vec![directions, batch, hidden])
         };
         let dtype = cx.dtype(X)?;
         let state: Type = TensorType::new(dtype, state).into();
         Ok(vec![TensorType::new(dtype, y).into(), state.clone(), state])
     }
-    /// Multiply-accumulates of the products of all steps.
-    pub(super) fn macs(&self, inputs: &[Option<&Type>]) -> Option<u64> {
-        let sizes = |i: usize| inputs.get(i).copied().flatten()?.as_tensor()?.sizes();
-        let (x, w, r) = (sizes(X)?, sizes(W)?, sizes(R)?);
-        let ([a, b, input], [d, rows, _], [.., hidden]) = (x.as_slice(), w.as_slice(), r.as_slice()) else {
-            return None;
-        };
-        [*a, *b, *d, *rows]
-            .iter()
-            .try_fold(input.checked_add(*hidden)? as u64, |n, k| n.checked_mul(*k as u64))
-    }
+}
+
+/// Multiply-accumulates of the products of all steps.
+pub(super) fn macs(inputs: &[Option<&Type>]) -> Option<u64> {
+    let sizes = |i: usize| inputs.get(i).copied().flatten()?.as_tensor()?.sizes();
+    let (x, w, r) = (sizes(X)?, sizes(W)?, sizes(R)?);
+    let ([a, b, input], [d, rows, _], [.., hidden]) = (x.as_slice(), w.as_slice(), r.as_slice()) else {
+        return None;
+    };
+    [*a, *b, *d, *rows].iter().try_fold(input.checked_add(*hidden)? as u64, |n, k| n.checked_mul(*k as u64))
 }
 
 /// Settles size `i` to what is known of it; fixed sizes count more than symbols.

@@ -22,7 +22,7 @@ crate::op! {
         onesided: bool = false,
     } where T1: FLOATS, T2: COUNT, T3: I64_ONLY;
     infer = infer,
-    eval = eval;
+    eval = |op: &Dft, cx| eval(op, &cx);
 }
 
 /// The axis, from the front.
@@ -45,9 +45,9 @@ impl Dft {
             (true, false) if last.known() == Some(2) => {
                 Err(OpError::shape("a one-sided transform needs a real operand (last axis of size 1)"))
             }
-            (true, true) if last.known() == Some(1) => {
-                Err(OpError::shape("a one-sided inverse transform needs a complex operand (last axis of size 2)"))
-            }
+            (true, true) if last.known() == Some(1) => Err(OpError::shape(
+                "a one-sided inverse transform needs a complex operand (last axis of size 2)",
+            )),
             (true, true) => Ok(1),
             _ => Ok(2),
         }
@@ -77,7 +77,10 @@ fn infer(op: &Dft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     let dtype = cx.dtype(0)?;
     let Some(shape) = cx.shape(0)? else { return Ok(vec![TensorType::unranked(dtype).into()]) };
     if shape.len() < 2 {
-        return Err(OpError::shape(format!("`dft` needs at least two axes, the operand has {}", shape.len())));
+        return Err(OpError::shape(format!(
+            "`dft` needs at least two axes, the operand has {}",
+            shape.len()
+        )));
     }
     let last = shape.len() - 1;
     let mut out = shape.clone();
@@ -97,8 +100,8 @@ fn infer(op: &Dft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![TensorType::new(dtype, out).into()])
 }
 
-fn eval(op: &Dft, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-    if cx.tensor(0)?.dtype() == DType::F64 { op.compute::<f64>(&cx) } else { op.compute::<f32>(&cx) }
+fn eval(op: &Dft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+    if cx.tensor(0)?.dtype() == DType::F64 { op.compute::<f64>(cx) } else { op.compute::<f32>(cx) }
 }
 
 /// Where the lines that are transformed lie in operand and result.
@@ -159,7 +162,11 @@ impl Dft {
             if real {
                 mirror(buffer);
             }
-            if self.inverse { plan.inverse(buffer, spare) } else { plan.forward(buffer, spare) }
+            if self.inverse {
+                plan.inverse(buffer, spare);
+            } else {
+                plan.forward(buffer, spare);
+            }
             buffer[..lines.kept].to_vec()
         };
         let all = out.len() / lines.kept / to;

@@ -19,7 +19,7 @@ crate::op! {
         onesided: bool = true,
     } where T1: FLOATS, T2: COUNT;
     infer = infer,
-    eval = eval;
+    eval = |op: &Stft, cx| eval(op, &cx);
 }
 
 /// The single integer of operand `i`, as far as it is known.
@@ -48,7 +48,7 @@ fn frame(cx: &InferCx<'_>, signal: &Dim) -> Result<Dim, OpError> {
         (Some(n), Some(w)) if n.surely_differs(&w) => {
             return Err(OpError::shape(format!("a window of {w} values for frames of {n}")));
         }
-        (Some(n), Some(w)) if n == Dim::Unknown => w,
+        (Some(Dim::Unknown), Some(w)) => w,
         (Some(n), _) | (None, Some(n)) => n,
         (None, None) => signal.clone(),
     };
@@ -88,16 +88,13 @@ fn infer(op: &Stft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     let frames = length
         .combine(&n, |length, n| length.sub(n))
         .combine(&Dim::from_sym(step), |rest, step| rest.floor_div(step)?.add(&1.into()));
-    let bins = if op.onesided {
-        n.combine(&Dim::Known(2), |n, two| n.floor_div(two)?.add(&1.into()))
-    } else {
-        n
-    };
+    let bins =
+        if op.onesided { n.combine(&Dim::Known(2), |n, two| n.floor_div(two)?.add(&1.into())) } else { n };
     Ok(vec![TensorType::new(dtype, vec![batch, frames, bins, Dim::Known(2)]).into()])
 }
 
-fn eval(op: &Stft, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-    if cx.tensor(0)?.dtype() == DType::F64 { compute::<f64>(op, &cx) } else { compute::<f32>(op, &cx) }
+fn eval(op: &Stft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+    if cx.tensor(0)?.dtype() == DType::F64 { compute::<f64>(op, cx) } else { compute::<f32>(op, cx) }
 }
 
 fn compute<T: Compute>(op: &Stft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {

@@ -228,8 +228,7 @@ fn character(c: char, source: &mut Source<'_>) -> Result<char, String> {
 fn hexadecimal(source: &mut Source<'_>) -> Result<u32, String> {
     let braced = source.next_if_eq(&'{').is_some();
     let most = if braced { 8 } else { 2 };
-    let digits: String =
-        std::iter::from_fn(|| source.next_if(char::is_ascii_hexdigit)).take(most).collect();
+    let digits: String = std::iter::from_fn(|| source.next_if(char::is_ascii_hexdigit)).take(most).collect();
     let closed = if braced { source.next() == Some('}') } else { digits.len() == 2 };
     u32::from_str_radix(&digits, 16).ok().filter(|_| closed).ok_or_else(|| "a broken `\\x`".to_owned())
 }
@@ -361,8 +360,28 @@ mod tests {
     #[test]
     fn refuses_what_re2_refuses() {
         let bad = [
-            "a**", "a{1001}", r"\Z", r"\8", r"\é", "(?#c)a", "(?=a)", r"[a-\d]", "a{2}{3}", "[z-a]", "*", "(", ")",
-            "[a", r"a\", "(?x)a", "(?-u)a", r"\p{Nonesuch}", r"\1", "a|*", r"a\E", "(?i)*",
+            "a**",
+            "a{1001}",
+            r"\Z",
+            r"\8",
+            r"\é",
+            "(?#c)a",
+            "(?=a)",
+            r"[a-\d]",
+            "a{2}{3}",
+            "[z-a]",
+            "*",
+            "(",
+            ")",
+            "[a",
+            r"a\",
+            "(?x)a",
+            "(?-u)a",
+            r"\p{Nonesuch}",
+            r"\1",
+            "a|*",
+            r"a\E",
+            "(?i)*",
         ];
         for pattern in bad {
             assert!(compile(pattern).is_err(), "{pattern}");

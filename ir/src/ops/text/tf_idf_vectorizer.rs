@@ -106,7 +106,11 @@ impl TfIdfVectorizer {
         let pool = match (&self.pool_strings, &self.pool_int64s) {
             (Some(p), None) if dtype == DType::String => p.len(),
             (None, Some(p)) if dtype != DType::String => p.len(),
-            _ => return Err(OpError::attr(format!("exactly one pool must be given, for tokens of type {dtype}"))),
+            _ => {
+                return Err(OpError::attr(format!(
+                    "exactly one pool must be given, for tokens of type {dtype}"
+                )));
+            }
         };
         if self.weights.as_ref().is_some_and(|w| w.len() != self.ngram_indexes.len()) {
             return Err(OpError::attr("`weights` and `ngram_indexes` have different lengths"));
