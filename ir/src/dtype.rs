@@ -209,6 +209,8 @@ pub const BOOL_ONLY: DTypeSet = DTypeSet::of(&[DType::Bool]);
 pub const PACKED: DTypeSet = DTypeSet::of(&[DType::F4E2M1, DType::I2, DType::I4, DType::U2, DType::U4]);
 /// Every element type.
 pub const ANY: DTypeSet = DTypeSet((1 << TABLE.len()) - 1);
+/// Every type whose elements are whole bytes, and strings.
+pub const ANY_UNPACKED: DTypeSet = DTypeSet(ANY.0 & !PACKED.0);
 /// Every type except strings.
 pub const ANY_FIXED: DTypeSet = DTypeSet(ANY.0 & !(1 << DType::String as u32));
 

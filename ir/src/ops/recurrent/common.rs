@@ -225,17 +225,16 @@ impl Shared<'_> {
         let state: Type = TensorType::new(dtype, state).into();
         Ok(vec![TensorType::new(dtype, y).into(), state.clone(), state])
     }
-    /// Multiply-accumulates of the products of all steps.
-    pub(super) fn macs(&self, inputs: &[Option<&Type>]) -> Option<u64> {
-        let sizes = |i: usize| inputs.get(i).copied().flatten()?.as_tensor()?.sizes();
-        let (x, w, r) = (sizes(X)?, sizes(W)?, sizes(R)?);
-        let ([a, b, input], [d, rows, _], [.., hidden]) = (x.as_slice(), w.as_slice(), r.as_slice()) else {
-            return None;
-        };
-        [*a, *b, *d, *rows]
-            .iter()
-            .try_fold(input.checked_add(*hidden)? as u64, |n, k| n.checked_mul(*k as u64))
-    }
+}
+
+/// Multiply-accumulates of the products of all steps.
+pub(super) fn macs(inputs: &[Option<&Type>]) -> Option<u64> {
+    let sizes = |i: usize| inputs.get(i).copied().flatten()?.as_tensor()?.sizes();
+    let (x, w, r) = (sizes(X)?, sizes(W)?, sizes(R)?);
+    let ([a, b, input], [d, rows, _], [.., hidden]) = (x.as_slice(), w.as_slice(), r.as_slice()) else {
+        return None;
+    };
+    [*a, *b, *d, *rows].iter().try_fold(input.checked_add(*hidden)? as u64, |n, k| n.checked_mul(*k as u64))
 }
 
 /// Settles size `i` to what is known of it; fixed sizes count more than symbols.

@@ -1,6 +1,6 @@
 //! `gru`
 use super::activation::Curve;
-use super::common::{Direction, Kind, Shared};
+use super::common::{Direction, Kind, Shared, macs};
 use super::sequence::{Cell, State, eval};
 use crate::dtype::{DType, DTypeSet, FLOATS};
 use crate::eval::{EvalCx, Value};
@@ -61,7 +61,7 @@ impl Semantics for Gru {
         eval(&self.shared(), &cx)
     }
     fn macs(&self, inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
-        self.shared().macs(inputs)
+        macs(inputs)
     }
 }
 

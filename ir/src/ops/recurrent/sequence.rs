@@ -211,16 +211,20 @@ fn exchange<T: Copy>(x: &[T], a: usize, b: usize, inner: usize) -> Vec<T> {
     out
 }
 
+/// Part `d` of an operand with one part of `size` elements per direction.
+fn part<T>(all: &[T], d: usize, size: usize) -> Result<&[T], OpError> {
+    let start = d.checked_mul(size);
+    let found = start.and_then(|s| all.get(s..)?.get(..size));
+    found.ok_or_else(|| OpError::shape(format!("an operand has no part for direction {d}")))
+}
+
+/// Bias added to the input's part of the gates, and the one that stays with the recurrent part.
+type Biases<T> = (Option<Vec<T>>, Option<Vec<T>>);
+
 impl<T: Curve> Problem<'_, T> {
-    /// Part `d` of an operand with one part of `size` elements per direction.
-    fn part<'b>(&self, all: &'b [T], d: usize, size: usize) -> Result<&'b [T], OpError> {
-        let start = d.checked_mul(size);
-        let found = start.and_then(|s| all.get(s..)?.get(..size));
-        found.ok_or_else(|| OpError::shape(format!("an operand has no part for direction {d}")))
-    }
     fn state(&self, all: Option<&Cow<'_, [T]>>, d: usize) -> Result<Vec<T>, OpError> {
         let size = self.batch * self.hidden;
-        all.map_or_else(|| zeros(size), |v| Ok(self.part(v, d, size)?.to_vec()))
+        all.map_or_else(|| zeros(size), |v| Ok(part(v, d, size)?.to_vec()))
     }
     /// Steps of sequence `b`.
     fn length(&self, b: usize) -> usize {
@@ -245,11 +249,11 @@ impl<T: Curve> Problem<'_, T> {
         }
         Cow::Owned(out)
     }
-    /// Biases to add to the input's part of the gates, and the one that stays with the recurrent part.
-    fn biases(&self, d: usize) -> Result<(Option<Vec<T>>, Option<Vec<T>>), OpError> {
+    /// Biases of direction `d`.
+    fn biases(&self, d: usize) -> Result<Biases<T>, OpError> {
         let Some(all) = &self.b else { return Ok((None, None)) };
         let rows = self.kind.gates() * self.hidden;
-        let both = self.part(all, d, 2 * rows)?;
+        let both = part(all, d, 2 * rows)?;
         let (input, recurrent) = both.split_at(rows);
         let inner = match self.kind {
             Kind::Gru { linear_before_reset: true } => Some(recurrent[2 * self.hidden..].to_vec()),
@@ -270,7 +274,7 @@ impl<T: Curve> Problem<'_, T> {
         let c = if has_cell { self.state(self.c.as_ref(), d)? } else { vec![] };
         let mut state = State { h: self.state(self.h.as_ref(), d)?, c };
         let (bias, inner_bias) = self.biases(d)?;
-        let peepholes = self.peepholes.as_ref().map(|p| self.part(p, d, 3 * hidden)).transpose()?;
+        let peepholes = self.peepholes.as_ref().map(|p| part(p, d, 3 * hidden)).transpose()?;
         let mut cell = Cell {
             hidden,
             peepholes,
@@ -278,11 +282,11 @@ impl<T: Curve> Problem<'_, T> {
             spare: vec![],
             functions: &self.functions[d],
             bound: self.bound,
-            r: self.part(&self.r, d, rows * hidden)?,
+            r: part(&self.r, d, rows * hidden)?,
             packs: std::array::from_fn(|_| Packs::default()),
         };
         let x = self.ordered(reverse);
-        let w = Matrix::row_major(self.part(&self.w, d, rows * self.input)?, rows, self.input)?.transposed();
+        let w = Matrix::row_major(part(&self.w, d, rows * self.input)?, rows, self.input)?.transposed();
         let last = (0..batch).map(|b| self.length(b)).max().unwrap_or(0);
         let per_chunk = (CHUNK / (batch * rows)).max(1);
         let mut next = state.clone();

@@ -22,7 +22,7 @@ crate::op! {
         onesided: bool = false,
     } where T1: FLOATS, T2: COUNT, T3: I64_ONLY;
     infer = infer,
-    eval = eval;
+    eval = |op: &Dft, cx| eval(op, &cx);
 }
 
 /// The axis, from the front.
@@ -100,8 +100,8 @@ fn infer(op: &Dft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![TensorType::new(dtype, out).into()])
 }
 
-fn eval(op: &Dft, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-    if cx.tensor(0)?.dtype() == DType::F64 { op.compute::<f64>(&cx) } else { op.compute::<f32>(&cx) }
+fn eval(op: &Dft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+    if cx.tensor(0)?.dtype() == DType::F64 { op.compute::<f64>(cx) } else { op.compute::<f32>(cx) }
 }
 
 /// Where the lines that are transformed lie in operand and result.
@@ -163,9 +163,9 @@ impl Dft {
                 mirror(buffer);
             }
             if self.inverse {
-                plan.inverse(buffer, spare)
+                plan.inverse(buffer, spare);
             } else {
-                plan.forward(buffer, spare)
+                plan.forward(buffer, spare);
             }
             buffer[..lines.kept].to_vec()
         };

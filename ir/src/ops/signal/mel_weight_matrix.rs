@@ -8,6 +8,7 @@ use crate::infer::InferCx;
 use crate::op::OpError;
 use crate::ops::linear::compute::count;
 use crate::types::{TensorType, Type};
+use std::cmp::Ordering;
 
 crate::op! {
     /// Triangular filters of peak 1 that turn a spectrum of `dft_length / 2 + 1` values into `num_mel_bins` bands between two
@@ -21,7 +22,7 @@ crate::op! {
         output_datatype: DType = DType::F32,
     } where AnyT1: COUNT, AnyT2: FLOATS;
     infer = infer,
-    eval = eval;
+    eval = |op: &MelWeightMatrix, cx| eval(op, &cx);
 }
 
 fn infer(op: &MelWeightMatrix, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
@@ -31,7 +32,7 @@ fn infer(op: &MelWeightMatrix, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![TensorType::new(op.output_datatype, shape).into()])
 }
 
-fn eval(op: &MelWeightMatrix, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn eval(op: &MelWeightMatrix, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let integer = |i: usize| {
         let n = cx.tensor(i)?.as_int().and_then(|n| usize::try_from(n).ok());
         n.ok_or_else(|| OpError::operand(format!("operand {i} must be one integer that is not negative")))
@@ -68,11 +69,9 @@ fn eval(op: &MelWeightMatrix, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
 
 /// Height at `j` of the triangle over `left..right` with its peak at `center`.
 fn weight(j: usize, left: usize, center: usize, right: usize) -> f64 {
-    if j < center {
-        (j - left) as f64 / (center - left) as f64
-    } else if j == center {
-        1.0
-    } else {
-        (right - j) as f64 / (right - center) as f64
+    match j.cmp(&center) {
+        Ordering::Less => (j - left) as f64 / (center - left) as f64,
+        Ordering::Equal => 1.0,
+        Ordering::Greater => (right - j) as f64 / (right - center) as f64,
     }
 }

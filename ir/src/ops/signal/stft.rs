@@ -19,7 +19,7 @@ crate::op! {
         onesided: bool = true,
     } where T1: FLOATS, T2: COUNT;
     infer = infer,
-    eval = eval;
+    eval = |op: &Stft, cx| eval(op, &cx);
 }
 
 /// The single integer of operand `i`, as far as it is known.
@@ -48,7 +48,7 @@ fn frame(cx: &InferCx<'_>, signal: &Dim) -> Result<Dim, OpError> {
         (Some(n), Some(w)) if n.surely_differs(&w) => {
             return Err(OpError::shape(format!("a window of {w} values for frames of {n}")));
         }
-        (Some(n), Some(w)) if n == Dim::Unknown => w,
+        (Some(Dim::Unknown), Some(w)) => w,
         (Some(n), _) | (None, Some(n)) => n,
         (None, None) => signal.clone(),
     };
@@ -93,8 +93,8 @@ fn infer(op: &Stft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![TensorType::new(dtype, vec![batch, frames, bins, Dim::Known(2)]).into()])
 }
 
-fn eval(op: &Stft, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-    if cx.tensor(0)?.dtype() == DType::F64 { compute::<f64>(op, &cx) } else { compute::<f32>(op, &cx) }
+fn eval(op: &Stft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+    if cx.tensor(0)?.dtype() == DType::F64 { compute::<f64>(op, cx) } else { compute::<f32>(op, cx) }
 }
 
 fn compute<T: Compute>(op: &Stft, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {

@@ -1,7 +1,7 @@
 //! `depth_to_space` and `space_to_depth`: blocks of pixels become channels and back.
 use crate::attr::Word;
 use crate::dim::{Dim, SymInt};
-use crate::dtype::ANY;
+use crate::dtype::ANY_UNPACKED;
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
@@ -37,7 +37,7 @@ crate::op! {
         mode: BlockOrder = BlockOrder::Dcr,
         /// Where the channel axis of data is.
         layout: Layout = Layout::ChannelsFirst,
-    } where T: ANY;
+    } where T: ANY_UNPACKED;
 }
 
 crate::op! {
@@ -49,7 +49,7 @@ crate::op! {
         mode: BlockOrder = BlockOrder::Dcr,
         /// Where the channel axis of data is.
         layout: Layout = Layout::ChannelsFirst,
-    } where T: ANY;
+    } where T: ANY_UNPACKED;
 }
 
 fn block(size: i64) -> Result<usize, OpError> {

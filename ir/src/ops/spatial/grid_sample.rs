@@ -1,4 +1,5 @@
 //! `grid_sample`
+use super::complex::{join, split};
 use super::window::{Axes, split_sizes};
 use crate::attr::Word;
 use crate::dim::Dim;
@@ -9,6 +10,7 @@ use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{
     Compute, PARALLEL, count, from_channels_first, layout_sizes, to_channels_first, zeros,
 };
+use crate::ops::movement::mover::{self, Move, Unit};
 use crate::ops::words::Layout;
 use crate::tensor::Tensor;
 use crate::tensor::convert::Wide;
@@ -60,11 +62,12 @@ impl Word for Outside {
 /// Most spatial axes: the cost of a place is exponential in them.
 const MAX_AXES: usize = 3;
 
-const SAMPLED: DTypeSet = FLOATS.or(INTS).or(DTypeSet::of(&[DType::Bool]));
+const SAMPLED: DTypeSet =
+    FLOATS.or(INTS).or(DTypeSet::of(&[DType::Bool, DType::String, DType::C64, DType::C128]));
 
 crate::op! {
     /// Samples `x` at the places that `grid`, `[N, out..., r]`, gives: `r` coordinates, those of the last axis first, where -1 and 1 are the
-    /// borders. Narrower than ONNX: at most 3 spatial axes, no texts and complex numbers. Integers are rounded towards zero.
+    /// borders. Narrower than ONNX: at most 3 spatial axes. Integers are rounded towards zero; of texts the nearest is taken or none.
     grid_sample GridSample(x: One<T1>, grid: One<T2>) -> (y: One<T1>) {
         /// Whether -1 and 1 are the centres of the border's elements, not their outer edges.
         align_corners: bool = false,
@@ -190,6 +193,27 @@ impl GridSample {
     }
 }
 
+/// The elements of an operand at positions; zero, `false` or the empty text where there is none.
+struct Picked(Vec<Option<usize>>);
+
+impl Move for Picked {
+    fn run<T: Unit>(&self, xs: &[&[T]]) -> Vec<T> {
+        let x = xs.first().copied().unwrap_or_default();
+        let one = |at: &Option<usize>| at.and_then(|i| x.get(i)).copied().unwrap_or_default();
+        self.0.iter().map(one).collect()
+    }
+}
+
+impl GridSample {
+    /// The nearest elements, whatever their type: positions, counted from 1, are sampled in their place.
+    fn nearest(&self, x: &Tensor, grid: &Tensor) -> Result<Tensor, OpError> {
+        let positions = (1..=x.len()).map(|i| i as f64).collect();
+        let (shape, found) = self.compute::<f64>(&Tensor::from_vec(x.shape(), positions), grid)?;
+        let picked = Picked(found.into_iter().map(|i| (i as usize).checked_sub(1)).collect());
+        mover::apply(&picked, &[x], &shape)
+    }
+}
+
 /// Cubic convolution kernel: R. Keys, 1981, equation 4 with `a = -0.75`.
 fn cubic(distance: f64) -> f64 {
     let (a, d) = (-0.75, distance.abs());
@@ -230,6 +254,17 @@ impl Semantics for GridSample {
             let (shape, out) = self.compute::<f32>(x, grid)?;
             return one(f32::tensor(x.dtype(), &shape, out)?);
         }
+        if self.mode == SampleMode::Nearest && x.dtype() != DType::F64 {
+            return one(self.nearest(x, grid)?);
+        }
+        if x.dtype().is_complex() {
+            let [re, im] = split(x)?;
+            let ((shape, re), (_, im)) = (self.compute::<f64>(&re, grid)?, self.compute::<f64>(&im, grid)?);
+            return one(join(x.dtype(), &shape, &re, &im)?);
+        }
+        if x.dtype() == DType::String {
+            return Err(OpError::eval("texts cannot be interpolated").hint("use the mode `nearest`"));
+        }
         let (shape, out) = self.compute::<f64>(x, grid)?;
         one(Tensor::from_wide(x.dtype(), &shape, &Wide::F64(out), true)?)
     }
@@ -239,6 +274,7 @@ impl Semantics for GridSample {
 mod tests {
     use super::*;
     use crate::ops::linear::testing::{assert_near, eval, f32s, infer, iota, shapes};
+    use num_complex::Complex;
 
     #[test]
     fn borders() {
@@ -259,6 +295,24 @@ mod tests {
             &[Some(&x.reshape(&[1, 2, 1, 2]).expect("4")), Some(&f32s(&[1, 1, 1, 2], &[0.0, 0.0]))],
         );
         assert_near(&y.expect("fits")[0], &[1, 1, 1, 2], &[1., 2.]);
+    }
+
+    #[test]
+    fn types_without_an_order_of_numbers() {
+        let grid = f32s(&[1, 1, 3, 2], &[-0.9, 0.0, 0.2, 0.0, 3.0, 0.0]);
+        let near = GridSample { mode: SampleMode::Nearest, ..GridSample::default() };
+        let texts = Tensor::from_strings(&[1, 1, 1, 2], vec!["a".to_owned(), "b".to_owned()]);
+        let y = eval(&near, &[Some(&texts), Some(&grid)]).expect("fits");
+        assert_eq!(y[0].strings().expect("texts"), ["a", "b", ""]);
+        assert!(eval(&GridSample::default(), &[Some(&texts), Some(&grid)]).is_err());
+        let x = Tensor::from_vec(&[1, 1, 1, 2], vec![i64::MAX - 1, i64::MIN + 1]);
+        let y = eval(&near, &[Some(&x), Some(&grid)]).expect("fits");
+        assert_eq!(y[0], Tensor::from_vec(&[1, 1, 1, 3], vec![i64::MAX - 1, i64::MIN + 1, 0]));
+        let (c, zero) = (Complex::new(2.0f32, -4.0), Complex::new(0.0f32, 0.0));
+        let x = Tensor::from_vec(&[1, 1, 1, 2], vec![zero, c]);
+        let grid = f32s(&[1, 1, 1, 2], &[0.25, 0.0]);
+        let y = eval(&GridSample::default(), &[Some(&x), Some(&grid)]).expect("fits");
+        assert_eq!(y[0], Tensor::from_vec(&[1, 1, 1, 1], vec![c * 0.75]));
     }
 
     #[test]

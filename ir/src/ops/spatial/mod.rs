@@ -1,5 +1,6 @@
 //! Operators of the family `spatial`.
 pub mod average_pool;
+mod complex;
 pub mod conv;
 pub mod conv_integer;
 pub mod conv_transpose;

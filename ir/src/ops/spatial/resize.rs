@@ -1,4 +1,5 @@
 //! `resize`
+use super::complex::{join, split};
 use super::resize_axis::{AxisPlan, Rules};
 use super::resize_data::{fill_outside, gather, interpolate};
 use crate::dim::{Dim, SymInt};
@@ -7,6 +8,7 @@ use crate::eval::{EvalCx, Value, one};
 use crate::infer::{InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{Compute, count};
+use crate::ops::movement::mover::check_size;
 use crate::tensor::convert::Wide;
 use crate::tensor::{Tensor, TensorError};
 use crate::types::{TensorType, Type};
@@ -313,6 +315,7 @@ impl Semantics for Resize {
         let plans = self.plans(x.shape(), &target, roi.as_deref())?;
         let shape: Vec<usize> =
             x.shape().iter().zip(&plans).map(|(d, p)| p.map_or(*d, |p| p.output)).collect();
+        check_size(x.dtype(), &shape)?;
         // Tables per axis are as long as the axis, which nothing bounds in an empty tensor.
         if count(&shape)? == 0 {
             return one(if x.dtype() == DType::String {
@@ -326,10 +329,13 @@ impl Semantics for Resize {
                 f32::tensor(x.dtype(), &shape, resized::<f32>(x, &shape, &plans, &rules, fill)?)?
             }
             (_, ResizeMode::Nearest) => pick(x, &shape, &plans, &rules, fill)?,
-            (DType::String | DType::C64 | DType::C128, _) => {
-                return Err(
-                    OpError::eval(format!("{} cannot be interpolated", x.dtype())).hint("use nearest")
-                );
+            (DType::String, _) => {
+                return Err(OpError::eval("texts cannot be interpolated").hint("use the mode `nearest`"));
+            }
+            (DType::C64 | DType::C128, _) => {
+                let [re, im] = split(x)?;
+                let part = |x: &Tensor, fill: f32| resized::<f64>(x, &shape, &plans, &rules, fill);
+                join(x.dtype(), &shape, &part(&re, fill)?, &part(&im, 0.0)?)?
             }
             _ => via_integers(x, &shape, &plans, &rules, fill)?,
         })
@@ -373,6 +379,19 @@ mod tests {
         let x = Tensor::from_vec(&[2, 1], vec![7i16, -9]);
         let y = run(&op, &x, Some(&f32s(&[2], &[1.5, 2.0])), None);
         assert_eq!(y, Tensor::from_vec(&[3, 2], vec![7i16, 7, 7, 7, -9, -9]));
+    }
+
+    #[test]
+    fn complex_numbers_are_interpolated_and_texts_bounded() {
+        use num_complex::Complex;
+        let c = |re: f32, im: f32| Complex::new(re, im);
+        let x = Tensor::from_vec(&[2], vec![c(0.0, 4.0), c(2.0, 0.0)]);
+        let op = Resize { mode: ResizeMode::Linear, ..Resize::default() };
+        let y = run(&op, &x, Some(&f32s(&[1], &[2.0])), None);
+        assert_eq!(y, Tensor::from_vec(&[4], vec![c(0.0, 4.0), c(0.5, 3.0), c(1.5, 1.0), c(2.0, 0.0)]));
+        let texts = Tensor::from_strings(&[1], vec!["a".to_owned()]);
+        let sizes = Tensor::from_ints(&[1 << 40]);
+        assert!(eval(&Resize::default(), &[Some(&texts), None, None, Some(&sizes)]).is_err());
     }
 
     #[test]

@@ -14,14 +14,14 @@ crate::op! {
         pattern: String = String::new(),
     } where T1: DTypeSet::of(&[DType::String]);
     infer = infer,
-    eval = eval;
+    eval = |op: &RegexFullMatch, cx| eval(op, &cx);
 }
 
 fn infer(_: &RegexFullMatch, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![TensorType::new(DType::Bool, cx.shape(0)?.cloned()).into()])
 }
 
-fn eval(op: &RegexFullMatch, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn eval(op: &RegexFullMatch, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let regex = re2::compile(&op.pattern)?;
     let matches = x.strings()?.iter().map(|t| regex.is_match(t.as_bytes())).collect();

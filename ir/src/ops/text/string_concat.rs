@@ -12,7 +12,7 @@ crate::op! {
     /// `z = x` followed by `y`, elementwise with broadcasting.
     string_concat StringConcat(x: One<T>, y: One<T>) -> (z: One<T>) {} where T: DTypeSet::of(&[DType::String]);
     infer = infer,
-    eval = eval;
+    eval = |_: &StringConcat, cx| eval(&cx);
 }
 
 fn infer(_: &StringConcat, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
@@ -37,7 +37,7 @@ fn source(i: usize, from: &[usize], to: &[usize]) -> usize {
     at
 }
 
-fn eval(_: &StringConcat, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn eval(cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let (x, y) = (cx.tensor(0)?, cx.tensor(1)?);
     let shape = broadcast_sizes(&[x.shape(), y.shape()])?;
     let n = element_count(&shape);

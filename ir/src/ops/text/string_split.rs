@@ -25,37 +25,32 @@ impl StringSplit {
     fn pieces<'a>(&self, text: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let splits = self.maxsplit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
         let most = splits.saturating_add(1);
-        match self.delimiter.clone().filter(|d| !d.is_empty()) {
-            Some(delimiter) => {
-                let mut rest = Some(text);
-                let mut given = 0;
-                Box::new(std::iter::from_fn(move || {
-                    let text = rest?;
-                    given += 1;
-                    match text.split_once(&delimiter) {
-                        Some((piece, after)) if given < most => {
-                            rest = Some(after);
-                            Some(piece)
-                        }
-                        _ => rest.take(),
+        let mut given = 0;
+        if let Some(delimiter) = self.delimiter.clone().filter(|d| !d.is_empty()) {
+            let mut rest = Some(text);
+            return Box::new(std::iter::from_fn(move || {
+                let text = rest?;
+                given += 1;
+                match text.split_once(&delimiter) {
+                    Some((piece, after)) if given < most => {
+                        rest = Some(after);
+                        Some(piece)
                     }
-                }))
-            }
-            None => {
-                let mut rest = text.trim();
-                let mut given = 0;
-                Box::new(std::iter::from_fn(move || {
-                    if rest.is_empty() {
-                        return None;
-                    }
-                    given += 1;
-                    let end = if given < most { rest.find(char::is_whitespace) } else { None };
-                    let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
-                    rest = after.trim_start();
-                    Some(piece)
-                }))
-            }
+                    _ => rest.take(),
+                }
+            }));
         }
+        let mut rest = text.trim();
+        Box::new(std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            given += 1;
+            let end = if given < most { rest.find(char::is_whitespace) } else { None };
+            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after.trim_start();
+            Some(piece)
+        }))
     }
 }
 
