@@ -1,4 +1,4 @@
-//! Older forms of normalizations and of `Dropout` that are several nodes of the IR.
+//! Older forms of normalizations, poolings and `Dropout`, some of which are several nodes of the IR; and what `Momentum` must write out.
 use super::row::{Arg, Foreign, add, set_attr};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -185,4 +185,19 @@ pub fn whole_power(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
         }
     }
     Ok(())
+}
+
+/// All attributes of `Momentum` are required.
+pub fn momentum_attributes(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    let op = graph.node(n).op();
+    for spec in op.schema().attrs {
+        let value = match op.def().attr(spec.name) {
+            Some(Attr::Word(w)) => Attr::Str(w.to_owned()),
+            Some(value) => value,
+            None => continue,
+        };
+        if !node.attrs.iter().any(|(name, _)| name == spec.name) {
+            node.attrs.push((spec.name.to_owned(), value));
+        }
+    }
 }
