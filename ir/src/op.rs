@@ -320,9 +320,8 @@ macro_rules! op {
             pub fn $method(&mut self, op: $Op $(, $in: <$crate::op::$ik as $crate::op::OperandKind>::Arg<'_>)*)
                 -> Result<<($(<$crate::op::$ok as $crate::op::OperandKind>::Result,)*) as $crate::op::Results>::Out, $crate::diag::Diag> {
                 let mut inputs = Vec::new();
-                inputs.reserve($Op::SCHEMA.inputs.len());
                 $(<$crate::op::$ik as $crate::op::OperandKind>::push($in, &mut inputs);)*
-                let mut results = self.add(op, &inputs)?.into_iter();
+                let mut results = self.add(op, &std::mem::take(&mut inputs))?.into_iter();
                 Ok($crate::op::Results::out(($(<$crate::op::$ok as $crate::op::OperandKind>::take(&mut results),)*)))
             }
         }

@@ -1,6 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_norm, vendor};
+use super::{lift, lift_training};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
@@ -176,12 +177,12 @@ const FIXED: &[Row] = &[
     row("dropout", "Dropout", 12),
     row("dropout", "Dropout", 7).until(11).with(&[
         // The mask is a tensor of truth values since opset 10.
-        BuildWhere(lift_norm::dropout_has_old_mask, lift_norm::old_dropout),
-        OnWrite(lift_norm::dropout_does_not_train),
+        BuildWhere(lift_training::dropout_has_old_mask, lift_training::old_dropout),
+        OnWrite(lift_training::dropout_does_not_train),
         AttrIsInput { attr: "ratio", slot: 1, form: Form::Scalar },
-        Finish(lift_norm::drop_training_mode),
+        Finish(lift_training::drop_training_mode),
     ]),
-    row("dropout", "Dropout", 1).until(6).with(&[Build(lift_norm::old_dropout)]),
+    row("dropout", "Dropout", 1).until(6).with(&[Build(lift_training::old_dropout)]),
     row("reduce_sum", "ReduceSum", 13),
     row("reduce_sum", "ReduceSum", 1).until(12).with(&[AXES]),
     row("arg_max", "ArgMax", 1),
@@ -198,8 +199,8 @@ const FIXED: &[Row] = &[
     row("max_pool", "MaxPool", 1).with(&[]),
     row("average_pool", "AveragePool", 1).with(&[]),
     row("lp_pool", "LpPool", 2),
-    row("lp_pool", "LpPool", 1).until(1).with(&[Upgrade(lift_norm::whole_power)]),
-    row("global_lp_pool", "GlobalLpPool", 1).until(1).with(&[Upgrade(lift_norm::whole_power)]),
+    row("lp_pool", "LpPool", 1).until(1).with(&[Upgrade(lift_training::whole_power)]),
+    row("global_lp_pool", "GlobalLpPool", 1).until(1).with(&[Upgrade(lift_training::whole_power)]),
     row("resize", "Resize", 11).with(&[
         OnRead(lift::resize_operands),
         WordSince("coordinate_transformation_mode", "half_pixel_symmetric", 19),
@@ -220,14 +221,16 @@ const FIXED: &[Row] = &[
     ]),
     row("batch_normalization", "BatchNormalization", 14),
     row("batch_normalization", "BatchNormalization", 7).until(13).with(&[
-        BuildWhere(lift_norm::batch_norm_is_special, lift_norm::old_batch_norm),
+        BuildWhere(lift_training::batch_norm_is_special, lift_training::old_batch_norm),
         OnRead(lift::batch_norm_by_channel),
     ]),
-    row("batch_normalization", "BatchNormalization", 1).until(6).with(&[Build(lift_norm::old_batch_norm)]),
+    row("batch_normalization", "BatchNormalization", 1)
+        .until(6)
+        .with(&[Build(lift_training::old_batch_norm)]),
     row("group_normalization", "GroupNormalization", 21),
     row("group_normalization", "GroupNormalization", 18)
         .until(20)
-        .with(&[Build(lift_norm::group_norm_by_group)]),
+        .with(&[Build(lift_training::group_norm_by_group)]),
     row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
     row("transpose", "Transpose", 1).with(&[If(lift::perm_is_known), OnRead(lift::full_perm)]),
@@ -303,11 +306,15 @@ const REDUCTIONS: &[(&str, &str)] = &[
 /// Domain of the operators that ONNX Runtime adds to ONNX's.
 pub const MICROSOFT: &str = "com.microsoft";
 
+/// Domain of ONNX's own operators for training, whose only version is 1.
+pub const TRAINING: &str = "ai.onnx.preview.training";
+
 /// Operators of other domains: domain, IR operator, name.
-const VENDOR: &[(&str, &str, &str)] = &[];
+const VENDOR: &[(&str, &str, &str)] = &[(TRAINING, "adagrad", "Adagrad"), (TRAINING, "adam", "Adam")];
 
 /// Operators of other domains with a difference.
-const VENDOR_FIXED: &[Row] = &[];
+const VENDOR_FIXED: &[Row] =
+    &[row_of(TRAINING, "momentum", "Momentum").with(&[Finish(lift_training::momentum_attributes)])];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];

@@ -7,7 +7,7 @@ pub mod bind;
 pub mod dtype;
 pub mod kept;
 pub mod lift;
-pub mod lift_norm;
+pub mod lift_training;
 pub mod lower;
 pub mod row;
 mod signatures;

@@ -8,7 +8,6 @@ pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
-pub mod loss;
 pub mod movement;
 pub mod norm;
 pub mod quant;
@@ -20,6 +19,7 @@ pub mod shape;
 pub mod signal;
 pub mod spatial;
 pub mod text;
+pub mod training;
 pub mod vision;
 pub mod words;
 
@@ -172,8 +172,6 @@ op_list! {
     linear::gemm.Gemm,
     linear::mat_mul.MatMul,
     linear::mat_mul_integer.MatMulInteger,
-    loss::cross_entropy.NegativeLogLikelihoodLoss,
-    loss::cross_entropy.SoftmaxCrossEntropyLoss,
     movement::bit_cast.BitCast,
     movement::concat.Concat,
     movement::expand.Expand,
@@ -268,6 +266,11 @@ op_list! {
     text::string_normalizer.StringNormalizer,
     text::string_split.StringSplit,
     text::tf_idf_vectorizer.TfIdfVectorizer,
+    training::cross_entropy.NegativeLogLikelihoodLoss,
+    training::cross_entropy.SoftmaxCrossEntropyLoss,
+    training::optimizers.Adagrad,
+    training::optimizers.Adam,
+    training::optimizers.Momentum,
     vision::affine_grid.AffineGrid,
     vision::center_crop_pad.CenterCropPad,
     vision::col2_im.Col2Im,

@@ -51,7 +51,7 @@ mod tests {
         let op = Bernoulli { dtype: Some(DType::Bool), ..Bernoulli::default() };
         let y = eval(&op, &[Some(&sure)]).expect("fits");
         assert_eq!(y[0], Tensor::from_bools(&[4], vec![false, true, true, false]));
-        let even = f32s(&[10_000], &[0.25; 10_000]);
+        let even = f32s(&[10_000], &vec![0.25; 10_000]);
         let ones: f64 = eval(&Bernoulli::default(), &[Some(&even)]).expect("fits")[0]
             .to_f64s()
             .expect("numbers")

@@ -218,7 +218,7 @@ impl Semantics for DeformConv {
         let ranks: Vec<usize> =
             [x.shape.as_ref(), w, offset, mask].into_iter().flatten().map(Vec::len).collect();
         let Some(&rank) = ranks.first() else { return Ok(vec![TensorType::unranked(x.dtype).into()]) };
-        if ranks.iter().any(|r| *r != rank) || rank < 3 || rank > MAX_AXES + 2 {
+        if ranks.iter().any(|r| *r != rank) || !(3..=MAX_AXES + 2).contains(&rank) {
             let m =
                 format!("deform_conv takes operands of one rank from 3 to {}, got {ranks:?}", MAX_AXES + 2);
             return Err(OpError::shape(m));

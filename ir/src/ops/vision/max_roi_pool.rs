@@ -126,7 +126,7 @@ mod tests {
     fn cells_cover_regions() {
         assert_eq!(cells(0.0, 3.0, 1.0, 2, 4), [0..2, 2..4]);
         assert_eq!(cells(1.0, 3.0, 1.0, 2, 4), [1..3, 2..4]);
-        assert_eq!(cells(9.0, 2.0, 1.0, 1, 4), [4..4]);
+        assert_eq!(cells(9.0, 2.0, 1.0, 2, 4), [4..4, 4..4]);
         assert_eq!(cells(f64::NEG_INFINITY, f64::INFINITY, 1.0, 1, 4).len(), 1);
     }
 

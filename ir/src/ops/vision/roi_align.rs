@@ -100,19 +100,19 @@ fn tap<T: Compute>(at: T, size: usize) -> Tap<T> {
 }
 
 /// The largest of the weighted neighbours of a sample.
-fn largest<T: Compute>(map: &[T], width: usize, y: &Tap<T>, x: &Tap<T>) -> T {
+fn largest<T: Compute>(map: &[T], width: usize, y: Tap<T>, x: Tap<T>) -> T {
     let products = weighted(map, width, y, x);
     products.into_iter().skip(1).fold(products[0], |m, v| if m < v { v } else { m })
 }
 
-fn weighted<T: Compute>(map: &[T], width: usize, y: &Tap<T>, x: &Tap<T>) -> [T; 4] {
+fn weighted<T: Compute>(map: &[T], width: usize, y: Tap<T>, x: Tap<T>) -> [T; 4] {
     let (Some((y0, y1, ly)), Some((x0, x1, lx))) = (y, x) else { return [T::ZERO; 4] };
-    let (hy, hx) = (T::ONE - *ly, T::ONE - *lx);
+    let (hy, hx) = (T::ONE - ly, T::ONE - lx);
     [
         hy * hx * map[y0 * width + x0],
-        hy * *lx * map[y0 * width + x1],
-        *ly * hx * map[y1 * width + x0],
-        *ly * *lx * map[y1 * width + x1],
+        hy * lx * map[y0 * width + x1],
+        ly * hx * map[y1 * width + x0],
+        ly * lx * map[y1 * width + x1],
     ]
 }
 
@@ -156,7 +156,7 @@ impl RoiAlign {
         Ok(Samples { per_cell, taps: (0..per_cell * cells).map(at).collect() })
     }
     fn value<T: Compute>(&self, map: &[T], width: usize, ys: &[Tap<T>], xs: &[Tap<T>]) -> T {
-        let pairs = ys.iter().flat_map(|y| xs.iter().map(move |x| (y, x)));
+        let pairs = ys.iter().flat_map(|y| xs.iter().map(move |x| (*y, *x)));
         match self.mode {
             RoiMode::Avg => {
                 let mut sum = T::ZERO;

@@ -1,4 +1,4 @@
-//! Older forms of normalizations and of `Dropout` that are several nodes of the IR.
+//! Older forms of normalizations, poolings and `Dropout`, some of which are several nodes of the IR; and what `Momentum` must write out.
 use super::row::{Arg, Foreign, add, set_attr};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -185,4 +185,153 @@ pub fn whole_power(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
         }
     }
     Ok(())
+}
+
+/// All attributes of `Momentum` are required.
+pub fn momentum_attributes(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    let op = graph.node(n).op();
+    for spec in op.schema().attrs {
+        let value = match op.def().attr(spec.name) {
+            Some(Attr::Word(w)) => Attr::Str(w.to_owned()),
+            Some(value) => value,
+            None => continue,
+        };
+        if !node.attrs.iter().any(|(name, _)| name == spec.name) {
+            node.attrs.push((spec.name.to_owned(), value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::bind::read_row;
+    use hoist_ir::dim::Dim;
+    use hoist_ir::eval::{Limits, Value, eval_graph};
+    use hoist_ir::graph::Origin;
+    use hoist_ir::types::{TensorType, Type};
+
+    fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::from_vec(shape, values.to_vec())
+    }
+
+    /// Reads a node of `opset` on these operands, with sizes known or not, and computes its results.
+    fn run(
+        op_type: &str,
+        opset: i64,
+        attrs: &[(&str, Attr)],
+        inputs: &[Tensor],
+        outputs: usize,
+        sizes: bool,
+    ) -> Result<Vec<Tensor>, Diag> {
+        let mut g = Graph::new("main");
+        let args: Vec<Arg> = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, t)| {
+                let dims: Vec<Dim> =
+                    t.shape().iter().map(|n| if sizes { Dim::from(*n) } else { Dim::Unknown }).collect();
+                let ty = Type::from(TensorType::new(t.dtype(), dims));
+                Arg::Value(g.add_input(&format!("x{i}"), ty))
+            })
+            .collect();
+        let attrs = attrs.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+        let node =
+            Foreign { domain: "".into(), op_type: op_type.to_owned(), opset, attrs, inputs: args, outputs };
+        let row = read_row("", op_type, opset).expect("there is a row");
+        let results = row.lift(&mut Builder::at_end(&mut g, Origin::default()), node)?;
+        assert_eq!(results.len(), outputs);
+        for (i, v) in results.into_iter().enumerate() {
+            g.add_output(&format!("y{i}"), v);
+        }
+        let inputs = inputs.iter().map(|t| Value::Tensor(t.clone())).collect();
+        let values = eval_graph(&g, inputs, Limits::default()).expect("it can be computed");
+        Ok(values.into_iter().map(|v| v.into_tensor().expect("tensors")).collect())
+    }
+
+    fn near(found: &Tensor, shape: &[usize], expected: &[f64]) {
+        assert_eq!(found.shape(), shape);
+        let values = found.to_f64s().expect("numbers");
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?} {expected:?}");
+    }
+
+    #[test]
+    fn batch_norm_in_training_has_five_results() {
+        let x = f32s(&[2, 2, 2], &[1., 3., 0., 2., 5., 7., 4., 2.]);
+        let [s, b, m, v] = [[2., 1.], [0.5, 0.], [8., 4.], [4., 0.]].map(|v| f32s(&[2], &v));
+        let attrs = [("epsilon", Attr::Float(0.0)), ("momentum", Attr::Float(0.75))];
+        for (opset, sizes) in [(9, true), (7, false), (6, true), (1, true)] {
+            let inputs = [x.clone(), s.clone(), b.clone(), m.clone(), v.clone()];
+            let y = run("BatchNormalization", opset, &attrs, &inputs, 5, sizes).expect("fits");
+            let (a, b) = (5f64.sqrt(), 2f64.sqrt());
+            let want = [0.5 - 6. / a, 0.5 - 2. / a, -2. / b, 0., 0.5 + 2. / a, 0.5 + 6. / a, 2. / b, 0.];
+            near(&y[0], &[2, 2, 2], &want);
+            for (found, want) in y[1..].iter().zip([[7.0, 3.5], [4.25, 0.5], [4.0, 2.0], [5.0, 2.0]]) {
+                near(found, &[2], &want);
+            }
+        }
+    }
+
+    #[test]
+    fn batch_norm_for_each_element() {
+        let x = f32s(&[2, 1, 2], &[1., 2., 3., 6.]);
+        let [s, b, m, v] = [[1., 2.], [0., 10.], [1., 4.], [4., 1.]].map(|v| f32s(&[1, 2], &v));
+        let inputs = [x, s, b, m, v];
+        let attrs = [("epsilon", Attr::Float(0.0)), ("spatial", Attr::Int(0))];
+        let test = [&attrs[..], &[("is_test", Attr::Int(1))]].concat();
+        for (opset, attrs) in [(7, &attrs[..]), (6, &test)] {
+            let y = run("BatchNormalization", opset, attrs, &inputs, 1, true).expect("fits");
+            near(&y[0], &[2, 1, 2], &[0., 6., 1., 14.]);
+        }
+        let y = run("BatchNormalization", 7, &attrs, &inputs, 3, false).expect("fits");
+        near(&y[0], &[2, 1, 2], &[-1., 8., 1., 12.]);
+        near(&y[1], &[1, 2], &[0.9 + 0.2, 3.6 + 0.4]);
+        assert!(run("BatchNormalization", 6, &test, &inputs, 2, true).is_err());
+    }
+
+    #[test]
+    fn group_norm_repeats_the_scales_of_groups() {
+        let inputs = [f32s(&[1, 4, 1], &[0., 2., 10., 14.]), f32s(&[2], &[1., 2.]), f32s(&[2], &[0., 10.])];
+        let attrs = |n| [("epsilon", Attr::Float(0.0)), ("num_groups", Attr::Int(n))];
+        for sizes in [true, false] {
+            let y = run("GroupNormalization", 18, &attrs(2), &inputs, 1, sizes).expect("fits");
+            near(&y[0], &[1, 4, 1], &[-1., 1., 8., 12.]);
+        }
+        for bad in [0, 3, -2, i64::MIN] {
+            assert!(run("GroupNormalization", 18, &attrs(bad), &inputs, 1, true).is_err());
+        }
+    }
+
+    #[test]
+    fn old_dropouts() {
+        let x = f32s(&[400], &[1.0; 400]);
+        let ratio = || ("ratio", Attr::Float(0.75));
+        for (opset, attrs) in [(9, vec![ratio()]), (6, vec![ratio(), ("is_test", Attr::Int(1))])] {
+            let y = run("Dropout", opset, &attrs, &[x.clone()], 2, true).expect("fits");
+            assert_eq!(y, [x.clone(), x.clone()]);
+        }
+        let y = run("Dropout", 10, &[ratio()], &[x.clone()], 2, true).expect("fits");
+        assert_eq!(y[1].dtype(), hoist_ir::dtype::DType::Bool);
+        let y = run("Dropout", 6, &[ratio()], &[x], 2, true).expect("fits");
+        let (y, mask) = (y[0].to_f64s().expect("numbers"), y[1].to_f64s().expect("numbers"));
+        let kept = mask.iter().filter(|m| **m == 1.0).count();
+        assert!((60..140).contains(&kept) && y.iter().zip(&mask).all(|(y, m)| *y == 4.0 * m), "{kept}");
+    }
+
+    #[test]
+    fn powers_are_whole() {
+        let x = f32s(&[1, 1, 2], &[3., -4.]);
+        let run = |p| run("GlobalLpPool", 1, &[("p", Attr::Float(p))], std::slice::from_ref(&x), 1, true);
+        near(&run(2.0).expect("fits")[0], &[1, 1, 1], &[5.0]);
+        assert!(run(1.5).is_err() && run(f32::NAN).is_err());
+    }
+
+    #[test]
+    fn regions_before_16_are_not_shifted() {
+        let at = Tensor::from_ints(&[0]);
+        let inputs = [f32s(&[1, 1, 2, 2], &[0., 1., 2., 3.]), f32s(&[1, 4], &[0., 0., 1., 1.]), at];
+        let of = |opset| run("RoiAlign", opset, &[], &inputs, 1, true).expect("fits").remove(0);
+        near(&of(10), &[1, 1, 1, 1], &[1.5]);
+        near(&of(16), &[1, 1, 1, 1], &[0.0]);
+    }
 }

@@ -1,2 +1,0 @@
-//! Operators of the family `loss`.
-pub mod cross_entropy;

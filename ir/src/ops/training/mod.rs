@@ -1,0 +1,3 @@
+//! Operators of the family `training`: losses and steps of optimizers.
+pub mod cross_entropy;
+pub mod optimizers;
