@@ -170,7 +170,10 @@ impl Case {
                 out.push(value.clone());
                 continue;
             }
-            out.push(made_up(g.ty(*v), i as u64 + 1).map_err(|e| format!("`; INPUT {name}: ..` is needed: {e}"))?);
+            out.push(
+                made_up(g.ty(*v), i as u64 + 1)
+                    .map_err(|e| format!("`; INPUT {name}: ..` is needed: {e}"))?,
+            );
         }
         Ok(out)
     }

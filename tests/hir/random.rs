@@ -93,8 +93,9 @@ impl Writer {
             }
             11 if !shape.is_empty() => {
                 let sizes = shape[1..].iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let body =
-                    format!("\n    body(%a: f32[{sizes}]) {{\n      %b = add(%a, %a)\n      return %b\n    }}");
+                let body = format!(
+                    "\n    body(%a: f32[{sizes}]) {{\n      %b = add(%a, %a)\n      return %b\n    }}"
+                );
                 self.push(shape, &format!("scan(%{x}){body}"));
             }
             _ => {
