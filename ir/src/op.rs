@@ -188,6 +188,12 @@ pub trait OperandKind {
     fn take(from: &mut std::vec::IntoIter<ValueId>) -> Self::Result;
 }
 
+/// `to` with the argument appended.
+pub fn pushed<K: OperandKind>(mut to: Vec<Option<ValueId>>, arg: K::Arg<'_>) -> Vec<Option<ValueId>> {
+    K::push(arg, &mut to);
+    to
+}
+
 /// Exactly one.
 pub struct One;
 /// One or none.
@@ -319,9 +325,9 @@ macro_rules! op {
             #[doc = concat!("Adds [`", stringify!($Op), "`] and returns its results.")]
             pub fn $method(&mut self, op: $Op $(, $in: <$crate::op::$ik as $crate::op::OperandKind>::Arg<'_>)*)
                 -> Result<<($(<$crate::op::$ok as $crate::op::OperandKind>::Result,)*) as $crate::op::Results>::Out, $crate::diag::Diag> {
-                let mut inputs = Vec::new();
-                $(<$crate::op::$ik as $crate::op::OperandKind>::push($in, &mut inputs);)*
-                let mut results = self.add(op, &std::mem::take(&mut inputs))?.into_iter();
+                let inputs = Vec::with_capacity($Op::SCHEMA.inputs.len());
+                $(let inputs = $crate::op::pushed::<$crate::op::$ik>(inputs, $in);)*
+                let mut results = self.add(op, &inputs)?.into_iter();
                 Ok($crate::op::Results::out(($(<$crate::op::$ok as $crate::op::OperandKind>::take(&mut results),)*)))
             }
         }

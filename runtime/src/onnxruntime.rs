@@ -12,8 +12,8 @@ use num_complex::Complex;
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{
-    DynTensorValueType, DynValue, PrimitiveTensorElementType, Shape, Tensor as OrtTensor, TensorElementType,
-    ValueType,
+    DynTensorValueType, DynValue, PrimitiveTensorElementType, Sequence as OrtSequence, Shape,
+    Tensor as OrtTensor, TensorElementType, ValueType,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -142,7 +142,21 @@ impl Executor for OnnxRuntime {
 }
 
 fn to_ort(value: &Value) -> Result<DynValue, String> {
-    let Value::Tensor(t) = value else { return Err(format!("{} cannot be given to it", value.ty())) };
+    match value {
+        Value::Tensor(t) => tensor_to_ort(t),
+        // What an optional value holds stands for it.
+        Value::Optional(Some(v)) => to_ort(v),
+        Value::Sequence(all) if !all.is_empty() => {
+            let one = |v: &Value| to_ort(v)?.downcast::<DynTensorValueType>().map_err(|e| e.to_string());
+            let all = all.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+            OrtSequence::new(all).map(|s| s.into_dyn()).map_err(|e| e.to_string())
+        }
+        Value::Sequence(_) => Err("a sequence without elements cannot be given to it".to_owned()),
+        Value::Optional(None) => Err("an absent value cannot be given to it".to_owned()),
+    }
+}
+
+fn tensor_to_ort(t: &Tensor) -> Result<DynValue, String> {
     match t.dtype() {
         DType::F32 => give::<f32>(t),
         DType::F64 => give::<f64>(t),

@@ -22,7 +22,7 @@ use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Directive, directives, graph_text, parse_model, parse_named_value, seeded};
-use hoist_ir::types::TensorType;
+use hoist_ir::types::{TensorType, Type};
 use hoist_passes::{Options, Pipeline, Report, Why, registry};
 use std::fmt::Write;
 use std::fs;
@@ -170,8 +170,10 @@ impl Case {
                 out.push(value.clone());
                 continue;
             }
-            let ty = g.ty(*v).as_tensor().ok_or_else(|| format!("`; INPUT {name}: ..` is needed"))?;
-            out.push(seeded(ty.dtype, &sizes(ty), i as u64 + 1).map_err(|e| e.to_string())?.into());
+            out.push(
+                made_up(g.ty(*v), i as u64 + 1)
+                    .map_err(|e| format!("`; INPUT {name}: ..` is needed: {e}"))?,
+            );
         }
         Ok(out)
     }
@@ -197,6 +199,18 @@ fn check_idempotent(pipeline: &str, after: &Model, text: &str) -> Result<(), Str
         return Err(format!("a second run changes the result, {:?}:\n{printed}from\n{text}", report.stats));
     }
     Ok(())
+}
+
+/// A value of type `ty`: two elements in a sequence, something in an optional.
+fn made_up(ty: &Type, seed: u64) -> Result<Value, String> {
+    match ty {
+        Type::Tensor(ty) => Ok(seeded(ty.dtype, &sizes(ty), seed).map_err(|e| e.to_string())?.into()),
+        Type::Sequence(ty) => {
+            (0..2).map(|i| made_up(ty, seed + 100 * i)).collect::<Result<_, _>>().map(Value::Sequence)
+        }
+        Type::Optional(ty) => Ok(Value::Optional(Some(Box::new(made_up(ty, seed)?)))),
+        _ => Err(format!("{ty} cannot be made up")),
+    }
 }
 
 /// Sizes for a seeded input: every symbol has its own small size, what is unknown is 2.

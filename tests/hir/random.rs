@@ -45,7 +45,7 @@ impl Writer {
     }
     fn statement(&mut self) {
         let (x, shape) = self.random.pick(&self.values.clone()).clone();
-        match self.random.below(11) {
+        match self.random.below(13) {
             0 => {
                 let op = *self.random.pick(&["identity", "tanh", "neg", "abs", "leaky_relu", "relu"]);
                 self.push(shape, &format!("{op}(%{x})"));
@@ -83,6 +83,20 @@ impl Writer {
                     "\n    body(%a: f32[{sizes}]) {{\n      %b = add(%a, %a)\n      return %b\n    }}"
                 );
                 self.push(shape, &format!("call(\"local\", \"Twice\")(%{x}){body}"));
+            }
+            10 => {
+                let (s, y) = (self.name(), self.random.pick(&self.values.clone()).clone());
+                let _ = writeln!(self.text, "  %{s} = sequence_construct(%{x}, %{})", y.0);
+                let (at, shape) = if self.random.below(2) == 0 { (0, shape) } else { (-1, y.1) };
+                let at = self.constant(&format!("i64[] [{at}]"));
+                self.push(shape, &format!("sequence_at(%{s}, %{at})"));
+            }
+            11 if !shape.is_empty() => {
+                let sizes = shape[1..].iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let body = format!(
+                    "\n    body(%a: f32[{sizes}]) {{\n      %b = add(%a, %a)\n      return %b\n    }}"
+                );
+                self.push(shape, &format!("scan(%{x}){body}"));
             }
             _ => {
                 let s = self.name();

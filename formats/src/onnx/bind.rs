@@ -1,7 +1,6 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row, row_of};
-use super::{lift, lift_norm, vendor};
-use super::{lift, lift_training};
+use super::{lift, lift_norm, lift_training, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.

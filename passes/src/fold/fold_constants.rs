@@ -195,6 +195,9 @@ fn foldable(g: &Graph, n: NodeId, cx: &Ctx) -> Result<Vec<Tensor>, NotFolded> {
     if !node.bodies().is_empty() {
         return miss("it has bodies");
     }
+    if node.outputs().iter().any(|v| matches!(g.ty(*v), Type::Sequence(_) | Type::Optional(_))) {
+        return miss("only tensors can be constants");
+    }
     if node.op().name() == "dequantize_linear" {
         return miss("quantization stays explicit");
     }
