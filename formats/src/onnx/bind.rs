@@ -2,6 +2,8 @@
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_norm, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use super::{attention, lift};
+use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -307,7 +309,17 @@ pub const MICROSOFT: &str = "com.microsoft";
 const VENDOR: &[(&str, &str, &str)] = &[];
 
 /// Operators of other domains with a difference.
-const VENDOR_FIXED: &[Row] = &[];
+const VENDOR_FIXED: &[Row] = &[
+    row_of(MICROSOFT, "contrib_attention", "Attention")
+        .with(&[If(attention::plain_attention), OnRead(attention::attention_attrs)]),
+    row_of(MICROSOFT, "multi_head_attention", "MultiHeadAttention").with(&[If(attention::plain_multi_head)]),
+    row_of(MICROSOFT, "contrib_rotary_embedding", "RotaryEmbedding")
+        .with(&[If(attention::whole_batches), OnRead(attention::rotary_attrs)]),
+    row_of(MICROSOFT, "linear_attention", "LinearAttention")
+        .with(&[If(attention::one_state), OnRead(attention::state_attrs)]),
+    row_of(MICROSOFT, "causal_conv_with_state", "CausalConvWithState")
+        .with(&[If(attention::plain_causal), OnRead(attention::causal_attrs)]),
+];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];

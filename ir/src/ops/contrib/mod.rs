@@ -12,3 +12,8 @@ pub mod murmur_hash3;
 pub mod n_gram_repeat_block;
 pub mod products;
 pub mod skip_norm;
+//! Operators of other vendors that ONNX has no operator for.
+pub mod attention;
+mod heads;
+pub mod multi_head_attention;
+pub mod rotary_embedding;
