@@ -129,3 +129,39 @@ pub fn causal_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, CAUSAL);
     Ok(())
 }
+
+const CACHED: &[&str] = &["sliding_window_cache", "qk_output"];
+const UNUSED: &[&str] = &[
+    "sliding_window_cache",
+    "qk_output",
+    "qk_norm_epsilon",
+    "q_norm_epsilon",
+    "k_norm_epsilon",
+    "kv_cache_bit_width",
+    "k_quant_type",
+    "v_quant_type",
+];
+
+/// `GroupQueryAttention` with a whole cache of floats, without normalization of queries and keys.
+pub fn float_cache(node: &Foreign, graph: &Graph) -> bool {
+    let float = |slot: usize| {
+        let dtype = |v| graph.ty(v).as_tensor().map(|t| t.dtype);
+        node.value(slot).is_none_or(|v| dtype(v) == node.value(0).and_then(dtype))
+    };
+    let plain = |(n, v): &(String, Attr)| match (&**n, v) {
+        ("k_quant_type" | "v_quant_type", Attr::Str(word)) => word == "NONE",
+        ("local_window_size", Attr::Int(n)) => *n == -1 || *n > 0,
+        _ => true,
+    };
+    let chunk = rank(node, graph, 0) == Some(3);
+    chunk && unset(node, CACHED) && node.attrs.iter().all(plain) && float(3) && absent(node, 12) && node.outputs <= 3
+}
+
+/// Attributes without meaning in that form.
+///
+/// # Errors
+/// Never; the `Result` fits a fix.
+pub fn cache_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    take_all(node, UNUSED);
+    Ok(())
+}

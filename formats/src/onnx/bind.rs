@@ -313,6 +313,8 @@ const VENDOR_FIXED: &[Row] = &[
     row_of(MICROSOFT, "contrib_attention", "Attention")
         .with(&[If(attention::plain_attention), OnRead(attention::attention_attrs)]),
     row_of(MICROSOFT, "multi_head_attention", "MultiHeadAttention").with(&[If(attention::plain_multi_head)]),
+    row_of(MICROSOFT, "group_query_attention", "GroupQueryAttention")
+        .with(&[If(attention::float_cache), OnRead(attention::cache_attrs)]),
     row_of(MICROSOFT, "contrib_rotary_embedding", "RotaryEmbedding")
         .with(&[If(attention::whole_batches), OnRead(attention::rotary_attrs)]),
     row_of(MICROSOFT, "linear_attention", "LinearAttention")

@@ -14,6 +14,8 @@ pub mod products;
 pub mod skip_norm;
 //! Operators of other vendors that ONNX has no operator for.
 pub mod attention;
+mod cache;
+pub mod group_query_attention;
 mod heads;
 pub mod multi_head_attention;
 pub mod rotary_embedding;
