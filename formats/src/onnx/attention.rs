@@ -1,8 +1,24 @@
 //! Forms of the attention operators of ONNX Runtime that the IR has; others pass through.
-use super::row::Foreign;
+use super::bind::MICROSOFT;
+use super::row::Fix::{If, OnRead};
+use super::row::{Foreign, Row, row_of};
 use hoist_ir::attr::Attr;
 use hoist_ir::graph::Graph;
 use hoist_ir::op::OpError;
+
+/// The rows.
+pub const ROWS: &[Row] = &[
+    row_of(MICROSOFT, "contrib_attention", "Attention").with(&[If(plain_attention), OnRead(attention_attrs)]),
+    row_of(MICROSOFT, "q_attention", "QAttention").with(&[If(quantized_attention), OnRead(attention_attrs)]),
+    row_of(MICROSOFT, "multi_head_attention", "MultiHeadAttention").with(&[If(plain_multi_head)]),
+    row_of(MICROSOFT, "group_query_attention", "GroupQueryAttention")
+        .with(&[If(float_cache), OnRead(cache_attrs)]),
+    row_of(MICROSOFT, "contrib_rotary_embedding", "RotaryEmbedding")
+        .with(&[If(whole_batches), OnRead(rotary_attrs)]),
+    row_of(MICROSOFT, "linear_attention", "LinearAttention").with(&[If(one_state), OnRead(state_attrs)]),
+    row_of(MICROSOFT, "causal_conv_with_state", "CausalConvWithState")
+        .with(&[If(plain_causal), OnRead(causal_attrs)]),
+];
 
 fn rank(node: &Foreign, graph: &Graph, slot: usize) -> Option<usize> {
     graph.ty(node.value(slot)?).as_tensor()?.rank()
@@ -27,7 +43,7 @@ fn take_all(node: &mut Foreign, names: &[&str]) {
 const ATTENTION: &[&str] = &["do_rotary", "past_present_share_buffer", "rotary_embedding_dim"];
 
 /// `Attention` without rotation and shared buffers, its mask of rank 3 at most.
-pub fn plain_attention(node: &Foreign, graph: &Graph) -> bool {
+fn plain_attention(node: &Foreign, graph: &Graph) -> bool {
     let mask = node.value(3).is_none() || matches!(rank(node, graph, 3), Some(1..=3));
     // The mask `[3 * B + 2]` is for packed batches.
     let packed = || {
@@ -39,17 +55,20 @@ pub fn plain_attention(node: &Foreign, graph: &Graph) -> bool {
     mask && unset(node, &ATTENTION[..2]) && absent(node, 6) && !packed().unwrap_or(false)
 }
 
+/// `QAttention` without rotation and shared buffers, its mask of rank 3 at most.
+fn quantized_attention(node: &Foreign, graph: &Graph) -> bool {
+    let mask = node.value(5).is_none() || matches!(rank(node, graph, 5), Some(1..=3));
+    mask && unset(node, &ATTENTION[..2])
+}
+
 /// Attributes without meaning in that form.
-///
-/// # Errors
-/// Never; the `Result` fits a fix.
-pub fn attention_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+fn attention_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, ATTENTION);
     Ok(())
 }
 
 /// `MultiHeadAttention` with three operands of rank 3, or keys and values of rank 4, without shared buffers.
-pub fn plain_multi_head(node: &Foreign, graph: &Graph) -> bool {
+fn plain_multi_head(node: &Foreign, graph: &Graph) -> bool {
     let sizes = |slot: usize| graph.ty(node.value(slot)?).as_tensor()?.shape.clone();
     let (Some(q), Some(k), Some(v)) = (sizes(0), sizes(1), sizes(2)) else { return false };
     let apart = k.len() == 4 && v.len() == 4 && node.value(6).is_none();
@@ -66,21 +85,18 @@ pub fn plain_multi_head(node: &Foreign, graph: &Graph) -> bool {
 }
 
 /// `RotaryEmbedding` of whole batches.
-pub fn whole_batches(node: &Foreign, graph: &Graph) -> bool {
+fn whole_batches(node: &Foreign, graph: &Graph) -> bool {
     unset(node, &["is_packed_batching"]) && matches!(rank(node, graph, 0), Some(3 | 4))
 }
 
 /// The attribute without meaning in that form.
-///
-/// # Errors
-/// Never; the `Result` fits a fix.
-pub fn rotary_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+fn rotary_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, &["is_packed_batching"]);
     Ok(())
 }
 
 /// `LinearAttention` as ONNX has it: one state, and heads of queries a multiple of those of keys.
-pub fn one_state(node: &Foreign, _: &Graph) -> bool {
+fn one_state(node: &Foreign, _: &Graph) -> bool {
     let int = |name: &str| {
         node.attrs
             .iter()
@@ -91,10 +107,7 @@ pub fn one_state(node: &Foreign, _: &Graph) -> bool {
 }
 
 /// The attribute without meaning in that form.
-///
-/// # Errors
-/// Never; the `Result` fits a fix.
-pub fn state_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+fn state_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, &["state_window"]);
     Ok(())
 }
@@ -111,7 +124,7 @@ const CAUSAL: &[&str] = &[
 ];
 
 /// `CausalConvWithState` as ONNX has it.
-pub fn plain_causal(node: &Foreign, _: &Graph) -> bool {
+fn plain_causal(node: &Foreign, _: &Graph) -> bool {
     let default = |(n, v): &(String, Attr)| match (&**n, v) {
         ("dilation" | "ndim", Attr::Int(v)) => *v == 1,
         ("state_channels_last", Attr::Int(v)) => *v == -1,
@@ -122,10 +135,7 @@ pub fn plain_causal(node: &Foreign, _: &Graph) -> bool {
 }
 
 /// Attributes without meaning in that form.
-///
-/// # Errors
-/// Never; the `Result` fits a fix.
-pub fn causal_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+fn causal_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, CAUSAL);
     Ok(())
 }
@@ -143,7 +153,7 @@ const UNUSED: &[&str] = &[
 ];
 
 /// `GroupQueryAttention` with a whole cache of floats, without normalization of queries and keys.
-pub fn float_cache(node: &Foreign, graph: &Graph) -> bool {
+fn float_cache(node: &Foreign, graph: &Graph) -> bool {
     let float = |slot: usize| {
         let dtype = |v| graph.ty(v).as_tensor().map(|t| t.dtype);
         node.value(slot).is_none_or(|v| dtype(v) == node.value(0).and_then(dtype))
@@ -154,14 +164,16 @@ pub fn float_cache(node: &Foreign, graph: &Graph) -> bool {
         _ => true,
     };
     let chunk = rank(node, graph, 0) == Some(3);
-    chunk && unset(node, CACHED) && node.attrs.iter().all(plain) && float(3) && absent(node, 12) && node.outputs <= 3
+    chunk
+        && unset(node, CACHED)
+        && node.attrs.iter().all(plain)
+        && float(3)
+        && absent(node, 12)
+        && node.outputs <= 3
 }
 
 /// Attributes without meaning in that form.
-///
-/// # Errors
-/// Never; the `Result` fits a fix.
-pub fn cache_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+fn cache_attrs(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     take_all(node, UNUSED);
     Ok(())
 }

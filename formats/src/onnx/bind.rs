@@ -1,9 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row, row_of};
-use super::{lift, lift_norm, vendor};
+use super::{attention, lift, lift_norm, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
-use super::{attention, lift};
-use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -309,19 +307,7 @@ pub const MICROSOFT: &str = "com.microsoft";
 const VENDOR: &[(&str, &str, &str)] = &[];
 
 /// Operators of other domains with a difference.
-const VENDOR_FIXED: &[Row] = &[
-    row_of(MICROSOFT, "contrib_attention", "Attention")
-        .with(&[If(attention::plain_attention), OnRead(attention::attention_attrs)]),
-    row_of(MICROSOFT, "multi_head_attention", "MultiHeadAttention").with(&[If(attention::plain_multi_head)]),
-    row_of(MICROSOFT, "group_query_attention", "GroupQueryAttention")
-        .with(&[If(attention::float_cache), OnRead(attention::cache_attrs)]),
-    row_of(MICROSOFT, "contrib_rotary_embedding", "RotaryEmbedding")
-        .with(&[If(attention::whole_batches), OnRead(attention::rotary_attrs)]),
-    row_of(MICROSOFT, "linear_attention", "LinearAttention")
-        .with(&[If(attention::one_state), OnRead(attention::state_attrs)]),
-    row_of(MICROSOFT, "causal_conv_with_state", "CausalConvWithState")
-        .with(&[If(attention::plain_causal), OnRead(attention::causal_attrs)]),
-];
+const VENDOR_FIXED: &[Row] = &[];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];
@@ -338,6 +324,7 @@ pub fn rows() -> &'static [Row] {
         all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
         all.extend_from_slice(VENDOR_FIXED);
         all.extend_from_slice(vendor::ROWS);
+        all.extend_from_slice(attention::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });

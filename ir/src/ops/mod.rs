@@ -86,6 +86,7 @@ op_list! {
     contrib::skip_norm.SkipSimplifiedLayerNormalization,
     contrib::attention.ContribAttention,
     contrib::group_query_attention.GroupQueryAttention,
+    contrib::q_attention.QAttention,
     contrib::multi_head_attention.MultiHeadAttention,
     contrib::rotary_embedding.ContribRotaryEmbedding,
     control::if_.If,

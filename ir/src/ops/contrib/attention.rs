@@ -119,39 +119,71 @@ fn expand(
         let bias = s.cast(bias, to)?;
         all = s.plus(all, bias)?;
     }
-    let mut part = |from: i64, to: i64| {
-        let part = s.slice(all, 2, (from, to, 1))?;
-        s.heads(part, op.num_heads)
-    };
-    let (q, mut k, mut v) = (part(0, qk)?, part(qk, 2 * qk)?, part(2 * qk, 2 * qk + v)?);
-    if let Some(past) = operand(4) {
-        let past = s.cast(past, to)?;
-        let mut side = |at: i64, new: ValueId| {
-            let old = s.slice(past, 0, (at, at + 1, 1))?;
-            let axis = s.b.ints(&[0]);
-            let old = s.op(Squeeze {}, &[old, axis])?;
-            s.concat(&[old, new], 2)
-        };
-        (k, v) = (side(0, k)?, side(1, v)?);
-    }
-    let core = Heads {
-        q,
-        k,
-        v,
+    let core = Projected {
+        all,
+        hidden: (qk, v),
         heads: op.num_heads,
         scale: op.scale,
         causal: op.unidirectional,
         filter: op.mask_filter_value,
     };
     let bias = operand(5).map(|b| s.cast(b, to)).transpose()?;
-    let Some((y, _)) = core.attend(&mut s, operand(3), bias)? else { return Ok(None) };
-    let mut results = vec![s.cast(y, dtype)?];
-    if outputs > 1 {
-        let (k, v) = (s.unsqueeze(k, &[0])?, s.unsqueeze(v, &[0])?);
-        let present = s.concat(&[k, v], 0)?;
-        results.push(s.cast(present, dtype)?);
+    let past = operand(4).map(|p| s.cast(p, to)).transpose()?;
+    let Some(results) = core.attend(&mut s, operand(3), past, bias, outputs)? else { return Ok(None) };
+    Ok(Some(results.into_iter().map(|r| s.cast(r, dtype)).collect::<Result<_, _>>()?))
+}
+
+/// Queries, keys and values one after the other, and what is done with them.
+pub(super) struct Projected {
+    /// `[B, S, 2 * D + Dv]`.
+    pub all: ValueId,
+    /// `D` and `Dv`.
+    pub hidden: (i64, i64),
+    /// Number of heads.
+    pub heads: i64,
+    /// Factor of the products; 0 is `1 / sqrt(H)`.
+    pub scale: f32,
+    /// Whether a query sees no key after it.
+    pub causal: bool,
+    /// What is added where the mask hides a key.
+    pub filter: f32,
+}
+
+impl Projected {
+    /// The result, and when two are wanted all keys and values.
+    pub fn attend(
+        &self,
+        s: &mut Steps<'_, '_>,
+        mask: Option<ValueId>,
+        past: Option<ValueId>,
+        bias: Option<ValueId>,
+        outputs: usize,
+    ) -> Result<Option<Vec<ValueId>>, Diag> {
+        let (qk, v) = self.hidden;
+        let mut part = |from: i64, to: i64| {
+            let part = s.slice(self.all, 2, (from, to, 1))?;
+            s.heads(part, self.heads)
+        };
+        let (q, mut k, mut v) = (part(0, qk)?, part(qk, 2 * qk)?, part(2 * qk, 2 * qk + v)?);
+        if let Some(past) = past {
+            let mut side = |at: i64, new: ValueId| {
+                let old = s.slice(past, 0, (at, at + 1, 1))?;
+                let axis = s.b.ints(&[0]);
+                let old = s.op(Squeeze {}, &[old, axis])?;
+                s.concat(&[old, new], 2)
+            };
+            (k, v) = (side(0, k)?, side(1, v)?);
+        }
+        let (heads, scale, causal, filter) = (self.heads, self.scale, self.causal, self.filter);
+        let core = Heads { q, k, v, heads, scale, causal, filter };
+        let Some((y, _)) = core.attend(s, mask, bias)? else { return Ok(None) };
+        let mut results = vec![y];
+        if outputs > 1 {
+            let (k, v) = (s.unsqueeze(k, &[0])?, s.unsqueeze(v, &[0])?);
+            results.push(s.concat(&[k, v], 0)?);
+        }
+        Ok(Some(results))
     }
-    Ok(Some(results))
 }
 
 /// Product of sizes.
