@@ -1,6 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_norm, lift_training, vendor};
+use super::{attention, lift, lift_norm, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
@@ -330,6 +331,7 @@ pub fn rows() -> &'static [Row] {
         all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
         all.extend_from_slice(VENDOR_FIXED);
         all.extend_from_slice(vendor::ROWS);
+        all.extend_from_slice(attention::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });

@@ -3,6 +3,7 @@
 //! Strings must be UTF-8 and messages may nest 100 deep; a file that breaks either is a decode error. Fields that the schema does not
 //! list are dropped. Decoded from [`bytes::Bytes`], every `bytes` field is a slice of the input, not a copy.
 
+pub mod attention;
 pub mod bind;
 pub mod dtype;
 pub mod kept;

@@ -1,7 +1,7 @@
 //! `attention`
-use super::bias::{Sight, bias, blind};
+use super::bias::{Offset, Sight, bias, blind};
 use super::causal_conv_with_state::agreed;
-use super::steps::{Built, Steps};
+use super::steps::{Built, Size, Steps};
 use crate::builder::Builder;
 use crate::diag::Diag;
 use crate::dim::{Dim, SymInt};
@@ -11,6 +11,7 @@ use crate::expand;
 use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
+use crate::ops::elementwise::arithmetic::Sub;
 use crate::ops::elementwise::select::Where;
 use crate::ops::reduce::softmax::Softmax;
 use crate::types::{Shape, TensorType, Type};
@@ -223,7 +224,7 @@ impl Semantics for Attention {
         let sight = Sight {
             queries: s.size(q, 2),
             keys: s.size(key, 2),
-            past: operand(4).map(|p| s.size(p, 2)),
+            offset: offset(&mut s, q, operand(4), operand(6))?,
             valid: operand(6),
             causal: self.is_causal,
             left: self.left_window_size,
@@ -298,6 +299,23 @@ impl Core<'_> {
         let x = s.cast(x, self.op.softmax_precision.unwrap_or(own))?;
         let y = s.op(Softmax { axis: -1 }, &[x])?;
         s.cast(y, own)
+    }
+}
+
+/// Keys before the first query: past ones, or those that are no padding less the queries.
+fn offset(
+    s: &mut Steps<'_, '_>,
+    q: ValueId,
+    past: Option<ValueId>,
+    valid: Option<ValueId>,
+) -> Result<Offset, Diag> {
+    match (past, valid) {
+        (Some(past), _) => Ok(Offset::All(s.size(past, 2))),
+        (None, Some(valid)) => {
+            let queries = s.size_list(s.size(q, 2))?;
+            s.op(Sub {}, &[valid, queries]).map(Offset::Each)
+        }
+        (None, None) => Ok(Offset::All(Size::Known(0))),
     }
 }
 

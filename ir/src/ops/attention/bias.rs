@@ -3,7 +3,6 @@ use super::steps::{Built, Size, Steps};
 use crate::diag::Diag;
 use crate::dtype::DType;
 use crate::graph::ValueId;
-use crate::ops::elementwise::arithmetic::Sub;
 use crate::ops::elementwise::compare::{Equal, LessOrEqual};
 use crate::ops::elementwise::logic::And;
 use crate::ops::elementwise::select::Where;
@@ -14,15 +13,24 @@ use crate::tensor::Tensor;
 /// Windows beyond this many positions are unbounded.
 const UNBOUNDED: i64 = 1 << 40;
 
+/// Number of keys before the first query.
+#[derive(Clone, Copy)]
+pub(crate) enum Offset {
+    /// The same in all batches.
+    All(Size),
+    /// One for each batch: `[B]`, of type `i64`.
+    Each(ValueId),
+}
+
 /// Limits on the keys `j` that query `i` sees. Its position is `p = offset + i`.
-pub(super) struct Sight {
+pub(crate) struct Sight {
     /// Number of queries.
     pub queries: Size,
     /// Number of keys.
     pub keys: Size,
-    /// Keys before the first query: of all batches.
-    pub past: Option<Size>,
-    /// Keys that are no padding, of each batch: `[B]`. The last query is at the last of them.
+    /// Keys before the first query.
+    pub offset: Offset,
+    /// Keys that are no padding, of each batch: `[B]`.
     pub valid: Option<ValueId>,
     /// `j <= p`.
     pub causal: bool,
@@ -37,19 +45,12 @@ impl Sight {
     fn positions(&self, s: &mut Steps<'_, '_>) -> Built {
         let rows = s.positions(self.queries)?;
         let rows = s.unsqueeze(rows, &[1])?;
-        match (self.past, self.valid) {
-            (Some(Size::Known(0)) | None, None) => Ok(rows),
-            (Some(past), _) => {
-                let past = s.size_list(past)?;
-                s.plus(rows, past)
-            }
-            (None, Some(valid)) => {
-                let queries = s.size_list(self.queries)?;
-                let offset = s.op(Sub {}, &[valid, queries])?;
-                let offset = per_batch(s, offset)?;
-                s.plus(rows, offset)
-            }
-        }
+        let offset = match self.offset {
+            Offset::All(Size::Known(0)) => return Ok(rows),
+            Offset::All(past) => s.size_list(past)?,
+            Offset::Each(offsets) => per_batch(s, offsets)?,
+        };
+        s.plus(rows, offset)
     }
     /// Whether the key is seen, broadcastable to `[B, H, S, T]`; `None` when every query sees every key.
     pub fn allowed(&self, s: &mut Steps<'_, '_>) -> Result<Option<ValueId>, Diag> {
@@ -99,7 +100,7 @@ fn shifted(s: &mut Steps<'_, '_>, v: ValueId, by: i64) -> Built {
 
 /// The mask as numbers to add, of type `dtype`, and where a limit forbids a key minus infinity: `None` when nothing is added. A mask that
 /// is shorter than `keys` forbids those beyond.
-pub(super) fn bias(
+pub(crate) fn bias(
     s: &mut Steps<'_, '_>,
     mask: Option<ValueId>,
     allowed: Option<ValueId>,

@@ -1,6 +1,6 @@
 //! Attention and what goes with it.
 pub mod attention;
-mod bias;
+pub(crate) mod bias;
 pub mod causal_conv_with_state;
 pub mod linear_attention;
 mod recurrence;
