@@ -90,6 +90,8 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("lp_normalization", "LpNormalization", 1),
     ("mean_variance_normalization", "MeanVarianceNormalization", 9),
     ("dynamic_quantize_linear", "DynamicQuantizeLinear", 11),
+    ("q_linear_conv", "QLinearConv", 10),
+    ("q_linear_mat_mul", "QLinearMatMul", 10),
     ("flatten", "Flatten", 1),
     ("expand", "Expand", 8),
     ("tile", "Tile", 6),

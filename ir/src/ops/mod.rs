@@ -156,6 +156,8 @@ op_list! {
     norm::rms_normalization.RmsNormalization,
     quant::dequantize_linear.DequantizeLinear,
     quant::dynamic_quantize_linear.DynamicQuantizeLinear,
+    quant::q_linear_conv.QLinearConv,
+    quant::q_linear_mat_mul.QLinearMatMul,
     quant::quantize_linear.QuantizeLinear,
     reduce::arg.ArgMax,
     reduce::arg.ArgMin,

@@ -13,4 +13,4 @@ pub mod resize;
 mod resize_axis;
 mod resize_data;
 pub mod resize_words;
-mod window;
+pub(crate) mod window;
