@@ -1,6 +1,11 @@
 //! Operators of the family `quant`.
 pub mod dequantize_linear;
 pub mod dynamic_quantize_linear;
+pub mod gather_block_quantized;
+pub mod integer_products;
+pub mod mat_mul_bnb4;
+pub mod mat_mul_n_bits;
+mod packed;
 pub mod q_gemm;
 pub mod q_linear_activation;
 pub mod q_linear_arithmetic;
