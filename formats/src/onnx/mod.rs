@@ -8,6 +8,7 @@ pub mod dtype;
 pub mod kept;
 pub mod lift;
 pub mod lower;
+pub mod quantized;
 pub mod row;
 mod signatures;
 pub mod versions;

@@ -11,13 +11,8 @@ use crate::types::{TensorType, Type};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-const FLOAT_DATA: DTypeSet = DTypeSet::of(&[
-    DType::F8E4M3FN,
-    DType::F8E4M3FNUZ,
-    DType::F8E5M2,
-    DType::F8E5M2FNUZ,
-    DType::F4E2M1,
-]);
+const FLOAT_DATA: DTypeSet =
+    DTypeSet::of(&[DType::F8E4M3FN, DType::F8E4M3FNUZ, DType::F8E5M2, DType::F8E5M2FNUZ, DType::F4E2M1]);
 const DATA: DTypeSet = FLOAT_DATA.or(DTypeSet::of(&[DType::I4, DType::U4, DType::U8]));
 const REALS: DTypeSet = DTypeSet::of(&[DType::F32, DType::F16, DType::BF16]);
 
@@ -115,7 +110,9 @@ fn source<'a>(op: &GatherBlockQuantized, layout: &Layout, cx: &'a EvalCx<'_>) ->
     let (data, scales) = (cx.tensor(0)?, cx.tensor(2)?);
     let mut shape = data.shape().to_vec();
     if let Some(last) = shape.last_mut() {
-        *last = last.checked_mul(layout.per).ok_or_else(|| OpError::shape("the data exceeds the address space"))?;
+        *last = last
+            .checked_mul(layout.per)
+            .ok_or_else(|| OpError::shape("the data exceeds the address space"))?;
     }
     let block = layout.block.unwrap_or(shape[layout.quantize].max(1));
     let bytes = data.dtype() == DType::U8;

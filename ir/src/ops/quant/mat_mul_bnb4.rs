@@ -15,12 +15,25 @@ const REALS: DTypeSet = DTypeSet::of(&[DType::F32, DType::F16, DType::BF16]);
 const PACKED: DTypeSet = DTypeSet::of(&[DType::U8]);
 
 /// Magnitudes of the 4-bit float: sign in the highest bit.
-const FP4: [f32; 8] =
-    [0.0, 0.005_208_333_5, 0.666_666_7, 1.0, 0.333_333_34, 0.5, 0.166_666_67, 0.25];
+const FP4: [f32; 8] = [0.0, 0.005_208_333_5, 0.666_666_7, 1.0, 0.333_333_34, 0.5, 0.166_666_67, 0.25];
 /// Quantiles of the normal distribution, scaled to -1 to 1.
 const NF4: [f32; 16] = [
-    -1.0, -0.696_192_8, -0.525_073_05, -0.394_917_5, -0.284_441_38, -0.184_773_43, -0.091_050_036, 0.0,
-    0.079_580_3, 0.160_930_2, 0.246_112_3, 0.337_915_24, 0.440_709_83, 0.562_617, 0.722_956_84, 1.0,
+    -1.0,
+    -0.696_192_8,
+    -0.525_073_05,
+    -0.394_917_5,
+    -0.284_441_38,
+    -0.184_773_43,
+    -0.091_050_036,
+    0.0,
+    0.079_580_3,
+    0.160_930_2,
+    0.246_112_3,
+    0.337_915_24,
+    0.440_709_83,
+    0.562_617,
+    0.722_956_84,
+    1.0,
 ];
 
 crate::op! {
@@ -56,7 +69,8 @@ impl MatMulBnb4 {
     fn sizes(&self) -> Result<(usize, usize, usize), OpError> {
         let (n, k, block) =
             (check_size("n", self.n)?, check_size("k", self.k)?, check_block(self.block_size)?);
-        let fits = n.checked_mul(k).and_then(|v| v.checked_mul(4)).is_some_and(|v| isize::try_from(v).is_ok());
+        let fits =
+            n.checked_mul(k).and_then(|v| v.checked_mul(4)).is_some_and(|v| isize::try_from(v).is_ok());
         if !fits {
             return Err(OpError::attr("the weights exceed the address space"));
         }

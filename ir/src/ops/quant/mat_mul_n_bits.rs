@@ -95,9 +95,7 @@ impl Weights<'_> {
     fn point(&self, row: usize, block: usize) -> f32 {
         match self.points {
             Points::Default => f32::from(1u8 << (self.sizes.bits - 1)),
-            Points::Packed(bytes, stride) => {
-                f32::from(value(&bytes[row * stride..], self.sizes.bits, block))
-            }
+            Points::Packed(bytes, stride) => f32::from(value(&bytes[row * stride..], self.sizes.bits, block)),
             Points::Reals(all) => all[row * self.sizes.blocks + block],
         }
     }
@@ -115,13 +113,19 @@ impl Weights<'_> {
         for (g, part) in out.chunks_mut(block).enumerate() {
             let (scale, point) = (self.scales[row * blocks + g], self.point(row, g));
             let bytes = &bytes[g * self.sizes.blob()..];
-            part.iter_mut().enumerate().for_each(|(i, o)| *o = (f32::from(value(bytes, bits, i)) - point) * scale);
+            part.iter_mut()
+                .enumerate()
+                .for_each(|(i, o)| *o = (f32::from(value(bytes, bits, i)) - point) * scale);
         }
     }
 }
 
 fn expect(what: &str, t: &Tensor, len: usize) -> Result<(), OpError> {
-    if t.len() == len { Ok(()) } else { Err(OpError::shape(format!("{what} has {} elements, not {len}", t.len()))) }
+    if t.len() == len {
+        Ok(())
+    } else {
+        Err(OpError::shape(format!("{what} has {} elements, not {len}", t.len())))
+    }
 }
 
 impl MatMulNBits {
@@ -129,7 +133,9 @@ impl MatMulNBits {
         let (bits, block) = (check_bits(self.bits)?, check_block(self.block_size)?);
         let (n, k) = (check_size("n", self.n)?, check_size("k", self.k)?);
         if self.weight_prepacked != 0 {
-            return Err(OpError::attr("weights in the layout of a device (weight_prepacked) have no meaning elsewhere"));
+            return Err(OpError::attr(
+                "weights in the layout of a device (weight_prepacked) have no meaning elsewhere",
+            ));
         }
         let blocks = k.div_ceil(block);
         let all = blocks.checked_mul(block).and_then(|row| row.checked_mul(n));
@@ -242,7 +248,8 @@ impl Semantics for MatMulNBits {
         if operand(4).is_some() || (operand(3).is_some() && constant(b, 3).is_none()) {
             return Ok(None);
         }
-        let Some((weights, points, scales)) = self.standard(&weights, &scales, constant(b, 3).as_ref()) else {
+        let Some((weights, points, scales)) = self.standard(&weights, &scales, constant(b, 3).as_ref())
+        else {
             return Ok(None);
         };
         let (q, s, z) = (b.constant(weights), b.constant(scales), b.constant(points));
@@ -266,10 +273,16 @@ impl Semantics for MatMulNBits {
 
 impl MatMulNBits {
     /// Weights, zero points and scales as `dequantize_linear` takes them.
-    fn standard(&self, b: &Tensor, scales: &Tensor, zero: Option<&Tensor>) -> Option<(Tensor, Tensor, Tensor)> {
+    fn standard(
+        &self,
+        b: &Tensor,
+        scales: &Tensor,
+        zero: Option<&Tensor>,
+    ) -> Option<(Tensor, Tensor, Tensor)> {
         let s = self.sizes().ok()?;
         let dtype = [DType::U2, DType::U4, DType::U8][s.bits.ilog2() as usize - 1];
-        let weights = Tensor::from_bytes(dtype, &[s.n, s.blocks * s.block], b.to_shared_bytes().ok()?, None).ok()?;
+        let weights =
+            Tensor::from_bytes(dtype, &[s.n, s.blocks * s.block], b.to_shared_bytes().ok()?, None).ok()?;
         let shape = [s.n, s.blocks];
         let points: Vec<i64> = match zero {
             None => vec![1 << (s.bits - 1); s.n.checked_mul(s.blocks)?],

@@ -1,5 +1,7 @@
 //! `q_linear_conv`
-use super::requantize::{PIECE, Quantized, Scales, check_scalars, check_vectors, requantize, scale, scales, zero};
+use super::requantize::{
+    PIECE, Quantized, Scales, check_scalars, check_vectors, requantize, scale, scales, zero,
+};
 use crate::dtype::{DType, DTypeSet, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
@@ -94,7 +96,9 @@ impl Semantics for QLinearConv {
         let (x, w) = ((cx.tensor(0)?, cx.opt(2)?), (w, cx.opt(5)?));
         let bias = cx.opt(8)?.map(Tensor::view::<i32>).transpose()?;
         if bias.as_ref().is_some_and(|b| b.len() != channels) {
-            return Err(OpError::shape(format!("the bias is not one number for each of {channels} channels")));
+            return Err(OpError::shape(format!(
+                "the bias is not one number for each of {channels} channels"
+            )));
         }
         let (shape, sums) = sums(&self.window(), self.layout, x, w)?;
         let rest = (factors.as_slice(), bias.as_deref());

@@ -135,7 +135,12 @@ impl Parameters {
 }
 
 /// `values - zeros` in `f32`, where zero points run along rows or columns.
-fn shifted(t: &Tensor, zero: &Tensor, (rows, cols): (usize, usize), by_row: bool) -> Result<Vec<f32>, OpError> {
+fn shifted(
+    t: &Tensor,
+    zero: &Tensor,
+    (rows, cols): (usize, usize),
+    by_row: bool,
+) -> Result<Vec<f32>, OpError> {
     let zeros = Spread::new(zero, if by_row { rows } else { cols }, matrices(t.shape()))?;
     let mut values = t.to_f32s()?.into_owned();
     for (i, line) in values.chunks_mut(cols.max(1)).enumerate() {
@@ -153,8 +158,7 @@ fn float_sums(cx: &EvalCx<'_>) -> Result<(Plan, Vec<f32>), OpError> {
     let plan = Plan::new(a.shape(), b.shape())?;
     let (m, k, n) = plan.mkn;
     let mut out = zeros::<f32>(count(&plan.shape)?)?;
-    let (left, right) =
-        (shifted(a, cx.tensor(2)?, (m, k), true)?, shifted(b, cx.tensor(5)?, (k, n), false)?);
+    let (left, right) = (shifted(a, cx.tensor(2)?, (m, k), true)?, shifted(b, cx.tensor(5)?, (k, n), false)?);
     if !plan.a.is_empty() {
         let left = BatchOperand { data: &left, offsets: &plan.a, row_stride: k, col_stride: 1 };
         let right = BatchOperand { data: &right, offsets: &plan.b, row_stride: n, col_stride: 1 };
@@ -177,7 +181,9 @@ fn check_fit(cx: &InferCx<'_>, which: &[usize], operand: Option<&[Dim]>, kept: u
             s => s.len() != operand.len() && s.iter().any(|d| d.known().is_some_and(|n| n != 1)),
         };
         if bad {
-            return Err(OpError::shape(format!("operand {i} (a scale or zero point) does not fit its matrix")));
+            return Err(OpError::shape(format!(
+                "operand {i} (a scale or zero point) does not fit its matrix"
+            )));
         }
     }
     Ok(())

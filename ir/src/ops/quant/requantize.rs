@@ -111,7 +111,8 @@ pub(super) fn check_vectors(cx: &InferCx<'_>, which: &[usize], count: &Dim) -> R
             _ => false,
         };
         if !fits {
-            let m = format!("operand {i} (a scale or zero point) is not one number or one for each of {count}");
+            let m =
+                format!("operand {i} (a scale or zero point) is not one number or one for each of {count}");
             return Err(OpError::shape(m));
         }
     }

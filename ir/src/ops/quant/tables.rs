@@ -11,11 +11,7 @@ pub(super) type Table = [u8; 256];
 /// The byte of `v` in steps of `y`: `saturate(round(v / scale) + zero)`.
 pub(super) fn quantized(v: f32, y: Affine, dtype: DType) -> u8 {
     let q = v / y.scale;
-    if dtype == DType::I8 {
-        rounded::<i8>(q, y.zero as f32) as u8
-    } else {
-        rounded::<u8>(q, y.zero as f32)
-    }
+    if dtype == DType::I8 { rounded::<i8>(q, y.zero as f32) as u8 } else { rounded::<u8>(q, y.zero as f32) }
 }
 
 /// The table of `quantize(f(dequantize(x)))` for operand and result of `dtype`, computed in `f32`.
