@@ -3,6 +3,8 @@ use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_norm, lift_training, vendor};
 use super::{attention, lift, lift_norm, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use super::{lift, quantized};
+use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Spelled, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -90,6 +92,8 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("lp_normalization", "LpNormalization", 1),
     ("mean_variance_normalization", "MeanVarianceNormalization", 9),
     ("dynamic_quantize_linear", "DynamicQuantizeLinear", 11),
+    ("q_linear_conv", "QLinearConv", 10),
+    ("q_linear_mat_mul", "QLinearMatMul", 10),
     ("flatten", "Flatten", 1),
     ("expand", "Expand", 8),
     ("tile", "Tile", 6),
@@ -315,6 +319,39 @@ const VENDOR: &[(&str, &str, &str)] = &[(TRAINING, "adagrad", "Adagrad"), (TRAIN
 /// Operators of other domains with a difference.
 const VENDOR_FIXED: &[Row] =
     &[row_of(TRAINING, "momentum", "Momentum").with(&[Finish(lift_training::momentum_attributes)])];
+const VENDOR: &[(&str, &str, &str)] = &[
+    (MICROSOFT, "dynamic_quantize_mat_mul", "DynamicQuantizeMatMul"),
+    (MICROSOFT, "gather_block_quantized", "GatherBlockQuantized"),
+    (MICROSOFT, "q_linear_add", "QLinearAdd"),
+    (MICROSOFT, "q_linear_leaky_relu", "QLinearLeakyRelu"),
+    (MICROSOFT, "q_linear_mul", "QLinearMul"),
+    (MICROSOFT, "q_linear_sigmoid", "QLinearSigmoid"),
+    (MICROSOFT, "q_linear_softmax", "QLinearSoftmax"),
+    (MICROSOFT, "q_linear_where", "QLinearWhere"),
+];
+
+/// Operators of other domains with a difference.
+const VENDOR_FIXED: &[Row] = &[
+    row_of(MICROSOFT, "quantize_linear", "QuantizeLinear").with(&[OnWrite(quantized::plain_quantization)]),
+    row_of(MICROSOFT, "dequantize_linear", "DequantizeLinear")
+        .with(&[OnWrite(quantized::plain_quantization)]),
+    row_of(MICROSOFT, "q_linear_conv", "QLinearConv").with(CHANNELS_LAST),
+    row_of(MICROSOFT, "q_linear_average_pool", "QLinearAveragePool").with(CHANNELS_LAST),
+    row_of(MICROSOFT, "q_linear_global_average_pool", "QLinearGlobalAveragePool").with(CHANNELS_LAST),
+    row_of(MICROSOFT, "q_linear_concat", "QLinearConcat").with(&[Finish(quantized::axis_is_required)]),
+    row_of(MICROSOFT, "q_gemm", "QGemm").with(&[Spelled(&["transA", "transB"])]),
+    row_of(MICROSOFT, "mat_mul_integer16", "MatMulInteger16").with(&[If(quantized::signed_operands)]),
+    row_of(MICROSOFT, "mat_mul_integer_to_float", "MatMulIntegerToFloat")
+        .with(&[If(quantized::single_precision_scale)]),
+    row_of(MICROSOFT, "mat_mul_n_bits", "MatMulNBits")
+        .with(&[If(quantized::portable_weights), Spelled(&["N", "K"])]),
+    row_of(MICROSOFT, "mat_mul_bnb4", "MatMulBnb4")
+        .with(&[If(quantized::transposed_weights), Spelled(&["N", "K", "transB"])]),
+];
+
+/// ONNX Runtime's word for the layout of data.
+const CHANNELS_LAST: &[Fix] =
+    &[OnRead(quantized::layout_of_channels_last), Finish(quantized::channels_last_of_layout)];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];

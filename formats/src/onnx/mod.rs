@@ -10,6 +10,7 @@ pub mod kept;
 pub mod lift;
 pub mod lift_training;
 pub mod lower;
+pub mod quantized;
 pub mod row;
 mod signatures;
 pub mod vendor;

@@ -95,7 +95,7 @@ impl Gemm {
 }
 
 /// Writes `map` of `c`, stretched to rows of `n` elements.
-fn spread<T: Copy, U>(
+pub(crate) fn spread<T: Copy, U>(
     c: &[T],
     shape: &[usize],
     n: usize,

@@ -73,29 +73,46 @@ fn check_points(zero: Option<&Tensor>, operand: &Tensor, kept: usize) -> Result<
     Err(OpError::shape(m))
 }
 
+/// Sums of products of `a - a_zero` and `b - b_zero`, and where they lie.
+pub(crate) fn sums(
+    a: &Tensor,
+    b: &Tensor,
+    a_zero: Option<&Tensor>,
+    b_zero: Option<&Tensor>,
+) -> Result<(Plan, Vec<i32>), OpError> {
+    use Bytes::{Signed as S, Unsigned as U};
+    let plan = Plan::new(a.shape(), b.shape())?;
+    check_points(a_zero, a, plan.mkn.0)?;
+    check_points(b_zero, b, plan.mkn.2)?;
+    let mut out = zeros::<i32>(count(&plan.shape)?)?;
+    let (za, zb) = (zero_points(a_zero, a.dtype()), zero_points(b_zero, b.dtype()));
+    match &(Bytes::of(a)?, Bytes::of(&za)?, Bytes::of(b)?, Bytes::of(&zb)?) {
+        (S(a), S(za), S(b), S(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
+        (S(a), S(za), U(b), U(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
+        (U(a), U(za), S(b), S(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
+        (U(a), U(za), U(b), U(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
+        _ => return Err(OpError::operand("a zero point has the element type of its operand")),
+    }
+    Ok((plan, out))
+}
+
+/// Zero points; none of `dtype` when they are absent.
+pub(crate) fn zero_points(t: Option<&Tensor>, dtype: DType) -> Tensor {
+    t.cloned().unwrap_or_else(|| {
+        if dtype == DType::I8 {
+            Tensor::from_vec::<i8>(&[0], vec![])
+        } else {
+            Tensor::from_vec::<u8>(&[0], vec![])
+        }
+    })
+}
+
 impl Semantics for MatMulInteger {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         Ok(vec![product_type(cx, DType::I32)?])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        use Bytes::{Signed as S, Unsigned as U};
-        let (a, b, a_zero, b_zero) = (cx.tensor(0)?, cx.tensor(1)?, cx.opt(2)?, cx.opt(3)?);
-        let plan = Plan::new(a.shape(), b.shape())?;
-        check_points(a_zero, a, plan.mkn.0)?;
-        check_points(b_zero, b, plan.mkn.2)?;
-        let mut out = zeros::<i32>(count(&plan.shape)?)?;
-        let none = (Tensor::from_vec::<i8>(&[0], vec![]), Tensor::from_vec::<u8>(&[0], vec![]));
-        let empty = |t: &Tensor| if t.dtype() == DType::I8 { none.0.clone() } else { none.1.clone() };
-        let (za, zb) =
-            (a_zero.cloned().unwrap_or_else(|| empty(a)), b_zero.cloned().unwrap_or_else(|| empty(b)));
-        let operands = (Bytes::of(a)?, Bytes::of(&za)?, Bytes::of(b)?, Bytes::of(&zb)?);
-        match &operands {
-            (S(a), S(za), S(b), S(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
-            (S(a), S(za), U(b), U(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
-            (U(a), U(za), S(b), S(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
-            (U(a), U(za), U(b), U(zb)) => multiply(&plan, (a, za), (b, zb), &mut out)?,
-            _ => return Err(OpError::operand("a zero point has the element type of its operand")),
-        }
+        let (plan, out) = sums(cx.tensor(0)?, cx.tensor(1)?, cx.opt(2)?, cx.opt(3)?)?;
         one(Tensor::from_vec(&plan.shape, out))
     }
     fn macs(&self, inputs: &[Option<&Type>], outputs: &[&Type]) -> Option<u64> {

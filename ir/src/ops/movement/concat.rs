@@ -2,7 +2,7 @@
 use super::lists::elements;
 use super::pick::join;
 use crate::dim::{Dim, SymInt};
-use crate::dtype::ANY;
+use crate::dtype::{ANY, DType};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::{Content, InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
@@ -38,28 +38,40 @@ fn merge(shape: &mut Shape, other: &[Dim], axis: usize) -> Result<(), OpError> {
     Ok(())
 }
 
+/// Type of `operands` joined along `axis`, with elements `dtype`.
+///
+/// # Errors
+/// When they do not join.
+pub(crate) fn joined_type(
+    cx: &InferCx<'_>,
+    operands: impl Iterator<Item = usize>,
+    axis: i64,
+    dtype: DType,
+) -> Result<Vec<Type>, OpError> {
+    let (mut out, mut open): (Option<Shape>, bool) = (None, false);
+    for i in operands {
+        match (cx.shape(i)?, &mut out) {
+            (None, _) => open = true,
+            (Some(s), None) => {
+                resolve_axis(axis, s.len())?;
+                out = Some(s.clone());
+            }
+            (Some(s), Some(o)) => merge(o, s, resolve_axis(axis, o.len())?)?,
+        }
+    }
+    if let Some(o) = out.as_mut().filter(|_| open) {
+        let axis = resolve_axis(axis, o.len())?;
+        o[axis] = Dim::Unknown;
+    }
+    Ok(vec![TensorType::new(dtype, out).into()])
+}
+
 impl Semantics for Concat {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         if cx.is_empty() {
             return Err(OpError::operand("`concat` needs at least one operand"));
         }
-        let dtype = cx.dtype(0)?;
-        let (mut out, mut open): (Option<Shape>, bool) = (None, false);
-        for i in 0..cx.len() {
-            match (cx.shape(i)?, &mut out) {
-                (None, _) => open = true,
-                (Some(s), None) => {
-                    resolve_axis(self.axis, s.len())?;
-                    out = Some(s.clone());
-                }
-                (Some(s), Some(o)) => merge(o, s, resolve_axis(self.axis, o.len())?)?,
-            }
-        }
-        if let Some(o) = out.as_mut().filter(|_| open) {
-            let axis = resolve_axis(self.axis, o.len())?;
-            o[axis] = Dim::Unknown;
-        }
-        Ok(vec![TensorType::new(dtype, out).into()])
+        joined_type(cx, 0..cx.len(), self.axis, cx.dtype(0)?)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let xs = (0..cx.len()).map(|i| cx.tensor(i)).collect::<Result<Vec<_>, _>>()?;

@@ -13,6 +13,20 @@ crate::op! {
     where T1: F32_ONLY;
 }
 
+/// `x` quantized, with its scale and zero point.
+pub(super) fn quantize(x: &Tensor) -> Result<(Tensor, f32, u8), OpError> {
+    let data = x.view::<f32>()?;
+    let high = data.iter().copied().fold(0.0f32, f32::max);
+    let low = data.iter().copied().fold(0.0f32, f32::min);
+    let range = if high == low { 1.0 } else { high - low };
+    let scale = range / 255.0;
+    let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
+    // NaN becomes 0, the smallest value.
+    let quantize = |v: &f32| ((v / scale).round_ties_even() + zero).clamp(0.0, 255.0) as u8;
+    let y: Vec<u8> = data.iter().map(quantize).collect();
+    Ok((Tensor::from_vec(x.shape(), y), scale, zero as u8))
+}
+
 impl Semantics for DynamicQuantizeLinear {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let y = TensorType { dtype: DType::U8, shape: cx.shape(0)?.cloned() };
@@ -20,21 +34,8 @@ impl Semantics for DynamicQuantizeLinear {
         Ok(vec![y.into(), scalar(DType::F32), scalar(DType::U8)])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        let x = cx.tensor(0)?;
-        let data = x.view::<f32>()?;
-        let high = data.iter().copied().fold(0.0f32, f32::max);
-        let low = data.iter().copied().fold(0.0f32, f32::min);
-        let range = if high == low { 1.0 } else { high - low };
-        let scale = range / 255.0;
-        let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
-        // NaN becomes 0, the smallest value.
-        let quantize = |v: &f32| ((v / scale).round_ties_even() + zero).clamp(0.0, 255.0) as u8;
-        let y: Vec<u8> = data.iter().map(quantize).collect();
-        Ok(vec![
-            Tensor::from_vec(x.shape(), y).into(),
-            Tensor::scalar(scale).into(),
-            Tensor::scalar(zero as u8).into(),
-        ])
+        let (y, scale, zero) = quantize(cx.tensor(0)?)?;
+        Ok(vec![y.into(), Tensor::scalar(scale).into(), Tensor::scalar(zero).into()])
     }
 }
 

@@ -7,6 +7,7 @@ use crate::infer::InferCx;
 use crate::kernel::pool::average_pool;
 use crate::op::{OpError, Semantics};
 use crate::ops::words::{AutoPad, Layout};
+use crate::tensor::Tensor;
 use crate::types::Type;
 
 crate::op! {
@@ -43,6 +44,15 @@ impl AveragePool {
         };
         Pool { window, kernel_shape: &self.kernel_shape, layout: self.layout }
     }
+    /// Means of the windows of `x`.
+    pub(crate) fn means(&self, x: &Tensor) -> Result<Tensor, OpError> {
+        let (pool, pad) = (self.pool(), self.count_include_pad);
+        if x.dtype() == DType::F64 {
+            pool.floats::<f64>(x, |g, ceil, planes, x, out| average_pool(g, (ceil, pad), planes, x, out))
+        } else {
+            pool.floats::<f32>(x, |g, ceil, planes, x, out| average_pool(g, (ceil, pad), planes, x, out))
+        }
+    }
 }
 
 impl Semantics for AveragePool {
@@ -50,12 +60,7 @@ impl Semantics for AveragePool {
         Ok(vec![pool_type(cx, &self.pool())?.into()])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        let (x, pool, pad) = (cx.tensor(0)?, self.pool(), self.count_include_pad);
-        one(if x.dtype() == DType::F64 {
-            pool.floats::<f64>(x, |g, ceil, planes, x, out| average_pool(g, (ceil, pad), planes, x, out))?
-        } else {
-            pool.floats::<f32>(x, |g, ceil, planes, x, out| average_pool(g, (ceil, pad), planes, x, out))?
-        })
+        one(self.means(cx.tensor(0)?)?)
     }
 }
 

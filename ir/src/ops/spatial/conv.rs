@@ -12,7 +12,7 @@ use crate::ops::linear::compute::{
 };
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
-use crate::types::{TensorType, Type};
+use crate::types::{Shape, TensorType, Type};
 
 crate::op! {
     /// Convolution. Weights are `[out, in / group, kernel...]` in either layout of the data.
@@ -58,7 +58,7 @@ pub(super) fn kernel_sizes(
 }
 
 /// Refuses a bias that is not one number per output channel.
-pub(super) fn check_bias(bias: Option<&crate::types::Shape>, channels: &Dim) -> Result<(), OpError> {
+pub(crate) fn check_bias(bias: Option<&Shape>, channels: &Dim) -> Result<(), OpError> {
     match bias.map(Vec::as_slice) {
         None => Ok(()),
         Some([c]) if !c.surely_differs(channels) => Ok(()),
@@ -80,8 +80,18 @@ pub(super) fn conv_type(
     layout: Layout,
     dtype: DType,
 ) -> Result<(Type, Dim), OpError> {
-    let w = cx.shape(1)?;
-    let Some(x) = cx.shape(0)? else {
+    type_of_shapes((cx.shape(0)?, cx.shape(1)?), window, kernel_shape, layout, dtype)
+}
+
+/// [`conv_type`] from the shapes of data and weights. Also gives the number of output channels.
+pub(crate) fn type_of_shapes(
+    (x, w): (Option<&Shape>, Option<&Shape>),
+    window: &Window<'_>,
+    kernel_shape: &[i64],
+    layout: Layout,
+    dtype: DType,
+) -> Result<(Type, Dim), OpError> {
+    let Some(x) = x else {
         let rank = w.map(Vec::len).or((!kernel_shape.is_empty()).then(|| kernel_shape.len() + 2));
         let ty = rank.map_or_else(|| TensorType::unranked(dtype), |r| TensorType::of_rank(dtype, r));
         return Ok((ty.into(), Dim::Unknown));
@@ -110,7 +120,7 @@ pub(super) fn conv_type(
 }
 
 /// Multiply-accumulates of a convolution: elements of the result times those of one output channel's weights.
-pub(super) fn conv_macs(inputs: &[Option<&Type>], outputs: &[&Type]) -> Option<u64> {
+pub(crate) fn conv_macs(inputs: &[Option<&Type>], outputs: &[&Type]) -> Option<u64> {
     let w = inputs.get(1).copied().flatten()?.as_tensor()?.sizes()?;
     let y = outputs.first()?.as_tensor()?.sizes()?;
     y.iter().chain(w.get(1..)?).try_fold(1u64, |n, d| n.checked_mul(*d as u64))

@@ -8,7 +8,7 @@ use crate::kernel::integer::{Byte, conv_integer};
 use crate::kernel::{Channels, ConvGeometry};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{count, from_channels_first, layout_sizes, to_channels_first, zeros};
-use crate::ops::linear::mat_mul_integer::{BYTES, Bytes};
+use crate::ops::linear::mat_mul_integer::{BYTES, Bytes, zero_points};
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -69,15 +69,36 @@ impl ConvInteger {
     }
 }
 
-/// Elements of an optional zero point; none when it is absent, as `dtype`.
-fn zero_point(t: Option<&Tensor>, dtype: DType) -> Tensor {
-    t.cloned().unwrap_or_else(|| {
-        if dtype == DType::I8 {
-            Tensor::from_vec::<i8>(&[0], vec![])
-        } else {
-            Tensor::from_vec::<u8>(&[0], vec![])
+/// Sums of products of `x - x_zero` and `w - w_zero` with their channels-first sizes.
+pub(crate) fn sums(
+    window: &Window<'_>,
+    layout: Layout,
+    (x, x_zero): (&Tensor, Option<&Tensor>),
+    (w, w_zero): (&Tensor, Option<&Tensor>),
+) -> Result<(Vec<usize>, Vec<i32>), OpError> {
+    use Bytes::{Signed as S, Unsigned as U};
+    let (zx, zw) = (zero_points(x_zero, x.dtype()), zero_points(w_zero, w.dtype()));
+    if zx.len() > 1 {
+        return Err(OpError::shape("x_zero_point is one number"));
+    }
+    let (batch, input, spatial) = split_sizes(x.shape(), layout)?;
+    let geometry = window.geometry(&spatial, w.shape().get(2..).unwrap_or_default())?;
+    let channels = Channels { batch, input, output: w.shape().first().copied().unwrap_or(0) };
+    let mut shape = vec![batch, channels.output];
+    shape.extend(geometry.output_shape()?);
+    let mut out = zeros::<i32>(count(&shape)?)?;
+    let source = [&[batch, input], spatial.as_slice()].concat();
+    let task = Task { geometry, channels, source, layout };
+    if !out.is_empty() {
+        match &(Bytes::of(x)?, Bytes::of(&zx)?, Bytes::of(w)?, Bytes::of(&zw)?) {
+            (S(x), S(zx), S(w), S(zw)) => task.run((x, zx), (w, zw), &mut out)?,
+            (S(x), S(zx), U(w), U(zw)) => task.run((x, zx), (w, zw), &mut out)?,
+            (U(x), U(zx), S(w), S(zw)) => task.run((x, zx), (w, zw), &mut out)?,
+            (U(x), U(zx), U(w), U(zw)) => task.run((x, zx), (w, zw), &mut out)?,
+            _ => return Err(OpError::operand("a zero point has the element type of its operand")),
         }
-    })
+    }
+    Ok((shape, out))
 }
 
 impl Semantics for ConvInteger {
@@ -91,29 +112,8 @@ impl Semantics for ConvInteger {
         Ok(vec![ty])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        use Bytes::{Signed as S, Unsigned as U};
-        let (x, w) = (cx.tensor(0)?, cx.tensor(1)?);
-        let (zx, zw) = (zero_point(cx.opt(2)?, x.dtype()), zero_point(cx.opt(3)?, w.dtype()));
-        if zx.len() > 1 {
-            return Err(OpError::shape("x_zero_point is one number"));
-        }
-        let (batch, input, spatial) = split_sizes(x.shape(), self.layout)?;
-        let geometry = self.window().geometry(&spatial, w.shape().get(2..).unwrap_or_default())?;
-        let channels = Channels { batch, input, output: w.shape().first().copied().unwrap_or(0) };
-        let mut shape = vec![batch, channels.output];
-        shape.extend(geometry.output_shape()?);
-        let mut out = zeros::<i32>(count(&shape)?)?;
-        let source = [&[batch, input], spatial.as_slice()].concat();
-        let task = Task { geometry, channels, source, layout: self.layout };
-        if !out.is_empty() {
-            match &(Bytes::of(x)?, Bytes::of(&zx)?, Bytes::of(w)?, Bytes::of(&zw)?) {
-                (S(x), S(zx), S(w), S(zw)) => task.run((x, zx), (w, zw), &mut out)?,
-                (S(x), S(zx), U(w), U(zw)) => task.run((x, zx), (w, zw), &mut out)?,
-                (U(x), U(zx), S(w), S(zw)) => task.run((x, zx), (w, zw), &mut out)?,
-                (U(x), U(zx), U(w), U(zw)) => task.run((x, zx), (w, zw), &mut out)?,
-                _ => return Err(OpError::operand("a zero point has the element type of its operand")),
-            }
-        }
+        let (x, w) = ((cx.tensor(0)?, cx.opt(2)?), (cx.tensor(1)?, cx.opt(3)?));
+        let (shape, out) = sums(&self.window(), self.layout, x, w)?;
         let out = from_channels_first(out, &shape, self.layout);
         one(Tensor::from_vec(&layout_sizes(&shape, self.layout), out))
     }

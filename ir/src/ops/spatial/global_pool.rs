@@ -39,7 +39,7 @@ crate::op! {
 }
 
 /// Type of a result: spatial axes have size 1.
-fn global_type(cx: &InferCx<'_>, layout: Layout) -> Result<Vec<Type>, OpError> {
+pub(crate) fn global_type(cx: &InferCx<'_>, layout: Layout) -> Result<Vec<Type>, OpError> {
     let x = cx.tensor(0)?;
     let Some(shape) = &x.shape else { return Ok(vec![TensorType::unranked(x.dtype).into()]) };
     if shape.len() < 2 {

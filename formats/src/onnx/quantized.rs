@@ -1,0 +1,89 @@
+//! Fixes of the rows of ONNX Runtime's quantized operators.
+use super::row::Foreign;
+use hoist_ir::attr::Attr;
+use hoist_ir::dtype::{DType, DTypeSet};
+use hoist_ir::graph::{Graph, NodeId};
+use hoist_ir::op::OpError;
+
+fn dtype(node: &Foreign, graph: &Graph, slot: usize) -> Option<DType> {
+    graph.ty(node.value(slot)?).as_tensor().map(|t| t.dtype)
+}
+
+fn int(node: &Foreign, name: &str) -> Option<i64> {
+    node.attrs
+        .iter()
+        .find(|(n, _)| n == name)
+        .and_then(|(_, v)| if let Attr::Int(v) = v { Some(*v) } else { None })
+}
+
+/// `channels_last` is the IR's `layout`.
+pub fn layout_of_channels_last(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    if node.take_int("channels_last", 0)? != 0 {
+        node.attrs.push(("layout".to_owned(), Attr::Str("channels_last".to_owned())));
+    }
+    Ok(())
+}
+
+/// Writes `layout` as `channels_last`.
+pub fn channels_last_of_layout(node: &mut Foreign, _: &Graph, _: NodeId) {
+    if node.take("layout").is_some() {
+        node.attrs.push(("channels_last".to_owned(), Attr::Int(1)));
+    }
+}
+
+/// `axis` has no default in ONNX Runtime.
+pub fn axis_is_required(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    if int(node, "axis").is_none()
+        && let Some(axis) = graph.node(n).op().def().attr("axis")
+    {
+        node.attrs.push(("axis".to_owned(), axis));
+    }
+}
+
+/// The vendor's forms of `QuantizeLinear` and `DequantizeLinear` have one attribute, `axis`, and fewer element types.
+pub fn plain_quantization(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    const TYPES: DTypeSet = DTypeSet::of(&[
+        DType::I8,
+        DType::U8,
+        DType::I16,
+        DType::U16,
+        DType::I4,
+        DType::U4,
+        DType::I32,
+        DType::F32,
+        DType::F16,
+    ]);
+    let node = graph.node(n);
+    if let Some((name, value)) = node.op().set_attrs().into_iter().find(|(name, _)| *name != "axis") {
+        return Err(format!("`{name}` = {value}"));
+    }
+    for v in node.inputs().iter().flatten().chain(node.outputs()) {
+        if let Some(t) = graph.ty(*v).as_tensor().filter(|t| !TYPES.contains(t.dtype)) {
+            return Err(format!("{} data", t.dtype));
+        }
+    }
+    Ok(())
+}
+
+/// 16-bit products have a verified meaning for signed operands alone.
+pub fn signed_operands(node: &Foreign, graph: &Graph) -> bool {
+    (0..2).all(|i| dtype(node, graph, i) == Some(DType::I16))
+}
+
+/// The scale of the left operand is one `f32`.
+pub fn single_precision_scale(node: &Foreign, graph: &Graph) -> bool {
+    let many =
+        |v| graph.ty(v).as_tensor().and_then(|t| t.sizes()).is_some_and(|s| s.iter().product::<usize>() != 1);
+    dtype(node, graph, 2) == Some(DType::F32) && !node.value(2).is_some_and(many)
+}
+
+/// Weights in the layout of a device, and `g_idx` together with packed zero points, have no agreed meaning.
+pub fn portable_weights(node: &Foreign, graph: &Graph) -> bool {
+    let packed = dtype(node, graph, 3) == Some(DType::U8);
+    int(node, "weight_prepacked").unwrap_or(0) == 0 && !(packed && node.value(4).is_some())
+}
+
+/// Weights that are not transposed are for training only.
+pub fn transposed_weights(node: &Foreign, _: &Graph) -> bool {
+    int(node, "transB").unwrap_or(1) == 1
+}
