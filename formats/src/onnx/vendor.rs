@@ -55,7 +55,7 @@ pub const ROWS: &[Row] = &[
     ms("c_dist", "CDist"),
     ms("crop_and_resize", "CropAndResize").with(&[If(single_data)]),
     ms("murmur_hash3", "MurmurHash3"),
-    ms("n_gram_repeat_block", "NGramRepeatBlock"),
+    ms("n_gram_repeat_block", "NGramRepeatBlock").with(&[Finish(length_required)]),
     ms("inverse", "Inverse"),
     ms("skip_layer_normalization", "SkipLayerNormalization"),
     ms("skip_simplified_layer_normalization", "SkipSimplifiedLayerNormalization"),
@@ -153,6 +153,10 @@ fn softmax_required(node: &mut Foreign, graph: &Graph, n: NodeId) {
 
 fn group_norm_required(node: &mut Foreign, graph: &Graph, n: NodeId) {
     require(node, graph, n, &["activation", "groups"]);
+}
+
+fn length_required(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    require(node, graph, n, &["ngram_size"]);
 }
 
 /// The factor of the IR's operator has another default.

@@ -8,6 +8,7 @@ pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod ml;
 pub mod movement;
 pub mod norm;
 pub mod quant;
@@ -178,6 +179,16 @@ op_list! {
     linear::mat_mul.MatMul,
     linear::mat_mul_integer.MatMulInteger,
     movement::bit_cast.BitCast,
+    ml::encode.ArrayFeatureExtractor,
+    ml::encode.FeatureVectorizer,
+    ml::encode.OneHotEncoder,
+    ml::label_encoder.LabelEncoder,
+    ml::linear.LinearClassifier,
+    ml::linear.LinearRegressor,
+    ml::scale.Binarizer,
+    ml::scale.Imputer,
+    ml::scale.Normalizer,
+    ml::scale.Scaler,
     movement::concat.Concat,
     movement::expand.Expand,
     movement::flatten.Flatten,
