@@ -1,10 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
-use super::row::{Fix, Form, Row, row, row_of};
-use super::{lift, lift_norm, lift_training, vendor};
-use super::{attention, lift, lift_norm, vendor};
+use super::row::{Fix, Form, Row, row};
+use super::{attention, lift, lift_training, quantized, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
-use super::{lift, quantized};
-use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Spelled, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -313,45 +310,8 @@ pub const MICROSOFT: &str = "com.microsoft";
 /// Domain of ONNX's own operators for training, whose only version is 1.
 pub const TRAINING: &str = "ai.onnx.preview.training";
 
-/// Operators of other domains: domain, IR operator, name.
-const VENDOR: &[(&str, &str, &str)] = &[(TRAINING, "adagrad", "Adagrad"), (TRAINING, "adam", "Adam")];
-
-/// Operators of other domains with a difference.
-const VENDOR_FIXED: &[Row] =
-    &[row_of(TRAINING, "momentum", "Momentum").with(&[Finish(lift_training::momentum_attributes)])];
-const VENDOR: &[(&str, &str, &str)] = &[
-    (MICROSOFT, "dynamic_quantize_mat_mul", "DynamicQuantizeMatMul"),
-    (MICROSOFT, "gather_block_quantized", "GatherBlockQuantized"),
-    (MICROSOFT, "q_linear_add", "QLinearAdd"),
-    (MICROSOFT, "q_linear_leaky_relu", "QLinearLeakyRelu"),
-    (MICROSOFT, "q_linear_mul", "QLinearMul"),
-    (MICROSOFT, "q_linear_sigmoid", "QLinearSigmoid"),
-    (MICROSOFT, "q_linear_softmax", "QLinearSoftmax"),
-    (MICROSOFT, "q_linear_where", "QLinearWhere"),
-];
-
-/// Operators of other domains with a difference.
-const VENDOR_FIXED: &[Row] = &[
-    row_of(MICROSOFT, "quantize_linear", "QuantizeLinear").with(&[OnWrite(quantized::plain_quantization)]),
-    row_of(MICROSOFT, "dequantize_linear", "DequantizeLinear")
-        .with(&[OnWrite(quantized::plain_quantization)]),
-    row_of(MICROSOFT, "q_linear_conv", "QLinearConv").with(CHANNELS_LAST),
-    row_of(MICROSOFT, "q_linear_average_pool", "QLinearAveragePool").with(CHANNELS_LAST),
-    row_of(MICROSOFT, "q_linear_global_average_pool", "QLinearGlobalAveragePool").with(CHANNELS_LAST),
-    row_of(MICROSOFT, "q_linear_concat", "QLinearConcat").with(&[Finish(quantized::axis_is_required)]),
-    row_of(MICROSOFT, "q_gemm", "QGemm").with(&[Spelled(&["transA", "transB"])]),
-    row_of(MICROSOFT, "mat_mul_integer16", "MatMulInteger16").with(&[If(quantized::signed_operands)]),
-    row_of(MICROSOFT, "mat_mul_integer_to_float", "MatMulIntegerToFloat")
-        .with(&[If(quantized::single_precision_scale)]),
-    row_of(MICROSOFT, "mat_mul_n_bits", "MatMulNBits")
-        .with(&[If(quantized::portable_weights), Spelled(&["N", "K"])]),
-    row_of(MICROSOFT, "mat_mul_bnb4", "MatMulBnb4")
-        .with(&[If(quantized::transposed_weights), Spelled(&["N", "K", "transB"])]),
-];
-
-/// ONNX Runtime's word for the layout of data.
-const CHANNELS_LAST: &[Fix] =
-    &[OnRead(quantized::layout_of_channels_last), Finish(quantized::channels_last_of_layout)];
+/// Rows of other domains, by subject.
+const VENDORS: &[&[Row]] = &[attention::ROWS, lift_training::ROWS, quantized::ROWS, vendor::ROWS];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];
@@ -365,10 +325,7 @@ pub fn rows() -> &'static [Row] {
             all.push(row(op, foreign, 18));
             all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
-        all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
-        all.extend_from_slice(VENDOR_FIXED);
-        all.extend_from_slice(vendor::ROWS);
-        all.extend_from_slice(attention::ROWS);
+        VENDORS.iter().for_each(|rows| all.extend_from_slice(rows));
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });

@@ -1,5 +1,6 @@
 //! Older forms of normalizations, poolings and `Dropout`, some of which are several nodes of the IR; and what `Momentum` must write out.
-use super::row::{Arg, Foreign, add, set_attr};
+use super::bind::TRAINING;
+use super::row::{Arg, Fix, Foreign, Row, add, row_of, set_attr};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -7,6 +8,13 @@ use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::op::OpError;
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
+
+/// Rows of ONNX's operators for training.
+pub const ROWS: &[Row] = &[
+    row_of(TRAINING, "adagrad", "Adagrad"),
+    row_of(TRAINING, "adam", "Adam"),
+    row_of(TRAINING, "momentum", "Momentum").with(&[Fix::Finish(momentum_attributes)]),
+];
 
 fn diag(e: OpError) -> Diag {
     let mut d = Diag::error(e.code, e.message);
