@@ -15,7 +15,7 @@ use hoist_ir::edit::NewNode;
 use hoist_ir::graph::{Graph, Notes, Origin, OriginPart, ValueId};
 use hoist_ir::ops::Custom;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::Type;
+use hoist_ir::types::{TensorType, Type};
 use prost::Message as _;
 use std::sync::Arc;
 
@@ -142,9 +142,14 @@ impl Reader {
         }
         let mut b = Builder::at_end(&mut scope.graph, origin.clone());
         b.set_name(Some(n.name().into()).filter(|n: &Arc<str>| !n.is_empty()));
-        match row.lift(&mut b, foreign) {
+        match row.lift(&mut b, foreign.clone()) {
             Err(d) if self.depth > 0 && d.code == "E0305" => {
-                self.custom(scope, n, attrs, inputs, outputs, origin)
+                let types = types_of_any_size(&scope.graph, row, foreign);
+                let results = self.custom(scope, n, attrs, inputs, outputs, origin)?;
+                for (v, ty) in results.iter().zip(types) {
+                    scope.graph.declare_type(*v, &ty)?;
+                }
+                Ok(results)
             }
             result => result,
         }
@@ -317,6 +322,23 @@ fn node_notes(n: &NodeProto) -> Option<Box<Notes>> {
         all.opaque.push((DEVICE.to_owned(), d.encode_to_vec().into()));
     }
     notes
+}
+
+/// Types of the results of a node whose sizes do not fit, were its operands of other sizes.
+fn types_of_any_size(graph: &Graph, row: &Row, mut node: Foreign) -> Vec<Type> {
+    let mut scratch = Graph::new("sizes");
+    for arg in &mut node.inputs {
+        let Arg::Value(v) = arg else { continue };
+        *v = match (graph.constant(*v), graph.ty(*v)) {
+            (Some(t), _) if t.len() <= INLINE_CONST => scratch.add_const(t.clone()),
+            (_, Type::Tensor(TensorType { dtype, shape: Some(shape) })) => {
+                scratch.add_input("x", TensorType::of_rank(*dtype, shape.len()).into())
+            }
+            (_, ty) => scratch.add_input("x", ty.clone()),
+        };
+    }
+    let results = row.lift(&mut Builder::at_end(&mut scratch, Origin::default()), node);
+    results.map(|all| all.iter().map(|v| scratch.ty(*v).clone()).collect()).unwrap_or_default()
 }
 
 fn operands(scope: &Scope, n: &NodeProto) -> Result<Vec<Option<ValueId>>, Diag> {
