@@ -285,8 +285,8 @@ const FIXED: &[Row] = &[
 ];
 
 /// Recurrent operators while they told by an attribute whether the sequence is wanted.
-const SEQUENCE_OUTPUT: &[Fix] =
-    &[OnRead(lift::sequence_output), OnWrite(lift::recurrent_attributes), Finish(lift::sequence_output_back)];
+const SEQUENCE_OUTPUT: &[Fix] = &[Upgrade(lift::sequence_output)];
+
 const PLAIN_ELEMENTS: &[Fix] = &[OnWrite(lift::plain_elements)];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];

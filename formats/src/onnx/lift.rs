@@ -244,27 +244,6 @@ pub fn sequence_output(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     node.take_int("output_sequence", 0).map(drop)
 }
 
-/// `LSTM`, `GRU`, `RNN` before 7: the batch is the second axis; `GRU` before 3 resets before the product.
-pub fn recurrent_attributes(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
-    let op = graph.node(n).op();
-    if op.def().attr("layout") == Some(Attr::Int(1)) {
-        return Err("`layout` = 1 (since opset 14)".to_owned());
-    }
-    if opset < 3 && op.def().attr("linear_before_reset") == Some(Attr::Bool(true)) {
-        return Err("`linear_before_reset` (since opset 3)".to_owned());
-    }
-    Ok(())
-}
-
-/// Writing for [`sequence_output`].
-pub fn sequence_output_back(node: &mut Foreign, _: &Graph, _: NodeId) {
-    node.take("layout");
-    if node.opset < 3 {
-        node.take("linear_before_reset");
-    }
-    node.attrs.push(("output_sequence".to_owned(), Attr::Int(1)));
-}
-
 /// `DFT` 17: the axis defaults to 1, not to the last but one.
 pub fn dft_axis(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     if !node.attrs.iter().any(|(n, _)| n == "axis") {

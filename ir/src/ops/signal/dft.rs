@@ -87,7 +87,10 @@ fn infer(op: &Dft, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     out[last] = Dim::Known(op.parts(&shape[last])?);
     let axis = if cx.has(2) { cx.const_int(2) } else { Some(-2) };
     let Some(axis) = axis else {
-        out[..last].fill(Dim::Unknown);
+        // Only a length or a half spectrum changes a size.
+        if cx.has(1) || op.onesided {
+            out[..last].fill(Dim::Unknown);
+        }
         return Ok(vec![TensorType::new(dtype, out).into()]);
     };
     let axis = axis_of(axis, shape.len())?;

@@ -69,6 +69,8 @@ mod tests {
         assert_eq!(of(&back, &["f32[N, L, 2]"]).expect("fits"), "f32[N, 2*L-2, 1]");
         assert_eq!(of(&op, &["f32[*]"]).expect("fits"), "f32[*]");
         assert_eq!(of(&op, &["f32[N, L, 1]", "i64[]", "i64[]"]).expect("fits"), "f32[?, ?, 2]");
+        let plain = Dft::default();
+        assert_eq!(of(&plain, &["f32[N, L, 1]", "_", "i64[]"]).expect("fits"), "f32[N, L, 2]");
         assert!(of(&op, &["f32[N, L, 2]"]).is_err(), "complex");
         assert!(of(&back, &["f32[N, L, 1]"]).is_err(), "real");
         assert!(of(&Dft::default(), &["f32[N, L, 3]"]).is_err());
