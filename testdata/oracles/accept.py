@@ -18,7 +18,10 @@ import onnxruntime as ort
 ort.set_default_logger_severity(4)
 # ONNX Runtime skips NaN here; the specification and numpy let it win.
 DROPS_NAN = ("arg_max", "arg_min", "reduce_max", "reduce_min")
-MISSING = ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported")
+# ONNX Runtime draws 1 with the probability of 0; it counts positions in `output_shape`, ONNX's cases in the data before it.
+DIFFERS = ("bernoulli", "max_unpool")
+MISSING = ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported",
+           "No corresponding Numpy type")
 
 
 def compare(got, want, rtol, atol):
@@ -86,6 +89,8 @@ def main(folder):
             onnx.checker.check_model(path)
             accepted += 1
             why = run(path)
+            if why and "values differ" in why and os.path.basename(path).startswith(DIFFERS):
+                why = None
         except Exception as e:
             why = f"onnx.checker: {str(e).strip().splitlines()[0][:200]}"
         ran += why == ""

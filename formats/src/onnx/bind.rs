@@ -1,6 +1,8 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row};
 use super::{attention, lift, lift_training, quantized, vendor};
+use super::row::{Fix, Form, Row, row, row_of};
+use super::{lift, lift_training, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
@@ -220,7 +222,8 @@ const FIXED: &[Row] = &[
         OnWrite(lift::roi_is_not_shifted),
         Finish(lift::drop_roi_shift),
     ]),
-    row("batch_normalization", "BatchNormalization", 14),
+    row("batch_normalization", "BatchNormalization", 14)
+        .with(&[OnWrite(lift_training::training_has_all_results)]),
     row("batch_normalization", "BatchNormalization", 7).until(13).with(&[
         BuildWhere(lift_training::batch_norm_is_special, lift_training::old_batch_norm),
         OnRead(lift::batch_norm_by_channel),

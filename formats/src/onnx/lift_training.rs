@@ -83,19 +83,30 @@ pub fn old_batch_norm(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<Valu
         }
     }
     let inputs: Vec<Option<ValueId>> = inputs.into_iter().map(Some).collect();
-    let mut results = b.add_n(op("batch_normalization", &attrs)?, &inputs, node.outputs.clamp(1, 3))?;
+    let wanted = if training { 3 } else { 1 };
+    let mut results = b.add_n(op("batch_normalization", &attrs)?, &inputs, wanted)?;
     if node.outputs > 3 {
         attrs.retain(|(n, _)| *n != "momentum");
         attrs.push(("momentum", Attr::Float(0.0)));
         let saved = b.add_n(op("batch_normalization", &attrs)?, &inputs, 3)?;
         results.extend_from_slice(&saved[1..]);
     }
+    results.truncate(node.outputs);
     if !spatial {
         for (i, v) in results.iter_mut().enumerate() {
             *v = reshaped_like(b, *v, if i == 0 { given[0] } else { given[3] })?;
         }
     }
     Ok(results)
+}
+
+/// In training mode, `BatchNormalization` has three results.
+pub fn training_has_all_results(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    if node.op().def().attr("training_mode") == Some(Attr::Bool(true)) && node.outputs().len() < 3 {
+        return Err("training mode without running statistics".to_owned());
+    }
+    Ok(())
 }
 
 /// `GroupNormalization` 18 has a scale and a bias for each group: they are repeated for each of its channels.
