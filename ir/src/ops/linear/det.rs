@@ -57,7 +57,7 @@ impl Semantics for Det {
         }
         let total = crate::ops::linear::compute::count(outer)?;
         let mut values = x.to_f64s()?;
-        let found: Vec<f64> = if *n == 0 {
+        let found: Vec<f64> = if x.is_empty() {
             vec![1.0; total]
         } else if values.len() < PARALLEL {
             values.chunks_exact_mut(n * n).map(|m| determinant(m, *n)).collect()
@@ -79,6 +79,8 @@ mod tests {
         // numpy.linalg.det
         assert_near(&eval(&Det {}, &[Some(&x)]).expect("fits")[0], &[2], &[-3.0, 0.0]);
         assert_near(&eval(&Det {}, &[Some(&f32s(&[2, 0, 0], &[]))]).expect("fits")[0], &[2], &[1.0, 1.0]);
+        let none = f32s(&[0], &[]).reshape(&[0, 1 << 40, 1 << 40]).expect("empty");
+        assert!(eval(&Det {}, &[Some(&none)]).expect("fits")[0].is_empty());
         let nan = f32s(&[2, 2], &[f32::NAN, 1., 1., 1.]);
         assert!(eval(&Det {}, &[Some(&nan)]).expect("fits")[0].as_f64().is_some_and(f64::is_nan));
     }

@@ -57,6 +57,9 @@ impl BatchNormalization {
     }
     /// Statistics of the channels of `x`, of which there are `n`.
     fn moments<T: Compute>(&self, x: &Tensor, n: usize) -> Result<Moments, OpError> {
+        if x.is_empty() {
+            return Ok((vec![f64::NAN; n], vec![f64::NAN; n]));
+        }
         let values = T::read(x)?;
         let first = match x.rank() {
             0 | 1 => vec![x.len(), 1],
@@ -181,6 +184,8 @@ mod tests {
         assert_near(&y[0], &[2, 2, 2], &want);
         assert_near(&y[1], &[2], &[7.0, 3.5]);
         assert_near(&y[2], &[2], &[4.25, 0.5]);
+        let none = f32s(&[0], &[]).reshape(&[1 << 40, 2, 0]).expect("empty");
+        assert!(run(&op, &none)[1].to_f64s().expect("numbers").iter().all(|v| v.is_nan()));
         let turned = x.permute(&[0, 2, 1]).expect("ok").materialize().expect("ok");
         let last = run(&BatchNormalization { layout: Layout::ChannelsLast, ..op }, &turned);
         assert_eq!(last[1..], y[1..]);

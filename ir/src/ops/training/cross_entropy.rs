@@ -129,6 +129,9 @@ fn samples_of(x: &TensorType, target: &TensorType) -> Result<Option<Shape>, OpEr
 
 /// Logarithms of the softmax over the middle axis of `[N, classes, inner]`.
 fn log_softmax(x: &mut [f64], classes: usize, inner: usize) {
+    if x.is_empty() {
+        return;
+    }
     let sample = |x: &mut [f64]| {
         for i in 0..inner {
             let at = |c: usize| c * inner + i;
@@ -138,7 +141,7 @@ fn log_softmax(x: &mut [f64], classes: usize, inner: usize) {
             (0..classes).for_each(|c| x[at(c)] = x[at(c)] - largest - log);
         }
     };
-    let size = (classes * inner).max(1);
+    let size = classes * inner;
     if x.len() < PARALLEL {
         x.chunks_mut(size).for_each(sample);
     } else {
@@ -207,6 +210,9 @@ mod tests {
         let y = eval_n(&op, &[Some(&x), Some(&Tensor::from_vec(&[1], vec![1i32]))], 2).expect("fits");
         assert_near(&y[0], &[], &[2f64.ln()]);
         assert_near(&y[1], &[1, 2], &[-2f64.ln(), -2f64.ln()]);
+        let none = f32s(&[0], &[]).reshape(&[0, 1 << 40, 1 << 40]).expect("empty");
+        let target = Tensor::from_vec::<i32>(&[0], vec![]).reshape(&[0, 1 << 40]).expect("empty");
+        assert!(eval(&op, &[Some(&none), Some(&target)]).expect("fits")[0].as_f64().is_some_and(f64::is_nan));
         let all = SoftmaxCrossEntropyLoss { ignore_index: Some(1), ..op };
         let y = eval(&all, &[Some(&x), Some(&Tensor::from_vec(&[1], vec![1i32]))]).expect("fits");
         assert!(y[0].as_f64().is_some_and(f64::is_nan));

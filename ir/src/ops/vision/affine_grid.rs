@@ -47,6 +47,9 @@ impl AffineGrid {
         let axes = &size[2..];
         let shape = [&size[..1], axes, &[r]].concat();
         let mut out = zeros::<T>(count(&shape)?)?;
+        if out.is_empty() {
+            return Ok(T::tensor(theta.dtype(), &shape, out)?);
+        }
         let points = count(axes)?;
         let lists: Vec<Vec<f64>> =
             axes.iter().map(|n| (0..*n).map(|i| self.position(i, *n)).collect()).collect();
@@ -128,6 +131,13 @@ mod tests {
         assert!(
             eval(&AffineGrid::default(), &[Some(&theta), Some(&Tensor::from_ints(&[2, 1, 1, 3]))]).is_err()
         );
+    }
+
+    #[test]
+    fn nothing_is_computed_for_no_sample() {
+        let size = Tensor::from_ints(&[0, 1, i64::MAX, i64::MAX]);
+        let y = eval(&AffineGrid::default(), &[Some(&f32s(&[0, 2, 3], &[])), Some(&size)]).expect("fits");
+        assert!(y[0].is_empty());
     }
 
     #[test]

@@ -50,10 +50,13 @@ impl MaxRoiPool {
         };
         let shape = [regions, channels, rows, columns];
         let mut out = zeros::<T>(count(&shape)?)?;
+        if out.is_empty() || x.is_empty() {
+            return Ok(T::tensor(x.dtype(), &shape, out)?);
+        }
         let (data, plane) = (T::read(x)?, height * width);
         let scale = f64::from(self.spatial_scale);
         let region = channels * rows * columns;
-        for (roi, out) in rois.to_f64s()?.chunks_exact(5).zip(out.chunks_mut(region.max(1))) {
+        for (roi, out) in rois.to_f64s()?.chunks_exact(5).zip(out.chunks_mut(region)) {
             let outside = || OpError::eval(format!("a region names sample {}, there are {batch}", roi[0]));
             let sample =
                 Some(roi[0]).filter(|v| (0.0..batch as f64).contains(v)).ok_or_else(outside)? as usize;

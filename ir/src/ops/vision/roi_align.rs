@@ -67,8 +67,8 @@ crate::op! {
     } where T1: FLOATS, T2: I64_ONLY;
 }
 
-/// Most samples of a cell along one axis, and in all: more come from nonsense only.
-const MAX_SAMPLES: (usize, usize) = (1 << 20, 1 << 26);
+/// Most samples of a region along one axis, and in all: more come from nonsense only.
+const MAX_SAMPLES: (usize, usize) = (1 << 20, 1 << 30);
 
 /// One sample of one axis: both neighbours and the weight of the second; `None` outside the map.
 type Tap<T> = Option<(usize, usize, T)>;
@@ -182,6 +182,9 @@ impl RoiAlign {
         }
         let shape = [regions, channels, rows, columns];
         let mut out = zeros::<T>(count(&shape)?)?;
+        if out.is_empty() || x.is_empty() {
+            return Ok(T::tensor(x.dtype(), &shape, out)?);
+        }
         let (data, boxes, plane) = (T::read(x)?, T::read(rois)?, height * width);
         let one = |(r, out): (usize, &mut [T])| -> Result<(), OpError> {
             let outside =
@@ -190,8 +193,8 @@ impl RoiAlign {
             let b = &boxes[r * 4..r * 4 + 4];
             let (xs, ys) =
                 (self.samples(b[0], b[2], columns, width)?, self.samples(b[1], b[3], rows, height)?);
-            if xs.per_cell.saturating_mul(ys.per_cell) > MAX_SAMPLES.1 {
-                return Err(OpError::eval("a region needs too many samples in each cell"));
+            if xs.taps.len().saturating_mul(ys.taps.len()) > MAX_SAMPLES.1 {
+                return Err(OpError::eval("a region needs too many samples"));
             }
             for (c, out) in out.chunks_exact_mut(rows * columns).enumerate() {
                 let map = &data[(sample * channels + c) * plane..][..plane];
@@ -201,7 +204,7 @@ impl RoiAlign {
             }
             Ok(())
         };
-        let region = (channels * rows * columns).max(1);
+        let region = channels * rows * columns;
         out.par_chunks_mut(region).enumerate().try_for_each(one)?;
         Ok(T::tensor(x.dtype(), &shape, out)?)
     }
@@ -268,6 +271,12 @@ mod tests {
             let (rois, at) = (f32s(&[1, 4], &[0., 0., 1., 1.]), Tensor::from_ints(&[sample]));
             assert!(eval(&RoiAlign::default(), &[Some(&x), Some(&rois), Some(&at)]).is_err());
         }
+        let wide = f32s(&[0, 1, 0, 0], &[]).reshape(&[1 << 40, 1, 1 << 40, 0]).expect("empty");
+        let (rois, at) = (f32s(&[1, 4], &[0., 0., 1., 1.]), Tensor::from_ints(&[0]));
+        assert_eq!(
+            eval(&RoiAlign::default(), &[Some(&wide), Some(&rois), Some(&at)]).expect("fits")[0].len(),
+            1
+        );
         let many = RoiAlign { sampling_ratio: i64::MAX, ..RoiAlign::default() };
         let (rois, at) = (f32s(&[1, 4], &[0., 0., 1., 1.]), Tensor::from_ints(&[0]));
         assert!(eval(&many, &[Some(&x), Some(&rois), Some(&at)]).is_err());
