@@ -89,7 +89,7 @@ impl Bounds {
     /// Compares outputs in order.
     pub fn compare<S: AsRef<str>>(self, got: &[Value], want: &[Value], names: &[S]) -> Comparison {
         if got.len() != want.len() {
-            return compare(got, want, names, self.of(&Value::Sequence(want.to_vec())));
+            return compare(got, want, names, self.of(&Value::Sequence(want.to_vec().into())));
         }
         let mut all = Comparison::default();
         for (i, (g, w)) in got.iter().zip(want).enumerate() {

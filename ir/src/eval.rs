@@ -1,4 +1,6 @@
 //! Evaluation of single operators and, plainly, of whole graphs.
+pub mod list;
+
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
@@ -7,6 +9,8 @@ use crate::op::OpError;
 use crate::ops::Op;
 use crate::tensor::{Tensor, byte_count};
 use crate::types::{TensorType, Type};
+
+pub use list::List;
 
 /// Bytes that holding one tensor costs beside its elements.
 pub const TENSOR_OVERHEAD: usize = 256;
@@ -17,7 +21,7 @@ pub enum Value {
     /// A tensor.
     Tensor(Tensor),
     /// A list.
-    Sequence(Vec<Value>),
+    Sequence(List),
     /// A value that may be absent.
     Optional(Option<Box<Value>>),
 }
@@ -39,15 +43,7 @@ impl Value {
     pub fn ty(&self) -> Type {
         match self {
             Self::Tensor(t) => t.ty().into(),
-            Self::Sequence(v) => {
-                let mut joined = v.first().map_or(Type::Unknown, Self::ty);
-                for v in v.iter().skip(1) {
-                    if !v.fits(&joined) {
-                        joined = joined.join(&v.ty());
-                    }
-                }
-                Type::Sequence(Box::new(joined))
-            }
+            Self::Sequence(v) => Type::Sequence(Box::new(v.ty.clone())),
             Self::Optional(v) => Type::Optional(Box::new(v.as_ref().map_or(Type::Unknown, |v| v.ty()))),
         }
     }
@@ -63,7 +59,7 @@ impl Value {
                         .as_ref()
                         .is_none_or(|s| s.len() == t.rank() && s.iter().zip(t.shape()).all(fits))
             }
-            (Self::Sequence(all), Type::Sequence(ty)) => all.iter().all(|v| v.fits(ty)),
+            (Self::Sequence(all), Type::Sequence(ty)) => all.fit(ty),
             (Self::Optional(v), Type::Optional(ty)) => v.as_ref().is_none_or(|v| v.fits(ty)),
             _ => false,
         }
@@ -72,7 +68,7 @@ impl Value {
     pub fn byte_len(&self) -> usize {
         match self {
             Self::Tensor(t) => t.byte_len().saturating_add(TENSOR_OVERHEAD),
-            Self::Sequence(all) => all.iter().map(Self::byte_len).fold(0, usize::saturating_add),
+            Self::Sequence(all) => all.bytes,
             Self::Optional(v) => v.as_ref().map_or(0, |v| v.byte_len()),
         }
     }
@@ -139,7 +135,7 @@ impl EvalCx<'_> {
     ///
     /// # Errors
     /// When it is absent or no sequence.
-    pub fn take_sequence(&mut self, i: usize) -> Result<Vec<Value>, OpError> {
+    pub fn take_sequence(&mut self, i: usize) -> Result<List, OpError> {
         match self.inputs.get_mut(i).and_then(Option::take) {
             Some(Value::Sequence(all)) => Ok(all),
             Some(_) => Err(OpError::operand(format!("operand {i} must be a sequence"))),

@@ -98,7 +98,7 @@ fn value(c: &mut Cursor<'_>, budget: &mut usize) -> Result<Value, Fault> {
         Tok::Ident("seq") => {
             c.bump();
             c.need('(')?;
-            Ok(Value::Sequence(c.nested(|c| c.list(')', |c| value(c, budget)))?))
+            Ok(Value::Sequence(c.nested(|c| c.list(')', |c| value(c, budget)))?.into()))
         }
         Tok::Ident("optional") => {
             c.bump();

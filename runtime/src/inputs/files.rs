@@ -141,7 +141,7 @@ impl Found<'_> {
             }
         }
         let Some(length) = self.arrays.get(format!("{name}.length").as_str()) else {
-            return Ok((!all.is_empty()).then_some(Value::Sequence(all)));
+            return Ok((!all.is_empty()).then_some(Value::Sequence(all.into())));
         };
         self.used += 1;
         let length = to_tensor(length).ok().and_then(|t| t.as_int());
@@ -149,7 +149,7 @@ impl Found<'_> {
             let m = format!("`{name}.length` is not {}, the number of elements given of `{name}`", all.len());
             return Err(unfit(m));
         }
-        Ok(Some(Value::Sequence(all)))
+        Ok(Some(Value::Sequence(all.into())))
     }
 }
 

@@ -139,7 +139,7 @@ fn what_narrow_types_cannot_hold_is_refused() {
 #[test]
 fn sequences_are_numbered() {
     let t = |v: i64| Value::from(Tensor::from_ints(&[v]));
-    let bytes = to_npz(&["s"], &[Value::Sequence(vec![t(1), t(2)])]).expect("written");
+    let bytes = to_npz(&["s"], &[Value::Sequence(vec![t(1), t(2)].into())]).expect("written");
     let names: Vec<String> =
         crate::npz::read_npz(&bytes.into()).expect("read").into_iter().map(|a| a.name).collect();
     assert_eq!(names, ["s.0", "s.1"]);
@@ -160,10 +160,10 @@ fn sequences_and_optionals_round_trip() {
     let values = vec![
         t(1),
         Value::Sequence((0..12).map(t).collect()),
-        Value::Sequence(vec![]),
+        Value::Sequence(vec![].into()),
         Value::Optional(None),
-        some(Value::Sequence(vec![])),
-        some(Value::Sequence(vec![t(5)])),
+        some(Value::Sequence(vec![].into())),
+        some(Value::Sequence(vec![t(5)].into())),
     ];
     let names = ["x", "s", "e", "o", "p", "q"];
     let bytes: bytes::Bytes = to_npz(&names, &values).expect("written").into();

@@ -45,11 +45,11 @@ fn values_go_there_and_back() {
     }
     let texts = Value::from(Tensor::from_strings(&[2], vec!["a".to_owned(), "ß".to_owned()]));
     assert_eq!(to_ort(&texts).and_then(from_ort), Ok(texts));
-    let two = Value::Sequence(vec![Tensor::from_ints(&[1, 2]).into(), Tensor::from_ints(&[3]).into()]);
+    let two = Value::Sequence(vec![Tensor::from_ints(&[1, 2]).into(), Tensor::from_ints(&[3]).into()].into());
     assert_eq!(to_ort(&two).and_then(from_ort), Ok(two.clone()));
     let some = Value::Optional(Some(Box::new(two.clone())));
     assert_eq!(to_ort(&some).and_then(from_ort), Ok(two));
-    assert!(to_ort(&Value::Sequence(vec![])).is_err() && to_ort(&Value::Optional(None)).is_err());
+    assert!(to_ort(&Value::Sequence(vec![].into())).is_err() && to_ort(&Value::Optional(None)).is_err());
     let truths = Value::from(Tensor::from_bools(&[0, 2], vec![]));
     assert_eq!(to_ort(&truths).and_then(from_ort), Ok(truths));
 }

@@ -30,9 +30,13 @@ impl Live {
     /// A further value holds these blocks.
     pub(super) fn hold(&mut self, blocks: &[Block]) {
         for (address, bytes) in blocks {
-            let (count, _) = self.held.entry(*address).or_insert((0, *bytes));
+            let (count, known) = self.held.entry(*address).or_insert((0, *bytes));
             if *count == 0 {
                 self.now += bytes;
+            } else if known != bytes {
+                // A sequence may grow in place.
+                self.now = self.now.saturating_sub(*known).saturating_add(*bytes);
+                *known = *bytes;
             }
             *count += 1;
         }
@@ -61,7 +65,8 @@ pub(super) fn blocks(value: &Value) -> Vec<Block> {
 fn collect(value: &Value, out: &mut Vec<Block>) {
     match value {
         Value::Tensor(t) => out.extend(block(t)),
-        Value::Sequence(values) => values.iter().for_each(|v| collect(v, out)),
+        // Elements alive by themselves too count twice.
+        Value::Sequence(values) => out.extend(Some(values.storage()).filter(|(_, bytes)| *bytes > 0)),
         Value::Optional(v) => v.iter().for_each(|v| collect(v, out)),
     }
 }

@@ -70,7 +70,7 @@ impl Semantics for SequenceMap {
                 all.push(Value::Tensor(v.into_tensor()?));
             }
         }
-        Ok(out.into_iter().map(Value::Sequence).collect())
+        Ok(out.into_iter().map(|all| Value::Sequence(all.into())).collect())
     }
 }
 
@@ -129,12 +129,16 @@ mod tests {
         let g = parse_graph(&text("%s, %t", "%a: f32[?], %b: f32[2]", "return a: %b")).expect("fits");
         let x = Value::from(Tensor::from_vec(&[2], vec![1f32, 2.0]));
         let run = |first: Vec<Value>, second: Vec<Value>| {
-            let inputs =
-                vec![Value::Sequence(first), Value::Sequence(second), x.clone(), Value::Optional(None)];
+            let inputs = vec![
+                Value::Sequence(first.into()),
+                Value::Sequence(second.into()),
+                x.clone(),
+                Value::Optional(None),
+            ];
             eval_graph(&g, inputs, Limits::default()).map(|mut v| v.remove(0)).map_err(|e| e.code)
         };
-        assert_eq!(run(vec![], vec![]), Ok(Value::Sequence(vec![])));
-        assert_eq!(run(vec![x.clone()], vec![x.clone()]), Ok(Value::Sequence(vec![x.clone()])));
+        assert_eq!(run(vec![], vec![]), Ok(Value::Sequence(vec![].into())));
+        assert_eq!(run(vec![x.clone()], vec![x.clone()]), Ok(Value::Sequence(vec![x.clone()].into())));
         assert_eq!(run(vec![x.clone()], vec![]), Err("E0306"));
         // Elements of several sizes have no type that tells before.
         let wrong = Value::from(Tensor::from_vec(&[1], vec![1f32]));

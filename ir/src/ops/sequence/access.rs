@@ -35,9 +35,9 @@ impl Semantics for SequenceAt {
         Ok(vec![elements(cx, 0)?.map_or(Type::Unknown, |t| t.clone().into())])
     }
     fn eval(&self, mut cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        let mut all = cx.take_sequence(0)?;
+        let all = cx.take_sequence(0)?;
         let at = position(&cx, 1, all.len(), 0, 0)?;
-        Ok(vec![all.swap_remove(at)])
+        Ok(vec![all[at].clone()])
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
             of(9.0),
             Tensor::from_vec(&[3], vec![0f32; 3]).into(),
             Tensor::from_ints(&[0, 0]).into(),
-            Value::Sequence(vec![]),
+            Value::Sequence(vec![].into()),
         ];
         eval_graph(&g, inputs, Limits::default()).map(|mut v| v.remove(0)).map_err(|e| e.code)
     }
@@ -162,7 +162,7 @@ mod tests {
         let x = Value::from(Tensor::from_vec(&[2], vec![1f32; 2]));
         let run = |bytes: usize| {
             let inputs = vec![
-                Value::Sequence(vec![x.clone(); 9]),
+                Value::Sequence(vec![x.clone(); 9].into()),
                 Tensor::scalar(0i64).into(),
                 x.clone(),
                 x.clone(),

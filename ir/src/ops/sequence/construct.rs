@@ -1,7 +1,7 @@
 //! `sequence_construct`, `sequence_empty`
 use super::sequence;
 use crate::dtype::{ANY, DType};
-use crate::eval::{EvalCx, Value};
+use crate::eval::{EvalCx, List, Value};
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::types::{TensorType, Type};
@@ -32,7 +32,7 @@ impl Semantics for SequenceConstruct {
         Ok(vec![Type::Sequence(Box::new(joined))])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        let all: Option<Vec<Value>> = cx.inputs.into_iter().collect();
+        let all: Option<List> = cx.inputs.into_iter().collect();
         Ok(vec![Value::Sequence(all.ok_or_else(|| OpError::operand("an element is missing"))?)])
     }
 }
@@ -42,7 +42,7 @@ impl Semantics for SequenceEmpty {
         Ok(vec![sequence(Some(TensorType::unranked(self.dtype)))])
     }
     fn eval(&self, _: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        Ok(vec![Value::Sequence(vec![])])
+        Ok(vec![Value::Sequence(vec![].into())])
     }
 }
 

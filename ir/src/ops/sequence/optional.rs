@@ -133,7 +133,11 @@ mod tests {
         let g = graph("optional_get_element(%o)").expect("fits");
         let x = Value::from(crate::tensor::Tensor::scalar(1f32));
         let run = |o| {
-            eval_graph(&g, vec![x.clone(), Value::Sequence(vec![]), Value::Optional(o)], Limits::default())
+            eval_graph(
+                &g,
+                vec![x.clone(), Value::Sequence(vec![].into()), Value::Optional(o)],
+                Limits::default(),
+            )
         };
         assert_eq!(run(None).map_err(|e| e.code), Err("E0306"));
         assert_eq!(run(Some(Box::new(x.clone()))), Ok(vec![x.clone()]));

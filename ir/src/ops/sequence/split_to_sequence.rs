@@ -125,7 +125,7 @@ impl Semantics for SplitToSequence {
             out.push(piece.into());
             at += n;
         }
-        Ok(vec![Value::Sequence(out)])
+        Ok(vec![Value::Sequence(out.into())])
     }
 }
 
