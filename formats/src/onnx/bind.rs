@@ -1,5 +1,5 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
-use super::{lift, vendor};
+use super::{lift, ml, vendor};
 use super::row::{Fix, Form, Row, row, row_of};
 use Fix::{AttrIsInput, Build, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
 
@@ -240,6 +240,7 @@ pub fn rows() -> &'static [Row] {
         all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
         all.extend_from_slice(VENDOR_FIXED);
         all.extend_from_slice(vendor::ROWS);
+        all.extend_from_slice(ml::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });

@@ -7,6 +7,7 @@ pub mod bind;
 pub mod dtype;
 pub mod lift;
 pub mod lower;
+pub mod ml;
 pub mod row;
 mod signatures;
 pub mod vendor;
