@@ -1,6 +1,7 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row};
 use super::{attention, lift, lift_training, quantized, vendor};
+use super::{lift, ml, vendor};
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_training, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
@@ -329,6 +330,10 @@ pub fn rows() -> &'static [Row] {
             all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
         VENDORS.iter().for_each(|rows| all.extend_from_slice(rows));
+        all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
+        all.extend_from_slice(VENDOR_FIXED);
+        all.extend_from_slice(vendor::ROWS);
+        all.extend_from_slice(ml::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });

@@ -1,6 +1,7 @@
 //! Which operator set to write, and each node's form in it.
 use super::bind::write_rows;
 use super::dtype::since_opset;
+use super::ml;
 use super::row::{Arg, Foreign};
 use super::versions::{NEWEST_OPSET, since_version};
 use hoist_ir::diag::{Diag, Diags};
@@ -148,7 +149,8 @@ pub fn lower(graph: &Graph, n: NodeId, t: &Target) -> Result<Foreign, String> {
         if own && version.is_none() {
             continue;
         }
-        let version = version.unwrap_or(row.since);
+        let newest = if row.domain == ml::ML { ml::WRITTEN } else { 1 };
+        let version = version.unwrap_or(row.since.max(newest));
         if !row.covers(version) {
             reason =
                 if row.since > version { format!("its meaning before opset {}", row.since) } else { reason };

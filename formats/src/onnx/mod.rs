@@ -11,6 +11,7 @@ pub mod lift;
 pub mod lift_training;
 pub mod lower;
 pub mod quantized;
+pub mod ml;
 pub mod row;
 mod signatures;
 pub mod vendor;

@@ -1,6 +1,6 @@
 //! `linear_regressor`, `linear_classifier`
 use super::scale::{FEATURES, SCORES, check_rows};
-use super::scores::{PostTransform, logistic, probit};
+use super::scores::{PostTransform, logistic};
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
 
 crate::op! {
-    /// `x * coefficients^T + intercepts`, then a function of each row. `coefficients` are `[targets, features]`.
+    /// `x * coefficients^T + intercepts`, then a function of each row (of a single score only `PROBIT`). `coefficients` are `[targets, features]`.
     linear_regressor LinearRegressor(x: One<T>) -> (y: One<U>) {
         /// Weights.
         coefficients: Vec<f32> = vec![],
@@ -104,7 +104,7 @@ fn regress(op: &LinearRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> 
     let mut out = zeros::<f32>(count(&[rows, targets])?)?;
     products(&x.to_f32s()?, features, &op.coefficients, &op.intercepts, &mut out, targets);
     for row in out.chunks_exact_mut(targets) {
-        op.post_transform.apply(row);
+        op.post_transform.apply_to_some(row);
     }
     one(Tensor::from_vec(&[rows, targets], out))
 }
@@ -134,6 +134,9 @@ fn infer_classifier(op: &LinearClassifier, cx: &InferCx<'_>) -> Result<Vec<Type>
     if op.scores() != op.classes() && !op.adds_second() {
         return Err(OpError::attr(format!("{} scores for {} classes", op.scores(), op.classes())));
     }
+    if op.adds_second() && op.post_transform == PostTransform::Probit {
+        return Err(OpError::attr("the probit function of a single score of two classes is not defined"));
+    }
     let n = if op.adds_second() { 2 } else { op.scores() };
     Ok(vec![
         TensorType::new(op.label_type(), vec![rows.clone()]).into(),
@@ -156,8 +159,7 @@ fn chosen(op: &LinearClassifier, row: &[f32]) -> usize {
 fn both(transform: PostTransform, score: f32) -> [f32; 2] {
     match transform {
         PostTransform::Logistic => [logistic(-score), logistic(score)],
-        PostTransform::Probit => [probit(1.0 - score), probit(score)],
-        _ => [-score, score],
+        _ => [1.0 - score, score],
     }
 }
 

@@ -4,3 +4,6 @@ pub mod label_encoder;
 pub mod linear;
 pub mod scale;
 pub mod scores;
+pub mod tree;
+pub mod tree_ensemble;
+pub mod tree_lists;

@@ -48,7 +48,13 @@ pub fn probit(v: f32) -> f32 {
 }
 
 impl PostTransform {
-    /// Applies the function to one row of scores. Of a single score only [`PostTransform::Probit`] makes something else.
+    /// Applies the function to one row, where a single score stays as it is but for [`PostTransform::Probit`].
+    pub fn apply_to_some(self, row: &mut [f32]) {
+        if row.len() > 1 || self == Self::Probit {
+            self.apply(row);
+        }
+    }
+    /// Applies the function to one row of scores.
     pub fn apply(self, row: &mut [f32]) {
         let largest = row.iter().copied().fold(f32::MIN, f32::max);
         match self {
