@@ -18,25 +18,21 @@ pub const ROWS: &[Row] = &[
     row_of(MICROSOFT, "q_linear_softmax", "QLinearSoftmax"),
     row_of(MICROSOFT, "q_linear_where", "QLinearWhere"),
     row_of(MICROSOFT, "quantize_linear", "QuantizeLinear").with(&[OnWrite(plain_quantization)]),
-    row_of(MICROSOFT, "dequantize_linear", "DequantizeLinear")
-        .with(&[OnWrite(plain_quantization)]),
+    row_of(MICROSOFT, "dequantize_linear", "DequantizeLinear").with(&[OnWrite(plain_quantization)]),
     row_of(MICROSOFT, "q_linear_conv", "QLinearConv").with(CHANNELS_LAST),
     row_of(MICROSOFT, "q_linear_average_pool", "QLinearAveragePool").with(CHANNELS_LAST),
     row_of(MICROSOFT, "q_linear_global_average_pool", "QLinearGlobalAveragePool").with(CHANNELS_LAST),
     row_of(MICROSOFT, "q_linear_concat", "QLinearConcat").with(&[Finish(axis_is_required)]),
     row_of(MICROSOFT, "q_gemm", "QGemm").with(&[Spelled(&["transA", "transB"])]),
     row_of(MICROSOFT, "mat_mul_integer16", "MatMulInteger16").with(&[If(signed_operands)]),
-    row_of(MICROSOFT, "mat_mul_integer_to_float", "MatMulIntegerToFloat")
-        .with(&[If(single_precision_scale)]),
-    row_of(MICROSOFT, "mat_mul_n_bits", "MatMulNBits")
-        .with(&[If(portable_weights), Spelled(&["N", "K"])]),
+    row_of(MICROSOFT, "mat_mul_integer_to_float", "MatMulIntegerToFloat").with(&[If(single_precision_scale)]),
+    row_of(MICROSOFT, "mat_mul_n_bits", "MatMulNBits").with(&[If(portable_weights), Spelled(&["N", "K"])]),
     row_of(MICROSOFT, "mat_mul_bnb4", "MatMulBnb4")
         .with(&[If(transposed_weights), Spelled(&["N", "K", "transB"])]),
 ];
 
 /// ONNX Runtime's word for the layout of data.
-const CHANNELS_LAST: &[Fix] =
-    &[OnRead(layout_of_channels_last), Finish(channels_last_of_layout)];
+const CHANNELS_LAST: &[Fix] = &[OnRead(layout_of_channels_last), Finish(channels_last_of_layout)];
 
 fn dtype(node: &Foreign, graph: &Graph, slot: usize) -> Option<DType> {
     graph.ty(node.value(slot)?).as_tensor().map(|t| t.dtype)

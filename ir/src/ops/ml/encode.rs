@@ -132,9 +132,7 @@ fn found<T: Ord + Clone>(categories: &[T], elements: impl Iterator<Item = T>) ->
 fn one_hot(op: &OneHotEncoder, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let (n, positions) = match x.dtype() {
-        DType::String => {
-            (op.cats_strings.len(), found(&op.cats_strings, x.strings()?.iter().cloned()))
-        }
+        DType::String => (op.cats_strings.len(), found(&op.cats_strings, x.strings()?.iter().cloned())),
         t if t.is_float() => {
             let truncated = x.to_f64s()?.into_iter().map(|v| v as i64);
             (op.cats_int64s.len(), found(&op.cats_int64s, truncated))

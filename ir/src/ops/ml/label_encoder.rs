@@ -130,7 +130,8 @@ impl Semantics for LabelEncoder {
         let default = self.default(values.dtype())?;
         if values.dtype() == DType::String {
             let (texts, other) = (values.strings()?, default.strings()?);
-            let pick = |p: &Option<usize>| p.map_or(other.first(), |p| texts.get(p)).cloned().unwrap_or_default();
+            let pick =
+                |p: &Option<usize>| p.map_or(other.first(), |p| texts.get(p)).cloned().unwrap_or_default();
             return one(Tensor::from_strings(x.shape(), positions.iter().map(pick).collect()));
         }
         let width = values.dtype().bits() as usize / 8;

@@ -76,7 +76,11 @@ fn products(x: &[f32], features: usize, weights: &[f32], addends: &[f32], out: &
 fn check_weights(cx: &InferCx<'_>, weights: usize, scores: usize) -> Result<(), OpError> {
     let features = cx.shape(0)?.and_then(|s| s.last().and_then(Dim::known));
     let wanted = features.map(|f| f.saturating_mul(scores as u64));
-    if scores > 0 && weights > 0 && weights.is_multiple_of(scores) && wanted.is_none_or(|w| w == weights as u64) {
+    if scores > 0
+        && weights > 0
+        && weights.is_multiple_of(scores)
+        && wanted.is_none_or(|w| w == weights as u64)
+    {
         return Ok(());
     }
     Err(OpError::attr(format!("{weights} coefficients for {scores} scores of {}", cx.ty(0)?)))

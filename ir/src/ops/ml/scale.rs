@@ -118,7 +118,11 @@ fn infer_rows(_: &Normalizer, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
 fn infer_imputer(op: &Imputer, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     check_rows(cx)?;
     let ints = cx.dtype(0)? == DType::I64;
-    check_list(cx, "imputed values", if ints { op.imputed_value_int64s.len() } else { op.imputed_value_floats.len() })?;
+    check_list(
+        cx,
+        "imputed values",
+        if ints { op.imputed_value_int64s.len() } else { op.imputed_value_floats.len() },
+    )?;
     Ok(vec![cx.ty(0)?.clone()])
 }
 
