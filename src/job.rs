@@ -6,6 +6,8 @@ use crate::output::{Staging, Target};
 use crate::progress::Progress;
 use clap::ValueEnum;
 use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
+use hoist_formats::onnx::lower::{self, choose};
+use hoist_formats::onnx::versions::NEWEST_OPSET;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
@@ -153,9 +155,17 @@ impl Job<'_> {
             return Ok(());
         }
         let mut options = Options { verify_each, ..Options::default() };
-        let done = self.rewrite(&Pipeline::parse("legalize-onnx")?, model, &mut options)?;
-        report.stats.extend(done.stats);
-        report.warnings.0.extend(done.warnings.0);
+        let mut pipelines = vec!["legalize-onnx"];
+        if choose(model, self.writing.opset).is_err() {
+            let opset = self.writing.opset.unwrap_or(NEWEST_OPSET);
+            options.target = Some(lower::Target::new(model, opset));
+            pipelines.insert(0, "legalize-opset");
+        }
+        for text in pipelines {
+            let done = self.rewrite(&Pipeline::parse(text)?, model, &mut options)?;
+            report.stats.extend(done.stats);
+            report.warnings.0.extend(done.warnings.0);
+        }
         Ok(())
     }
 

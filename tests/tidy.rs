@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const ARROWS: &[(&str, &[&str])] = &[
     ("hoist-ir", &[]),
     ("hoist-formats", &["hoist-ir"]),
-    ("hoist-passes", &["hoist-ir"]),
+    ("hoist-passes", &["hoist-formats", "hoist-ir"]),
     ("hoist-parsers", &["hoist-formats", "hoist-ir"]),
     ("hoist-emitters", &["hoist-formats", "hoist-ir"]),
     ("hoist-runtime", &["hoist-emitters", "hoist-ir"]),

@@ -4,10 +4,12 @@
 //! its own. Legalization replaces a node by its expansion where a format lacks the operator.
 use crate::builder::Builder;
 use crate::diag::Diag;
+use crate::dtype::DType;
 use crate::eval::{EvalCx, Limits, Value, eval_graph};
 use crate::graph::{Graph, Origin, ValueId};
 use crate::infer::InferCx;
 use crate::op::{OpDef, OpError};
+use crate::ops::elementwise::cast::Cast;
 use crate::tensor::Tensor;
 use crate::types::Type;
 
@@ -81,4 +83,48 @@ pub fn eval<O: OpDef>(op: &O, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         g.add_output(&format!("y{i}"), v);
     }
     eval_graph(&g, given, Limits::default())
+}
+
+/// What [`Semantics::expand`](crate::op::Semantics::expand) gives.
+pub type Expanded = Result<Option<Vec<ValueId>>, Diag>;
+
+/// Operand `i`.
+///
+/// # Errors
+/// When it is absent.
+pub fn operand(inputs: &[Option<ValueId>], i: usize) -> Result<ValueId, Diag> {
+    let missing = || Diag::error("E0303", format!("operand {i} is missing"));
+    inputs.get(i).copied().flatten().ok_or_else(missing)
+}
+
+/// Element type of `v`, when it is a tensor.
+pub fn dtype_of(b: &Builder<'_>, v: ValueId) -> Option<DType> {
+    b.graph().ty(v).as_tensor().map(|t| t.dtype)
+}
+
+/// Rank of `v`, when it is known.
+pub fn rank_of(b: &Builder<'_>, v: ValueId) -> Option<usize> {
+    b.graph().ty(v).as_tensor()?.rank()
+}
+
+/// A 16-bit float as `f32`; anything else as it is.
+///
+/// # Errors
+/// Never for tensors.
+pub fn widened(b: &mut Builder<'_>, v: ValueId) -> Result<ValueId, Diag> {
+    match dtype_of(b, v) {
+        Some(DType::F16 | DType::BF16) => narrowed(b, v, DType::F32),
+        _ => Ok(v),
+    }
+}
+
+/// `v` as `dtype`.
+///
+/// # Errors
+/// When there is no such conversion.
+pub fn narrowed(b: &mut Builder<'_>, v: ValueId, dtype: DType) -> Result<ValueId, Diag> {
+    if dtype_of(b, v) == Some(dtype) {
+        return Ok(v);
+    }
+    b.cast(Cast { to: dtype, ..Cast::default() }, v)
 }

@@ -2,6 +2,7 @@
 use crate::fingerprint::fingerprint;
 use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Why};
 use crate::pipeline::{Pipeline, Step, unknown};
+use hoist_formats::onnx::lower::Target;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;
@@ -28,6 +29,8 @@ pub struct Options<'a> {
     pub why: Option<Why>,
     /// Bounds of constant folding.
     pub fold: FoldLimits,
+    /// What the graph will be written for.
+    pub target: Option<Target>,
 }
 
 impl Default for Options<'_> {
@@ -39,6 +42,7 @@ impl Default for Options<'_> {
             dump_after: None,
             why: None,
             fold: FoldLimits::default(),
+            target: None,
         }
     }
 }
@@ -112,7 +116,8 @@ pub fn run(pipeline: &Pipeline, model: &mut Model, options: &mut Options<'_>) ->
         }
     }
     let before = model.graph.clone();
-    let cx = Ctx { fold: options.fold, why: MissSink::new(options.why.clone()) };
+    let why = MissSink::new(options.why.clone());
+    let cx = Ctx { fold: options.fold, why, target: options.target.clone() };
     let mut driver = Driver {
         cx,
         interface: before.interface(),
@@ -148,6 +153,7 @@ fn graph_before(pipeline: &Pipeline, model: &Model, runs: usize, options: &Optio
         rounds: options.rounds,
         stop_after: Some(runs.checked_sub(1)?),
         fold: options.fold,
+        target: options.target.clone(),
         ..Options::default()
     };
     run(pipeline, &mut again, &mut quiet).ok()?;

@@ -36,6 +36,14 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &legalize::legalize_types::LegalizeTypes,
+        &legalize::legalize_reduce::LegalizeReduce,
+        &legalize::legalize_softmax::LegalizeSoftmax,
+        &legalize::legalize_split::LegalizeSplit,
+        &legalize::legalize_pad::LegalizePad,
+        &legalize::legalize_reshape::LegalizeReshape,
+        &legalize::legalize_resize::LegalizeResize,
+        &legalize::legalize_expand::LegalizeExpand,
         &legalize::legalize_onnx::LegalizeOnnx,
     ]
 }

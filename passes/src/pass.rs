@@ -1,4 +1,5 @@
 //! What a pass is, and what it is told.
+use hoist_formats::onnx::lower::Target;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId};
 use std::cell::RefCell;
@@ -129,6 +130,8 @@ pub struct Ctx {
     pub fold: FoldLimits,
     /// Where misses go.
     pub why: MissSink,
+    /// What the graph will be written for. Passes that legalize for operator sets do nothing without it.
+    pub target: Option<Target>,
 }
 
 impl Ctx {

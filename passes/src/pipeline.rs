@@ -42,6 +42,12 @@ pub const GROUPS: &[Group] = &[
         doc: "Replaces sequences of operators by one operator that computes the same.",
         text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
     },
+    Group {
+        name: "legalize-opset",
+        doc: "Replaces what the ONNX operator set to write lacks by what it has.",
+        text: "fixpoint(legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
+               legalize-resize,legalize-expand)",
+    },
 ];
 
 /// Deepest nesting of `fixpoint` groups, those inside named groups included.

@@ -3,6 +3,7 @@
 //! | directive | meaning |
 //! |---|---|
 //! | `; RUN: pipeline` | what to run; needed |
+//! | `; OPSET: n` | operator set that will be written, for passes that ask for it |
 //! | `; CHECK: text` | the printed result holds this text, behind what the `CHECK` before it matched |
 //! | `; CHECK-NOT: text` | the printed result does not hold this text |
 //! | `; CHECK-BLOCK:` | the printed result is exactly the lines `;\| ..` that follow; `HOIST_BLESS=1` rewrites them |
@@ -15,6 +16,7 @@
 //! its results are compared.
 mod random;
 
+use hoist_formats::onnx::lower::Target;
 use hoist_ir::diag::Diags;
 use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::eval::{Limits, Value, eval_graph};
@@ -61,6 +63,9 @@ impl Case {
             self.text.lines().filter_map(|l| l.strip_prefix("; ")?.strip_prefix(key)?.strip_prefix(':'));
         lines.map(str::trim).next()
     }
+    fn opset(&self) -> Option<i64> {
+        self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"))
+    }
     fn run(&self) -> Result<(), String> {
         let pipeline = self.one("RUN").ok_or("no `; RUN: pipeline`")?;
         match self.outcome(pipeline) {
@@ -76,7 +81,7 @@ impl Case {
         let before = parse_model(&self.text)?;
         before.graph.verify().into_result()?;
         let mut after = before.clone();
-        run(pipeline, &mut after, None)?;
+        run(pipeline, &mut after, None, self.opset())?;
         Ok((before, after))
     }
     fn check_errors(&self, diags: &Diags) -> Result<(), String> {
@@ -93,7 +98,7 @@ impl Case {
         self.check_text(&text)?;
         self.check_misses(pipeline, before)?;
         check_round_trip(&text)?;
-        check_idempotent(pipeline, after, &text)?;
+        check_idempotent(pipeline, after, &text, self.opset())?;
         if self.one("SAME") != Some("skip") {
             let tolerance =
                 self.one("SAME").map_or(Ok(0.0), str::parse).map_err(|_| "`SAME` takes a number")?;
@@ -143,7 +148,8 @@ impl Case {
         for d in self.all("MISS") {
             let (pass, reason) = d.rest.split_once(": ").ok_or("`MISS` takes `pass: reason`")?;
             let why = Why { pass: pass.to_owned(), node: None };
-            let report = run(pipeline, &mut before.clone(), Some(why)).map_err(|d| d.to_string())?;
+            let report =
+                run(pipeline, &mut before.clone(), Some(why), self.opset()).map_err(|d| d.to_string())?;
             if !report.misses.iter().any(|m| m.pass == pass && m.reason.contains(reason)) {
                 return Err(format!("line {}: no such miss among {:#?}", d.line, report.misses));
             }
@@ -179,9 +185,10 @@ impl Case {
     }
 }
 
-fn run(pipeline: &str, model: &mut Model, why: Option<Why>) -> Result<Report, Diags> {
+fn run(pipeline: &str, model: &mut Model, why: Option<Why>, opset: Option<i64>) -> Result<Report, Diags> {
     let pipeline = Pipeline::parse(pipeline)?;
-    let mut options = Options { verify_each: true, why, ..Options::default() };
+    let target = opset.map(|n| Target::new(model, n));
+    let mut options = Options { verify_each: true, why, target, ..Options::default() };
     hoist_passes::run(&pipeline, model, &mut options).map_err(|f| f.diags)
 }
 
@@ -191,9 +198,9 @@ fn check_round_trip(text: &str) -> Result<(), String> {
     if printed == text { Ok(()) } else { Err(format!("the result reads back as\n{printed}not as\n{text}")) }
 }
 
-fn check_idempotent(pipeline: &str, after: &Model, text: &str) -> Result<(), String> {
+fn check_idempotent(pipeline: &str, after: &Model, text: &str, opset: Option<i64>) -> Result<(), String> {
     let mut again = after.clone();
-    let report = run(pipeline, &mut again, None).map_err(|d| format!("the second run fails:\n{d}"))?;
+    let report = run(pipeline, &mut again, None, opset).map_err(|d| format!("the second run fails:\n{d}"))?;
     let printed = graph_text(&again.graph);
     if printed != text || report.changed() > 0 {
         return Err(format!("a second run changes the result, {:?}:\n{printed}from\n{text}", report.stats));

@@ -175,12 +175,12 @@ fn random_graphs_keep_their_results() {
         let want = results(&before);
         for (pipeline, count) in pipelines.iter().zip(&mut changed) {
             let mut after = before.clone();
-            let report = run(pipeline, &mut after, None)
+            let report = run(pipeline, &mut after, None, None)
                 .unwrap_or_else(|d| panic!("seed {seed}, {pipeline}:\n{d}\n{text}"));
             *count += report.changed();
             // The groups end in a state in which none of their passes finds anything to do only inside a `fixpoint`.
             if registry().iter().any(|p| p.info().name == *pipeline) {
-                let again = run(pipeline, &mut after, None).expect("runs again");
+                let again = run(pipeline, &mut after, None, None).expect("runs again");
                 assert_eq!(again.changed(), 0, "seed {seed}, {pipeline} is not idempotent:\n{text}");
             }
             for (a, b) in want.iter().zip(results(&after)) {
@@ -191,6 +191,9 @@ fn random_graphs_keep_their_results() {
     let idle = pipelines.iter().zip(&changed).filter(|(_, c)| **c == 0).map(|(p, _)| *p);
     // What these look for is not among the statements above.
     let rare = ["infer-shapes", "fold-branches", "fuse-conv-batch-norm"];
-    let idle: Vec<&str> = idle.filter(|p| !rare.contains(p)).collect();
+    // Nor is an operator set to legalize for named.
+    let idle: Vec<&str> = idle
+        .filter(|p| !rare.contains(p) && (!p.starts_with("legalize-") || *p == "legalize-onnx"))
+        .collect();
     assert!(idle.is_empty(), "{idle:?} found nothing to do in any graph");
 }

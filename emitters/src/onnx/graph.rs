@@ -51,7 +51,7 @@ impl Printer<'_> {
         graph: &Graph,
         outer: Option<&[Arc<str>]>,
     ) -> Result<(GraphProto, Vec<Initializer>), Diag> {
-        let (names, own) = self.namer.graph(graph, outer)?;
+        let (names, mut own) = self.namer.graph(graph, outer)?;
         let (doc_string, metadata_props) = props(graph.notes.as_deref());
         let mut proto = GraphProto {
             name: Some(if graph.name.is_empty() { "main".to_owned() } else { graph.name.to_string() }),
@@ -79,7 +79,12 @@ impl Printer<'_> {
         }
         super::kept::annotations(graph, &names, &mut proto, &mut initializers)?;
         for n in graph.order() {
-            let node = self.node(graph, n, &names)?;
+            let mut extra = vec![];
+            let node = self.node(graph, n, &names, &mut extra)?;
+            for (name, t) in extra {
+                initializers.push(self.sidecar.place(&name, &t)?);
+                own.push(name);
+            }
             proto.node.push(node);
             declare(graph, n, &names, &mut proto);
         }
@@ -87,7 +92,14 @@ impl Printer<'_> {
         Ok((proto, initializers))
     }
 
-    fn node(&mut self, graph: &Graph, n: NodeId, names: &Names) -> Result<NodeProto, Diag> {
+    /// The message of node `n`. Constants that only the foreign form has as operands are added to `extra`.
+    fn node(
+        &mut self,
+        graph: &Graph,
+        n: NodeId,
+        names: &Names,
+        extra: &mut Vec<(Arc<str>, Tensor)>,
+    ) -> Result<NodeProto, Diag> {
         let node = graph.node(n);
         let foreign = lower(graph, n, self.target).map_err(|m| {
             Diag::error("E0302", format!("`{}`: {m}", node.op().name())).node(graph.node_label(n))
@@ -108,11 +120,17 @@ impl Printer<'_> {
             ..NodeProto::default()
         };
         let captured = node.inputs().len() - node.captures();
-        let one = |a: &Arg| match a {
-            Arg::Value(v) => name(names, *v).to_owned(),
-            Arg::None | Arg::Const(_) => String::new(),
-        };
-        proto.input = foreign.inputs.iter().take(captured).map(one).collect();
+        for arg in foreign.inputs.iter().take(captured) {
+            proto.input.push(match arg {
+                Arg::Value(v) => name(names, *v).to_owned(),
+                Arg::None => String::new(),
+                Arg::Const(t) => {
+                    let name = self.namer.constant();
+                    extra.push((name.clone(), t.clone()));
+                    name.to_string()
+                }
+            });
+        }
         while proto.input.last().is_some_and(String::is_empty) {
             proto.input.pop();
         }

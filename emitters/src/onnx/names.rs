@@ -69,6 +69,12 @@ impl Namer {
         }
         Ok((names, own))
     }
+    /// A name for a constant that the graph does not have.
+    pub(super) fn constant(&mut self) -> Arc<str> {
+        let name = self.fresh(None, "const");
+        self.taken.insert(name.clone());
+        name
+    }
     /// Frees the names of a finished body.
     pub(super) fn release(&mut self, own: &[Arc<str>]) {
         for name in own {

@@ -5,6 +5,11 @@ use super::{lift, ml, vendor};
 use super::row::{Fix, Form, Row, row, row_of};
 use super::{lift, lift_training, vendor};
 use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
+use super::{attention, experimental, lift, lift_training, old, quantized, vendor};
+use Fix::{
+    AttrIsInput, Build, BuildWhere, Fill, Finish, If, InputSince, OnRead, OnWrite, Prepare, Upgrade,
+    WordSince, WriteOnly,
+};
 
 /// Rows of operators whose every version since `since` means what the IR's means.
 const PLAIN: &[(&str, &str, i64)] = &[
@@ -101,8 +106,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("trilu", "Trilu", 14),
     ("size", "Size", 1),
     ("range", "Range", 11),
-    ("constant_of_shape", "ConstantOfShape", 9),
-    ("eye_like", "EyeLike", 9),
     ("one_hot", "OneHot", 9),
     ("non_zero", "NonZero", 9),
     ("gather", "Gather", 1),
@@ -171,6 +174,7 @@ const FIXED: &[Row] = &[
     row("optional_has_element", "OptionalHasElement", 15).with(&[OnWrite(lift::only_optionals_before_18)]),
     row("mod", "Mod", 10).with(&[OnWrite(lift::float_remainder_since_28)]),
     row("cast", "Cast", 6),
+    row("cast", "Cast", 1).until(5).with(&[Upgrade(old::cast_word)]),
     row("cast_like", "CastLike", 15),
     row("clip", "Clip", 11),
     row("clip", "Clip", 1).until(10).with(&[
@@ -195,11 +199,30 @@ const FIXED: &[Row] = &[
     row("log_softmax", "LogSoftmax", 13),
     row("hardmax", "Hardmax", 13),
     row("softmax", "Softmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("softmax", "Softmax", 11).until(12).with(&[
+        WriteOnly,
+        OnWrite(lift::last_axis),
+        Finish(lift::say_axis),
+    ]),
     row("log_softmax", "LogSoftmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("log_softmax", "LogSoftmax", 11).until(12).with(&[
+        WriteOnly,
+        OnWrite(lift::last_axis),
+        Finish(lift::say_axis),
+    ]),
     row("hardmax", "Hardmax", 1).until(12).with(&[Build(lift::flattened_softmax)]),
+    row("hardmax", "Hardmax", 11).until(12).with(&[
+        WriteOnly,
+        OnWrite(lift::last_axis),
+        Finish(lift::say_axis),
+    ]),
     row("top_k", "TopK", 10),
     row("top_k", "TopK", 1).until(9).with(&[AttrIsInput { attr: "k", slot: 1, form: Form::Int1 }]),
     row("gemm", "Gemm", 7).with(&[OnWrite(lift::gemm_needs_bias)]),
+    row("gemm", "Gemm", 1).until(6).with(&[Prepare(old::gemm_broadcast)]),
+    row("p_relu", "PRelu", 1).until(6).with(&[Prepare(old::slope_per_channel)]),
+    row("selu", "Selu", 1).until(5).with(&[Upgrade(old::selu_1)]),
+    row("tile", "Tile", 1).until(5).with(&[Build(old::tile_1)]),
     row("max_pool", "MaxPool", 1).with(&[]),
     row("average_pool", "AveragePool", 1).with(&[]),
     row("lp_pool", "LpPool", 2),
@@ -207,11 +230,12 @@ const FIXED: &[Row] = &[
     row("global_lp_pool", "GlobalLpPool", 1).until(1).with(&[Upgrade(lift_training::whole_power)]),
     row("resize", "Resize", 11).with(&[
         OnRead(lift::resize_operands),
+        OnRead(old::tf_half_pixel),
         WordSince("coordinate_transformation_mode", "half_pixel_symmetric", 19),
+        Fill(lift::fill_resize),
     ]),
-    row("resize", "Resize", 10).until(10).with(&[Upgrade(lift::resize_10)]),
-    row("resize", "Upsample", 9).until(9).with(&[Upgrade(lift::resize_10)]),
-    row("resize", "Upsample", 7).until(8).with(&[Upgrade(lift::upsample_7)]),
+    row("resize", "Resize", 10).until(10).with(&[Build(old::resize_10)]),
+    row("resize", "Upsample", 1).with(&[Build(old::upsample)]),
     row("depth_to_space", "DepthToSpace", 1).with(&[WordSince("mode", "CRD", 11)]),
     row("grid_sample", "GridSample", 20),
     row("grid_sample", "GridSample", 16)
@@ -236,8 +260,10 @@ const FIXED: &[Row] = &[
     row("group_normalization", "GroupNormalization", 18)
         .until(20)
         .with(&[Build(lift_training::group_norm_by_group)]),
-    row("quantize_linear", "QuantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
-    row("dequantize_linear", "DequantizeLinear", 10).with(&[OnWrite(lift::sixteen_bit_since_21)]),
+    row("quantize_linear", "QuantizeLinear", 10)
+        .with(&[OnWrite(lift::sixteen_bit_since_21), OnWrite(lift::per_axis_since_13)]),
+    row("dequantize_linear", "DequantizeLinear", 10)
+        .with(&[OnWrite(lift::sixteen_bit_since_21), OnWrite(lift::per_axis_since_13)]),
     row("transpose", "Transpose", 1).with(&[If(lift::perm_is_known), OnRead(lift::full_perm)]),
     row("reshape", "Reshape", 5),
     row("reshape", "Reshape", 1).until(4).with(&[AttrIsInput { attr: "shape", slot: 1, form: Form::Ints }]),
@@ -251,6 +277,11 @@ const FIXED: &[Row] = &[
         OnRead(lift::split_count),
         OnWrite(lift::splits_evenly),
         Finish(lift::drop_split_count),
+    ]),
+    row("split", "Split", 1).until(1).with(&[
+        OnRead(lift::split_count),
+        Prepare(old::split_1),
+        AttrIsInput { attr: "split", slot: 1, form: Form::Ints },
     ]),
     row("split", "Split", 2).until(12).with(&[
         OnRead(lift::split_count),
@@ -272,10 +303,18 @@ const FIXED: &[Row] = &[
         InputSince(3, 18),
         WordSince("mode", "wrap", 19),
     ]),
+    row("pad", "Pad", 1).until(1).with(&[
+        AttrIsInput { attr: "paddings", slot: 1, form: Form::Ints },
+        AttrIsInput { attr: "value", slot: 2, form: Form::Scalar },
+    ]),
     row("shape", "Shape", 1),
+    row("constant_of_shape", "ConstantOfShape", 9).with(&[OnWrite(lift::bf16_result_since_20)]),
+    row("eye_like", "EyeLike", 9).with(&[OnWrite(lift::bf16_result_since_22)]),
     row("gather_nd", "GatherND", 11),
     row("scatter_elements", "ScatterElements", 11).with(SCATTER),
     row("scatter_elements", "Scatter", 9).until(10),
+    // Deprecated since 11 with the same meaning.
+    row("scatter_elements", "Scatter", 11).with(&[Upgrade(lift::nothing)]),
     row("scatter_nd", "ScatterND", 11).with(SCATTER),
     row("lstm", "LSTM", 1).until(6).with(SEQUENCE_OUTPUT),
     row("gru", "GRU", 1).until(6).with(SEQUENCE_OUTPUT),
@@ -308,6 +347,21 @@ const REDUCTIONS: &[(&str, &str)] = &[
     ("reduce_sum_square", "ReduceSumSquare"),
 ];
 
+/// Operators of two operands that before 7 stretch the second by `broadcast` and `axis`.
+const STRETCHED: &[(&str, &str)] = &[
+    ("add", "Add"),
+    ("sub", "Sub"),
+    ("mul", "Mul"),
+    ("div", "Div"),
+    ("pow", "Pow"),
+    ("and", "And"),
+    ("or", "Or"),
+    ("xor", "Xor"),
+    ("equal", "Equal"),
+    ("greater", "Greater"),
+    ("less", "Less"),
+];
+
 /// Domain of the operators that ONNX Runtime adds to ONNX's.
 pub const MICROSOFT: &str = "com.microsoft";
 
@@ -334,6 +388,10 @@ pub fn rows() -> &'static [Row] {
         all.extend_from_slice(VENDOR_FIXED);
         all.extend_from_slice(vendor::ROWS);
         all.extend_from_slice(ml::ROWS);
+        for (op, foreign) in STRETCHED {
+            all.push(row(op, foreign, 1).until(6).with(&[Prepare(old::broadcast_axis)]));
+        }
+        all.extend_from_slice(experimental::ROWS);
         all.sort_by_key(|r| (r.domain, r.foreign));
         all
     });
@@ -350,7 +408,14 @@ fn find(domain: &str, op_type: &str, opset: i64) -> Option<&'static Row> {
     let all = rows();
     let key = (domain, op_type);
     let at = all.partition_point(|r| (r.domain, r.foreign) < key);
-    all[at..].iter().take_while(|r| (r.domain, r.foreign) == key).find(|r| r.covers(opset))
+    all[at..].iter().take_while(|r| (r.domain, r.foreign) == key).find(|r| r.reads() && r.covers(opset))
+}
+
+/// Whether any version of ONNX's own operator `op_type` is read.
+pub fn is_bound(op_type: &str) -> bool {
+    let all = rows();
+    let at = all.partition_point(|r| (r.domain, r.foreign) < ("", op_type));
+    all[at..].iter().take_while(|r| (r.domain, r.foreign) == ("", op_type)).any(Row::reads)
 }
 
 /// The rows that can write IR operator `op`.

@@ -44,6 +44,7 @@ pub fn to_code(dtype: DType) -> i32 {
 /// First operator set whose type system has the element type.
 pub fn since_opset(dtype: DType) -> i64 {
     match dtype {
+        DType::BF16 => 13,
         DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ => 19,
         DType::I4 | DType::U4 => 21,
         DType::F4E2M1 => 23,

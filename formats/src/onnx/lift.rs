@@ -48,10 +48,12 @@ pub fn flattened_softmax(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<V
     let mut flatten = Op::by_name("flatten").ok_or_else(|| Diag::error("E0901", "unknown op"))?;
     flatten.def_mut().set_attr("axis", &Attr::Int(axis)).map_err(at)?;
     let by_name = |n: &str| Op::by_name(n).ok_or_else(|| Diag::error("E0901", "unknown op"));
+    let mut reshape = by_name("reshape")?;
+    reshape.def_mut().set_attr("allowzero", &Attr::Bool(true)).map_err(at)?;
     let flat = b.add(flatten, &[Some(x)])?;
     let soft = b.add(op(1)?, &[Some(flat[0])])?;
     let shape = b.add(by_name("shape")?, &[Some(x)])?;
-    b.add(by_name("reshape")?, &[Some(soft[0]), Some(shape[0])])
+    b.add(reshape, &[Some(soft[0]), Some(shape[0])])
 }
 
 /// `Gemm` before 11 has no optional bias.
@@ -62,8 +64,6 @@ pub fn gemm_needs_bias(graph: &Graph, n: NodeId, opset: i64) -> Result<(), Strin
 
 /// `Resize` 11 and 12 give an empty `roi` or `scales` where later versions leave it out; `sizes` counts then.
 pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError> {
-    // An attribute of opset 11 and 12 without effect on any mode the operator lists.
-    node.take("tf_half_pixel_for_nn");
     for slot in 1..node.inputs.len() {
         let empty = |v: ValueId| {
             graph.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::sizes).is_some_and(|s| s == [0])
@@ -75,27 +75,13 @@ pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError>
     Ok(())
 }
 
-fn asymmetric(node: &mut Foreign, scales: Arg) {
-    let x = node.inputs.first().cloned().unwrap_or(Arg::None);
-    node.inputs = vec![x, Arg::None, scales];
-    node.attrs.push(("coordinate_transformation_mode".to_owned(), Attr::Str("asymmetric".to_owned())));
-    node.attrs.push(("nearest_mode".to_owned(), Attr::Str("floor".to_owned())));
-}
-
-/// `Resize` 10 and `Upsample` 9: scales only, asymmetric coordinates, nearest rounds down.
-pub fn resize_10(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
-    let scales = node.inputs.get(1).cloned().unwrap_or(Arg::None);
-    asymmetric(node, scales);
-    Ok(())
-}
-
-/// `Upsample` 7: as [`resize_10`], with the scales in an attribute.
-pub fn upsample_7(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
-    let Some(Attr::Floats(scales)) = node.take("scales") else {
-        return Err(OpError::attr("`Upsample` needs the attribute `scales`"));
-    };
-    asymmetric(node, Arg::Const(Tensor::from_vec(&[scales.len()], scales)));
-    Ok(())
+/// `Resize` 11 and 12 want the region, and want scales or sizes given as empty where they are left out.
+pub fn fill_resize(node: &mut Foreign) {
+    for slot in 1..=2 {
+        if node.opset < 13 && matches!(node.inputs.get(slot), Some(Arg::None)) {
+            node.inputs[slot] = Arg::Const(Tensor::from_vec::<f32>(&[0], vec![]));
+        }
+    }
 }
 
 const GRID_WORDS: [(&str, &str); 2] = [("bilinear", "linear"), ("bicubic", "cubic")];
@@ -123,6 +109,29 @@ pub fn grid_words_back(node: &mut Foreign, _: &Graph, _: NodeId) {
             }
         }
     }
+}
+
+/// No difference.
+pub fn nothing(_: &mut Foreign, _: &Graph) -> Result<(), OpError> {
+    Ok(())
+}
+
+/// Before 13 the axes from `axis` on are taken together, which is the same only for the last.
+pub fn last_axis(graph: &Graph, n: NodeId, _: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    let rank =
+        node.input(0).and_then(|x| graph.ty(x).as_tensor()).and_then(hoist_ir::types::TensorType::rank);
+    match (node.op().def().attr("axis"), rank) {
+        (Some(Attr::Int(-1)), _) => Ok(()),
+        (Some(Attr::Int(axis)), Some(rank)) if axis + 1 == rank as i64 => Ok(()),
+        _ => Err("an axis that is not the last (since opset 13)".to_owned()),
+    }
+}
+
+/// The default axis was another one.
+pub fn say_axis(node: &mut Foreign, _: &Graph, _: NodeId) {
+    node.take("axis");
+    node.attrs.push(("axis".to_owned(), Attr::Int(-1)));
 }
 
 /// `RoiAlign` before 16 takes coordinates as they are.
@@ -170,6 +179,32 @@ pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), 
         return Err("16-bit quantization (since opset 21)".to_owned());
     }
     Ok(())
+}
+
+/// Before 13 there is one scale for all.
+pub fn per_axis_since_13(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let scale = graph.node(n).input(1).and_then(|v| graph.ty(v).as_tensor());
+    let one = scale
+        .is_some_and(|t| t.rank() == Some(0) || t.sizes().is_some_and(|s| s.iter().product::<usize>() == 1));
+    if opset < 13 && !one { Err("scales along an axis (since opset 13)".to_owned()) } else { Ok(()) }
+}
+
+fn bf16_result(graph: &Graph, n: NodeId, opset: i64, since: i64) -> Result<(), String> {
+    let is = |v: &ValueId| graph.ty(*v).as_tensor().is_some_and(|t| t.dtype == DType::BF16);
+    if opset < since && graph.node(n).outputs().iter().any(is) {
+        return Err(format!("a result of bf16 (since opset {since})"));
+    }
+    Ok(())
+}
+
+/// `ConstantOfShape` knows `bf16` since 20.
+pub fn bf16_result_since_20(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    bf16_result(graph, n, opset, 20)
+}
+
+/// `EyeLike` knows `bf16` since 22.
+pub fn bf16_result_since_22(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    bf16_result(graph, n, opset, 22)
 }
 
 /// Without `perm`, the rank of the operand must be known.

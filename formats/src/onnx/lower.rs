@@ -88,7 +88,9 @@ fn fits(graph: &Graph, t: &Target) -> bool {
 pub fn check(graph: &Graph, t: &Target) -> Diags {
     let mut diags = Diags::default();
     if let Err(m) = types_fit(graph, t.opset) {
-        diags.push(Diag::error("E0302", m));
+        let newer = (t.opset + 1..=NEWEST_OPSET).find(|o| types_fit(graph, *o).is_ok());
+        let hint = newer.map_or("use another element type".to_owned(), |o| format!("use --opset {o}"));
+        diags.push(Diag::error("E0302", m).hint(hint));
     }
     for n in graph.order() {
         if let Err(m) = lower(graph, n, t) {
@@ -97,14 +99,22 @@ pub fn check(graph: &Graph, t: &Target) -> Diags {
                 "E0302",
                 format!("operator set {} has no form of `{}` with {m}", t.opset, node.op().name()),
             );
-            diags
-                .push(d.node(graph.node_label(n)).origin(node.origin.clone()).hint("choose a newer --opset"));
+            diags.push(d.node(graph.node_label(n)).origin(node.origin.clone()).hint(hint(graph, n, t)));
         }
         for body in graph.node(n).stored_bodies() {
             diags.0.extend(check(body, t).0);
         }
     }
     diags
+}
+
+/// What to do about a node that `t` has no form of.
+fn hint(graph: &Graph, n: NodeId, t: &Target) -> String {
+    let newer = (t.opset + 1..=NEWEST_OPSET).find(|o| lower(graph, n, &t.at(*o)).is_ok());
+    match newer {
+        Some(o) => format!("operator set {o} has one: --opset {o}"),
+        None => "no newer operator set has one; replace the operator in the source model".to_owned(),
+    }
 }
 
 fn types_fit(graph: &Graph, t: i64) -> Result<(), String> {

@@ -6,10 +6,12 @@
 pub mod attention;
 pub mod bind;
 pub mod dtype;
+pub mod experimental;
 pub mod kept;
 pub mod lift;
 pub mod lift_training;
 pub mod lower;
+pub mod old;
 pub mod quantized;
 pub mod ml;
 pub mod row;

@@ -6,7 +6,7 @@ use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::infer::diag_at;
-use hoist_ir::op::OpError;
+use hoist_ir::op::{Arity, OpError};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
@@ -18,7 +18,7 @@ pub enum Arg {
     None,
     /// A value of the graph.
     Value(ValueId),
-    /// A constant that an older form keeps in an attribute.
+    /// A constant that only one of both forms has as an operand.
     Const(Tensor),
 }
 
@@ -102,6 +102,10 @@ pub enum Fix {
     InputSince(usize, i64),
     /// Reading: brings the node into the row's form. The row is not used for writing.
     Upgrade(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
+    /// Reading: adds nodes for operands that the row's form needs. The row is not used for writing.
+    Prepare(fn(&mut Builder<'_>, &mut Foreign) -> Result<(), Diag>),
+    /// The row is not used for reading.
+    WriteOnly,
     /// Reading: the node becomes several. The row is not used for writing.
     Build(fn(&mut Builder<'_>, Foreign) -> Result<Vec<ValueId>, Diag>),
     /// Reading: where the condition holds the node becomes several.
@@ -112,7 +116,9 @@ pub enum Fix {
     OnRead(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Writing: a condition on the node; the text says what is missing.
     OnWrite(fn(&Graph, NodeId, i64) -> Result<(), String>),
-    /// Writing: the last change to the foreign node.
+    /// Writing: puts constants where older operator sets need operands.
+    Fill(fn(&mut Foreign)),
+    /// Writing: the last change to the foreign node, which gets attributes that the operator set does not have too.
     Finish(fn(&mut Foreign, &Graph, NodeId)),
 }
 
@@ -162,7 +168,11 @@ impl Row {
     }
     /// Whether the row can be written, not only read.
     pub fn writes(&self) -> bool {
-        !self.fixes.iter().any(|f| matches!(f, Fix::Upgrade(_) | Fix::Build(_)))
+        !self.fixes.iter().any(|f| matches!(f, Fix::Upgrade(_) | Fix::Prepare(_) | Fix::Build(_)))
+    }
+    /// Whether the row can be read, not only written.
+    pub fn reads(&self) -> bool {
+        !self.fixes.iter().any(|f| matches!(f, Fix::WriteOnly))
     }
 
     /// Whether the row reads this node.
@@ -189,6 +199,7 @@ impl Row {
         for fix in self.fixes {
             match fix {
                 Fix::Upgrade(f) | Fix::OnRead(f) => f(&mut node, b.graph()).map_err(fail)?,
+                Fix::Prepare(f) => f(b, &mut node).map_err(|d| d.op(name.clone()))?,
                 Fix::Build(f) => return f(b, node).map_err(|d| d.op(name)),
                 Fix::BuildWhere(holds, f) if holds(&node) => return f(b, node).map_err(|d| d.op(name)),
                 Fix::AttrIsInput { attr, slot, form } => {
@@ -299,7 +310,11 @@ impl Row {
         let Some(signature) = signature(self.foreign, out.opset).filter(|_| own) else { return Ok(()) };
         // What bodies capture is no operand in ONNX.
         let formal = graph.node(n).inputs().len() - graph.node(n).captures();
+        let many = graph.node(n).op().schema().inputs.last().is_some_and(|o| o.arity == Arity::Many);
         for slot in 0..out.inputs.len().min(formal) {
+            if !many && slot >= signature.operands() && out.inputs[slot] != Arg::None {
+                return Err(format!("operand {slot}"));
+            }
             let dtype = out.value(slot).and_then(|v| graph.ty(v).as_tensor()).map(|t| t.dtype);
             if let Some(d) = dtype.filter(|d| !signature.allows(slot, *d)) {
                 return Err(format!("{d} as operand {slot}"));
@@ -322,6 +337,7 @@ impl Row {
                     }
                 }
                 Fix::OnWrite(check) => check(graph, n, opset)?,
+                Fix::Fill(f) => f(out),
                 Fix::Finish(f) => f(out, graph, n),
                 _ => {}
             }

@@ -3,6 +3,12 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::bind::{body_attrs, is_bound, read_row, rows};
+use super::row::Fix;
+use super::signatures::SIGNATURES;
+use super::versions::{NEWEST_OPSET, ir_name, operators, since_version};
+use hoist_ir::ops::Op;
+
 use super::generated::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// Key of a protobuf field: its number and wire type.
@@ -87,4 +93,61 @@ fn truncated_lengths_are_errors() {
 #[test]
 fn attributes_are_small() {
     assert!(size_of::<AttributeProto>() <= 352, "{}", size_of::<AttributeProto>());
+}
+
+/// Operator sets in which a version of an operator holds.
+fn opsets(op: &str, version: i64) -> impl Iterator<Item = i64> {
+    (version..=NEWEST_OPSET).filter(move |t| since_version(op, *t) == Some(version))
+}
+
+#[test]
+fn every_version_of_a_bound_operator_is_read() {
+    let mut checked = 0;
+    for (op, version, _, _) in SIGNATURES.iter().filter(|(op, ..)| is_bound(op)) {
+        for opset in opsets(op, *version) {
+            assert!(read_row("", op, opset).is_some(), "`{op}` of operator set {opset} would pass through");
+            checked += 1;
+        }
+    }
+    assert!(checked > 1000, "{checked}");
+    for op in operators() {
+        assert!(SIGNATURES.iter().any(|(o, ..)| *o == op), "`{op}` has no signature");
+    }
+}
+
+/// An attribute that a version lists is the IR's, becomes an operand, or is read by a function of the row.
+#[test]
+fn every_attribute_of_every_version_is_known() {
+    let mut problems = vec![];
+    for (foreign, version, _, attrs) in SIGNATURES {
+        let Some(row) = read_row("", foreign, *version) else { continue };
+        let by_hand =
+            |f: &Fix| matches!(f, Fix::Upgrade(_) | Fix::OnRead(_) | Fix::Build(_) | Fix::Prepare(_));
+        if row.fixes.iter().any(by_hand) {
+            continue;
+        }
+        let op = Op::by_name(row.op).expect("an operator");
+        for attr in attrs.iter().map(|a| a.trim_end_matches('!')) {
+            let operand = |f: &Fix| matches!(f, Fix::AttrIsInput { attr: a, .. } if *a == attr);
+            let known = attr == "consumed_inputs"
+                || row.fixes.iter().any(operand)
+                || body_attrs(foreign).contains(&attr)
+                || op.schema().attrs.iter().any(|a| a.name == ir_name(attr));
+            if !known {
+                problems.push(format!("{foreign} {version}: {attr}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// Reading and writing ranges leave no gap that only writing knows.
+#[test]
+fn what_is_written_is_read() {
+    for r in rows().iter().filter(|r| r.writes() && r.domain.is_empty()) {
+        for opset in r.since..=r.until.min(NEWEST_OPSET) {
+            let back = read_row("", r.foreign, opset).map(|b| b.op);
+            assert_eq!(back, Some(r.op), "`{}` written at {opset}", r.foreign);
+        }
+    }
 }

@@ -237,6 +237,10 @@ pub fn signature(op_type: &str, opset: i64) -> Option<Signature> {
 }
 
 impl Signature {
+    /// Number of operands, where there is no list of any length.
+    pub fn operands(&self) -> usize {
+        self.types.len()
+    }
     /// Whether operand `slot` may have the element type.
     pub fn allows(&self, slot: usize, dtype: DType) -> bool {
         let set = self.types.get(slot).or(self.types.last()).copied().unwrap_or(0);

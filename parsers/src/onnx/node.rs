@@ -2,7 +2,8 @@
 use super::graph::{Outer, Reader, Scope, notes};
 use super::tensor::shorten;
 use super::{attr, captures, sparse};
-use hoist_formats::onnx::bind::{body_attrs, read_row};
+use hoist_formats::onnx::bind::{body_attrs, is_bound, read_row};
+use hoist_formats::onnx::experimental;
 use hoist_formats::onnx::generated::attribute_proto::AttributeType as Kind;
 use hoist_formats::onnx::generated::{GraphProto, NodeProto};
 use hoist_formats::onnx::kept::DEVICE;
@@ -105,6 +106,15 @@ impl Reader {
                 self.lifted(scope, n, row, attrs, &inputs, outputs, &origin)?
             }
             Some(_) => return Err(Diag::error("E0202", format!("`{}` has no body", n.op_type()))),
+            // Another version of the operator is known, so nothing may pass through as if it were foreign.
+            None if own
+                && self.library.called(n).is_none()
+                && is_bound(n.op_type())
+                && since_version(n.op_type(), self.opset).is_some() =>
+            {
+                let m = format!("`{}` of operator set {} is not supported", n.op_type(), self.opset);
+                return Err(Diag::error("E0301", m).hint("convert the model to a newer operator set first"));
+            }
             None => self.custom(scope, n, attrs, &inputs, outputs, &origin)?,
         };
         if let Some(notes) = node_notes(n) {
@@ -252,7 +262,11 @@ impl Reader {
             && self.library.called(n).is_none()
             && since_version(n.op_type(), self.opset).is_none()
         {
+            let experimental = experimental::REFUSED.iter().find(|(name, _)| *name == n.op_type());
             let m = match since_version(n.op_type(), NEWEST_OPSET) {
+                None if let Some((name, why)) = experimental => {
+                    format!("the experimental operator `{name}` is not supported: {why}")
+                }
                 Some(_) => format!("`{}` is not in operator set {}", n.op_type(), self.opset),
                 None => format!("`{}` is no operator of ai.onnx", shorten(n.op_type())),
             };

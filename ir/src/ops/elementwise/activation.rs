@@ -1,4 +1,5 @@
 //! Activation functions of one operand.
+use super::expansions;
 use super::map::{float_map, number_map};
 use super::math;
 use super::typing::same;
@@ -25,7 +26,8 @@ crate::op! {
         |v| if v < 0.0 { 0.0 } else { v },
         |v| v.max(0),
         |v| v,
-    );
+    ),
+    expand = expansions::relu;
 }
 crate::op! {
     /// `y = x` where `x >= 0`, else `alpha * x`.
@@ -85,7 +87,8 @@ crate::op! {
             return float_map(cx, move |v| if v > 0.0 { v } else { a * math::exp_m1(v / a) }, double);
         }
         float_map(cx, move |v| double(f64::from(v)) as f32, double)
-    };
+    },
+    expand = expansions::celu;
 }
 crate::op! {
     /// `y = 1 / (1 + e^-x)`.
@@ -114,7 +117,8 @@ crate::op! {
         cx,
         |v| v * (v * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0),
         |v| v * (v * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0),
-    );
+    ),
+    expand = expansions::hard_swish;
 }
 crate::op! {
     /// `y = x * sigmoid(alpha * x)`; with `alpha` 1 also called `silu`.
@@ -126,7 +130,8 @@ crate::op! {
     eval = |op: &Swish, cx| {
         let (a, b) = (op.alpha, f64::from(op.alpha));
         float_map(cx, move |v| v * math::sigmoid(a * v), |v| v * sigmoid(b * v))
-    };
+    },
+    expand = expansions::swish;
 }
 crate::op! {
     /// `y = log(1 + e^x)`.
@@ -141,7 +146,8 @@ crate::op! {
 crate::op! {
     /// `y = x * tanh(log(1 + e^x))`.
     mish Mish(x: One<T>) -> (y: One<T>) {} where T: FLOATS;
-    infer = same, eval = |_: &Mish, cx| float_map(cx, math::mish, |v| v * libm::tanh(softplus(v)));
+    infer = same, eval = |_: &Mish, cx| float_map(cx, math::mish, |v| v * libm::tanh(softplus(v))),
+    expand = expansions::mish;
 }
 crate::op! {
     /// `y = x` where `x > alpha`, else 0.
@@ -207,5 +213,6 @@ crate::op! {
             let scale = 2.0 * (2.0 * std::f64::consts::FRAC_1_PI).sqrt();
             float_map(cx, math::gelu_tanh, |v| v * sigmoid(scale * v * (1.0 + 0.044715 * v * v)))
         }
-    };
+    },
+    expand = expansions::gelu;
 }

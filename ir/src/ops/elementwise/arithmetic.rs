@@ -1,4 +1,5 @@
 //! Arithmetic on two broadcast operands.
+use super::expansions;
 use super::map::number_zip;
 use super::typing::{broadcast_first, contents2};
 use crate::dim::SymInt;
@@ -58,7 +59,8 @@ crate::op! {
         (Some(a), Some(b)) if op.fmod => a.checked_rem(b).map(SymInt::from),
         _ if op.fmod && !(a.is_surely_nonnegative() && b.is_surely_nonnegative()) => None,
         _ => a.modulo(b),
-    });
+    }),
+    expand = expansions::modulo;
 }
 
 /// Truncated quotients, where they are those rounded down or exact.

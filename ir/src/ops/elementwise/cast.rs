@@ -1,10 +1,14 @@
 //! `cast`, `cast_like`
 use super::broadcast::vectorized;
+use super::expansions;
 use super::typing::{in_range, map_contents};
 use crate::attr::Word;
+use crate::builder::Builder;
 use crate::dim::SymInt;
 use crate::dtype::{DType, DTypeSet, PACKED};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{Content, InferCx};
 use crate::op::{OpError, Semantics};
 use crate::tensor::{Element, Storage, Tensor};
@@ -96,6 +100,9 @@ impl Semantics for CastLike {
     }
     fn contents(&self, cx: &InferCx<'_>) -> Vec<Option<Content>> {
         cx.dtype(1).map_or_else(|_| vec![], |to| converted(cx, to))
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        expansions::cast_like(self, b, inputs)
     }
 }
 

@@ -1,9 +1,13 @@
 //! `clip`
 use super::broadcast::each;
+use super::expansions;
 use super::map::zip_tensors;
 use super::variadic::{larger, smaller};
+use crate::builder::Builder;
 use crate::dtype::{DType, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::tensor::Tensor;
@@ -45,5 +49,8 @@ impl Semantics for Clip {
             x = zip_tensors(x, high, smaller, smaller, smaller, smaller)?;
         }
         one(x)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::clip(self, b, inputs, outputs)
     }
 }

@@ -1,5 +1,6 @@
 //! Relations of two broadcast operands.
 use super::broadcast::{broadcast_sizes, zip};
+use super::expansions;
 use super::map::number_test;
 use super::typing::{broadcast_bool, compared, surely_equal, surely_less};
 use crate::dtype::{BOOL_ONLY, DType, DTypeSet, NUMERIC};
@@ -28,7 +29,8 @@ crate::op! {
     greater_or_equal GreaterOrEqual(a: One<T>, b: One<T>) -> (c: One<T1>) {} where T: NUMERIC, T1: BOOL_ONLY;
     infer = broadcast_bool,
     eval = |_: &GreaterOrEqual, cx: EvalCx<'_>| number_test(&cx, |a, b| a >= b, |a, b| a >= b, |a, b| a >= b, |a, b| a >= b),
-    contents = |_: &GreaterOrEqual, cx| compared(cx, |a, b| surely_less(a, b).map(|v| !v));
+    contents = |_: &GreaterOrEqual, cx| compared(cx, |a, b| surely_less(a, b).map(|v| !v)),
+    expand = expansions::greater_or_equal;
 }
 crate::op! {
     /// Whether `a < b`, broadcast.
@@ -42,7 +44,8 @@ crate::op! {
     less_or_equal LessOrEqual(a: One<T>, b: One<T>) -> (c: One<T1>) {} where T: NUMERIC, T1: BOOL_ONLY;
     infer = broadcast_bool,
     eval = |_: &LessOrEqual, cx: EvalCx<'_>| number_test(&cx, |a, b| a <= b, |a, b| a <= b, |a, b| a <= b, |a, b| a <= b),
-    contents = |_: &LessOrEqual, cx| compared(cx, |a, b| surely_less(b, a).map(|v| !v));
+    contents = |_: &LessOrEqual, cx| compared(cx, |a, b| surely_less(b, a).map(|v| !v)),
+    expand = expansions::less_or_equal;
 }
 
 fn equality(cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {

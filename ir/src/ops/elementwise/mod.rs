@@ -8,6 +8,7 @@ pub mod cast;
 pub mod clip;
 pub mod compare;
 pub mod dropout;
+mod expansions;
 pub mod identity;
 pub mod logic;
 pub mod map;

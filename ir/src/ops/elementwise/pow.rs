@@ -1,5 +1,6 @@
 //! `pow`
 use super::broadcast::{broadcast_sizes, each, zip};
+use super::expansions;
 use super::typing::broadcast_first;
 use crate::dtype::{DType, DTypeSet, FLOATS, INDEX, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
@@ -14,7 +15,8 @@ crate::op! {
     /// `z = x^y`, broadcast, in the type of `x`. An integer to an integer power is exact and wraps; a negative power of an integer
     /// is truncated towards zero.
     pow Pow(x: One<T>, y: One<T1>) -> (z: One<T>) {} where T: BASES, T1: NUMERIC;
-    infer = broadcast_first, eval = power;
+    infer = broadcast_first, eval = power,
+    expand = expansions::pow;
 }
 
 /// Types computed in `f32`.

@@ -1,4 +1,5 @@
 //! Elementary functions of one operand.
+use super::expansions;
 use super::map::{float_map, number_map};
 use super::math;
 use super::typing::{contents1, same};
@@ -139,7 +140,8 @@ crate::op! {
 crate::op! {
     /// Flips each bit.
     bitwise_not BitwiseNot(x: One<T>) -> (y: One<T>) {} where T: INTS;
-    infer = same, eval = |_: &BitwiseNot, cx| number_map(cx, |v| v, |v| v, |v| !v, |v| !v);
+    infer = same, eval = |_: &BitwiseNot, cx| number_map(cx, |v| v, |v| v, |v| !v, |v| !v),
+    expand = expansions::bitwise_not;
 }
 crate::op! {
     /// Negates truth values.

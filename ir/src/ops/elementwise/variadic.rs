@@ -1,4 +1,5 @@
 //! Operators that combine any number of broadcast operands.
+use super::expansions;
 use super::map::{map_tensor, zip_tensors};
 use super::typing::{broadcast_first, contents2};
 use crate::dim::SymInt;
@@ -25,14 +26,16 @@ crate::op! {
     max Max(data_0: Many<T>) -> (max: One<T>) {} where T: NUMERIC;
     infer = broadcast_first,
     eval = |_: &Max, cx| fold(cx, |a, b| zip_tensors(a, b, larger, larger, larger, larger)),
-    contents = |_: &Max, cx| of_two(cx, SymInt::larger);
+    contents = |_: &Max, cx| of_two(cx, SymInt::larger),
+    expand = expansions::max;
 }
 crate::op! {
     /// The smallest of the operands' elements, broadcast; NaN where one is.
     min Min(data_0: Many<T>) -> (min: One<T>) {} where T: NUMERIC;
     infer = broadcast_first,
     eval = |_: &Min, cx| fold(cx, |a, b| zip_tensors(a, b, smaller, smaller, smaller, smaller)),
-    contents = |_: &Min, cx| of_two(cx, SymInt::smaller);
+    contents = |_: &Min, cx| of_two(cx, SymInt::smaller),
+    expand = expansions::min;
 }
 crate::op! {
     /// Sum of the operands, broadcast.

@@ -1,8 +1,12 @@
 //! `group_normalization` and `instance_normalization`: statistics over the pixels of some channels of one sample.
+use super::expansions;
 use super::layer_normalization::STASH;
 use super::stats::{check_per_channel, for_chunks, moments, same_as_first};
+use crate::builder::Builder;
 use crate::dtype::{DType, FLOATS};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{
@@ -103,6 +107,9 @@ impl Semantics for GroupNormalization {
         } else {
             normalize::<f32>(cx, self.layout, groups, self.epsilon)?
         })
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::group_normalization(self, b, inputs, outputs)
     }
 }
 

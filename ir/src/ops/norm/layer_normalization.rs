@@ -1,8 +1,12 @@
 //! `layer_normalization`
+use super::expansions;
 use super::stats::{Stretched, moments, same_as_first};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet, FLOATS};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, broadcast, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{Compute, PARALLEL, count};
@@ -130,6 +134,9 @@ impl Semantics for LayerNormalization {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         if cx.tensor(0)?.dtype() == DType::F64 { self.compute::<f64>(cx) } else { self.compute::<f32>(cx) }
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::layer_normalization(self, b, inputs, outputs)
     }
 }
 

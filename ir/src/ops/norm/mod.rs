@@ -1,5 +1,6 @@
 //! Operators of the family `norm`.
 pub mod batch_normalization;
+mod expansions;
 pub mod group;
 pub mod layer_normalization;
 pub mod lp_normalization;

@@ -1,8 +1,12 @@
 //! `rms_normalization`
+use super::expansions;
 use super::layer_normalization::{STASH, check_stretches, rows};
 use super::stats::{Stretched, for_chunks, sum};
+use crate::builder::Builder;
 use crate::dtype::{DType, FLOATS};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::Compute;
@@ -59,6 +63,9 @@ impl Semantics for RmsNormalization {
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let wide = [cx.tensor(0)?.dtype(), cx.tensor(1)?.dtype()].contains(&DType::F64);
         one(if wide { self.compute::<f64>(cx)? } else { self.compute::<f32>(cx)? })
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::rms_normalization(self, b, inputs, outputs)
     }
 }
 

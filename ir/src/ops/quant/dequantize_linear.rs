@@ -1,8 +1,12 @@
 //! `dequantize_linear`
+use super::expansions;
 use super::quantize_linear::QUANTIZED;
 use super::scales::{Granularity, check};
+use crate::builder::Builder;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{Compute, zeros};
@@ -84,6 +88,9 @@ impl Semantics for DequantizeLinear {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         one(self.dequantize(cx.tensor(0)?, cx.tensor(1)?, cx.opt(2)?)?)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::dequantize_linear(self, b, inputs, outputs)
     }
 }
 

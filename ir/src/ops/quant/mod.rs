@@ -1,6 +1,7 @@
 //! Operators of the family `quant`.
 pub mod dequantize_linear;
 pub mod dynamic_quantize_linear;
+mod expansions;
 pub mod gather_block_quantized;
 pub mod integer_products;
 pub mod mat_mul_bnb4;

@@ -1,7 +1,11 @@
 //! `quantize_linear`
+use super::expansions;
 use super::scales::{Granularity, Run, check};
+use crate::builder::Builder;
 use crate::dtype::{DType, DTypeSet, PACKED};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::zeros;
@@ -171,6 +175,9 @@ impl Semantics for QuantizeLinear {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         one(self.quantize(cx.tensor(0)?, cx.tensor(1)?, cx.opt(2)?)?)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::quantize_linear(self, b, inputs, outputs)
     }
 }
 

@@ -1,9 +1,13 @@
 //! `shape`
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{ANY, I64_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::{Expanded, operand};
+use crate::graph::ValueId;
 use crate::infer::{Content, InferCx};
 use crate::op::{OpError, Semantics};
+use crate::ops::movement::slice::Slice;
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
 
@@ -27,6 +31,16 @@ impl Shape {
     }
 }
 
+/// A part of the shape is a slice of all of it.
+fn part_of_all(op: &Shape, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+    if *op == Shape::default() {
+        return Ok(None);
+    }
+    let all = b.shape(Shape::default(), operand(inputs, 0)?)?;
+    let (starts, ends, axes) = (b.ints(&[op.start]), b.ints(&[op.end.unwrap_or(i64::MAX)]), b.ints(&[0]));
+    Ok(Some(vec![b.slice(Slice {}, all, starts, ends, Some(axes), None)?]))
+}
+
 impl Semantics for Shape {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let n = cx.shape(0)?.map_or(Dim::Unknown, |s| Dim::from(self.part(s).len()));
@@ -39,5 +53,8 @@ impl Semantics for Shape {
     fn contents(&self, cx: &InferCx<'_>) -> Vec<Option<Content>> {
         let dims = cx.shape(0).ok().flatten();
         vec![dims.map(|s| self.part(s).iter().map(Dim::to_sym).collect())]
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        part_of_all(self, b, inputs, outputs)
     }
 }

@@ -1,0 +1,194 @@
+//! Every operator case is written for every operator set from 11 on, read back and computed: the results are the same, or what the
+//! operator set lacks is said by name. `OPS=name` takes the files whose names contain `name`, `OPSET=n` that operator set.
+#[path = "common/case.rs"]
+#[expect(dead_code, reason = "this test does not look at the types of random results")]
+mod case;
+#[path = "common/compare.rs"]
+mod compare;
+#[path = "common/oracle.rs"]
+mod oracle;
+#[path = "common/variant.rs"]
+#[expect(dead_code, reason = "this test compares values, not types")]
+mod variant;
+
+use case::{Case, Expected};
+use compare::compare;
+use hoist_emitters::onnx::{WriteOptions, plan};
+use hoist_formats::onnx::lower::{Target, choose};
+use hoist_formats::onnx::versions::NEWEST_OPSET;
+use hoist_ir::diag::Diags;
+use hoist_ir::eval::{Limits, Value, eval_graph};
+use hoist_ir::model::Model;
+use hoist_parsers::onnx::{ReadOptions, read};
+use hoist_parsers::source::Source;
+use hoist_passes::{Options, Pipeline, run};
+use std::collections::BTreeMap;
+use std::path::Path;
+use variant::How;
+
+/// Oldest operator set for which every case is written.
+const OLDEST: i64 = 11;
+/// Fewest cases, of those that the newest operator set expresses, that each older one must express too, in percent.
+const FLOORS: &[(i64, usize)] = &[(11, 60), (13, 70), (17, 75), (18, 80), (21, 90)];
+
+fn legal(model: &mut Model, opset: i64) {
+    let mut pipelines = vec!["legalize-onnx"];
+    let mut options = Options { verify_each: true, ..Options::default() };
+    if choose(model, Some(opset)).is_err() {
+        options.target = Some(Target::new(model, opset));
+        pipelines.insert(0, "legalize-opset");
+    }
+    for text in pipelines {
+        let pipeline = Pipeline::parse(text).expect("known passes");
+        run(&pipeline, model, &mut options).unwrap_or_else(|f| panic!("{}", f.diags));
+    }
+}
+
+/// The ONNX file for `opset`, or all that it cannot express.
+fn written(model: &Model, opset: i64) -> Result<Vec<u8>, Diags> {
+    let mut model = model.clone();
+    legal(&mut model, opset);
+    let plan = plan(&model, &WriteOptions { opset: Some(opset), ..WriteOptions::default() })?;
+    assert_eq!(plan.opset(), opset);
+    let mut bytes = vec![];
+    plan.write_model(&mut bytes).expect("writes to memory");
+    Ok(bytes)
+}
+
+/// Puts a file where readers of other makers look, if they can know the outputs.
+fn for_others(dir: &Path, case: &Case, model: &Model, bytes: &[u8], opset: i64) {
+    let Some(expected) = oracle::comparable(case) else { return };
+    let (inputs, outputs) = oracle::names(&model.graph);
+    let name = format!("{}_{opset}", case.place.replace([':', '.'], "_"));
+    oracle::put(dir, &name, bytes, (&inputs, &case.inputs), (&outputs, &expected), case.tolerance);
+}
+
+fn read_back(bytes: Vec<u8>) -> Result<Model, String> {
+    let source = Source::from_bytes("written.onnx".to_owned(), bytes.into());
+    read(&source, &ReadOptions::default()).map_err(|d| d.to_string())
+}
+
+fn same(case: &Case, model: &Model, inputs: Vec<Value>) -> Result<(), String> {
+    let have = eval_graph(&model.graph, inputs, Limits::default()).map_err(|e| e.to_string())?;
+    for (e, a) in case.expected.iter().zip(&have) {
+        if let Expected::Value(e) = e {
+            compare(e, a, case.tolerance)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_case_at_every_operator_set() {
+    let only = std::env::var("OPS").unwrap_or_default();
+    let opset: Option<i64> = std::env::var("OPSET").ok().map(|n| n.parse().expect("`OPSET` is a number"));
+    let cases = case::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ops").as_path());
+    let cases: Vec<Case> =
+        cases.into_iter().filter_map(Result::ok).filter(|c| c.place.contains(&only)).collect();
+    assert!(!cases.is_empty(), "no case matches `{only}`");
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let asked = std::env::var_os("HOIST_ORACLE_PYTHON").is_some();
+    let (mut wrong, mut counts) = (vec![], BTreeMap::<i64, (usize, usize)>::new());
+    for case in &cases {
+        for how in [How::Given, How::SymbolPerAxis, How::Constant] {
+            let (graph, inputs) = variant::variant(&case.graph, &case.inputs, how).expect("the case holds");
+            let model = Model { graph, ..Model::default() };
+            // All of them once; what sizes decide, where most is lacking too.
+            let wanted = |t: &i64| match (opset, how) {
+                (Some(o), _) => o == *t,
+                (None, How::Constant) => true,
+                (None, How::Given) => matches!(t, 11 | 13 | 17 | 21),
+                _ => *t == OLDEST,
+            };
+            for t in (OLDEST..=NEWEST_OPSET).filter(wanted) {
+                counts.entry(t).or_default().1 += 1;
+                let place = format!("{} {how:?} at {t}", case.place);
+                match written(&model, t) {
+                    Err(diags) => {
+                        if !diags.0.iter().all(|d| d.code == "E0302" && d.hint.is_some()) {
+                            wrong.push(format!("{place}: {diags}"));
+                        }
+                        if !only.is_empty() {
+                            eprintln!("{place}: {diags}");
+                        }
+                    }
+                    Ok(bytes) => {
+                        counts.entry(t).or_default().0 += 1;
+                        if asked && how == How::Given {
+                            for_others(dir.path(), case, &model, &bytes, t);
+                        }
+                        if let Err(e) = read_back(bytes).and_then(|m| same(case, &m, inputs.clone())) {
+                            wrong.push(format!("{place}: {e}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    eprintln!("{} cases; expressed: {counts:?}", cases.len());
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    if asked {
+        oracle::accept(dir.path());
+    }
+    if only.is_empty() && opset.is_none() {
+        for (t, percent) in FLOORS {
+            let (n, of) = counts[t];
+            assert!(n * 100 >= of * percent, "operator set {t} expresses {n} of {of}");
+        }
+    }
+}
+
+/// Files of old operator sets, each with inputs and expected outputs as text in its metadata.
+#[test]
+fn old_files_compute_what_they_expect() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/models/old-opsets");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("readable").map(|e| e.expect("readable entry").path()).collect();
+    paths.sort();
+    let mut wrong = vec![];
+    for path in &paths {
+        if let Err(e) = old_file(path) {
+            wrong.push(format!("{}: {e}", path.display()));
+        }
+    }
+    assert!(paths.len() > 60, "{} files", paths.len());
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn old_file(path: &Path) -> Result<(), String> {
+    let source = Source::open(path).map_err(|d| d.to_string())?;
+    let model = read(&source, &ReadOptions::default());
+    let refused = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("refused_"));
+    let model = match (model, refused) {
+        (Err(d), true) if d.0.iter().all(|d| matches!(d.code, "E0301" | "E0303" | "E0304" | "E0305")) => {
+            return Ok(());
+        }
+        (Ok(_), true) => return Err("reads".to_owned()),
+        (model, _) => model.map_err(|d| d.to_string())?,
+    };
+    let (mut inputs, mut expected) = (vec![], vec![]);
+    for (key, text) in &model.props {
+        let (_, value) = hoist_ir::text::parse_named_value(text).map_err(|e| format!("{text}: {e}"))?;
+        if key.starts_with("input") { inputs.push(value) } else { expected.push(value) }
+    }
+    compute(&model, inputs.clone(), &expected).map_err(|e| format!("as read: {e}"))?;
+    // Written again for other operator sets it means the same.
+    for t in [OLDEST, 13, 17, 18, NEWEST_OPSET] {
+        let bytes = match written(&model, t) {
+            // No older operator samples at computed places.
+            Err(d) if t < 16 && d.to_string().contains("`grid_sample`") => continue,
+            bytes => bytes.map_err(|d| format!("at {t}: {d}"))?,
+        };
+        let again = read_back(bytes).map_err(|d| format!("at {t}: {d}"))?;
+        compute(&again, inputs.clone(), &expected).map_err(|e| format!("at {t}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn compute(model: &Model, inputs: Vec<Value>, expected: &[Value]) -> Result<(), String> {
+    let have = eval_graph(&model.graph, inputs, Limits::default()).map_err(|e| e.to_string())?;
+    if have.len() != expected.len() {
+        return Err(format!("{} outputs, {} expected", have.len(), expected.len()));
+    }
+    expected.iter().zip(&have).try_for_each(|(e, a)| compare(e, a, (1e-5, 1e-6)))
+}
