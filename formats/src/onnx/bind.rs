@@ -1,11 +1,6 @@
 //! The table of rows. One operator may have several: for different ranges of operator sets, or for older names.
 use super::row::{Fix, Form, Row, row};
-use super::{attention, lift, lift_training, quantized, vendor};
-use super::{lift, ml, vendor};
-use super::row::{Fix, Form, Row, row, row_of};
-use super::{lift, lift_training, vendor};
-use Fix::{AttrIsInput, Build, BuildWhere, Finish, If, InputSince, OnRead, OnWrite, Upgrade, WordSince};
-use super::{attention, experimental, lift, lift_training, old, quantized, vendor};
+use super::{attention, experimental, lift, lift_training, ml, old, quantized, vendor};
 use Fix::{
     AttrIsInput, Build, BuildWhere, Fill, Finish, If, InputSince, OnRead, OnWrite, Prepare, Upgrade,
     WordSince, WriteOnly,
@@ -369,7 +364,7 @@ pub const MICROSOFT: &str = "com.microsoft";
 pub const TRAINING: &str = "ai.onnx.preview.training";
 
 /// Rows of other domains, by subject.
-const VENDORS: &[&[Row]] = &[attention::ROWS, lift_training::ROWS, quantized::ROWS, vendor::ROWS];
+const VENDORS: &[&[Row]] = &[attention::ROWS, lift_training::ROWS, ml::ROWS, quantized::ROWS, vendor::ROWS];
 
 /// Operators of the IR that ONNX has no form of, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[];
@@ -384,10 +379,6 @@ pub fn rows() -> &'static [Row] {
             all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
         VENDORS.iter().for_each(|rows| all.extend_from_slice(rows));
-        all.extend(VENDOR.iter().map(|(domain, op, foreign)| row_of(domain, op, foreign)));
-        all.extend_from_slice(VENDOR_FIXED);
-        all.extend_from_slice(vendor::ROWS);
-        all.extend_from_slice(ml::ROWS);
         for (op, foreign) in STRETCHED {
             all.push(row(op, foreign, 1).until(6).with(&[Prepare(old::broadcast_axis)]));
         }
