@@ -20,7 +20,7 @@ ort.set_default_logger_severity(4)
 DROPS_NAN = ("arg_max", "arg_min", "reduce_max", "reduce_min")
 # ONNX Runtime draws 1 with the probability of 0; it counts positions in `output_shape`, ONNX's cases in the data before it.
 DIFFERS = ("bernoulli", "max_unpool")
-MISSING = ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported",
+MISSING = ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported", "Failed to construct locale", "does not support double",
            "No corresponding Numpy type")
 
 

@@ -108,9 +108,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("compress", "Compress", 9),
     ("unique", "Unique", 11),
     ("concat", "Concat", 4),
-    ("lstm", "LSTM", 7),
-    ("gru", "GRU", 7),
-    ("rnn", "RNN", 7),
     ("stft", "STFT", 17),
     ("hann_window", "HannWindow", 17),
     ("hamming_window", "HammingWindow", 17),
@@ -119,7 +116,6 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("string_concat", "StringConcat", 20),
     ("string_split", "StringSplit", 20),
     ("string_normalizer", "StringNormalizer", 10),
-    ("regex_full_match", "RegexFullMatch", 20),
     ("tf_idf_vectorizer", "TfIdfVectorizer", 9),
     ("affine_grid", "AffineGrid", 20),
     ("bernoulli", "Bernoulli", 15),
@@ -311,6 +307,10 @@ const FIXED: &[Row] = &[
     // Deprecated since 11 with the same meaning.
     row("scatter_elements", "Scatter", 11).with(&[Upgrade(lift::nothing)]),
     row("scatter_nd", "ScatterND", 11).with(SCATTER),
+    row("regex_full_match", "RegexFullMatch", 20).with(&[Finish(lift::say_pattern)]),
+    row("lstm", "LSTM", 7).with(HIDDEN_SIZE),
+    row("gru", "GRU", 7).with(HIDDEN_SIZE),
+    row("rnn", "RNN", 7).with(HIDDEN_SIZE),
     row("lstm", "LSTM", 1).until(6).with(SEQUENCE_OUTPUT),
     row("gru", "GRU", 1).until(6).with(SEQUENCE_OUTPUT),
     row("rnn", "RNN", 1).until(6).with(SEQUENCE_OUTPUT),
@@ -325,6 +325,7 @@ const FIXED: &[Row] = &[
 /// Recurrent operators while they told by an attribute whether the sequence is wanted.
 const SEQUENCE_OUTPUT: &[Fix] = &[Upgrade(lift::sequence_output)];
 
+const HIDDEN_SIZE: &[Fix] = &[Finish(lift::say_hidden_size)];
 const PLAIN_ELEMENTS: &[Fix] = &[OnWrite(lift::plain_elements)];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];

@@ -353,3 +353,20 @@ pub fn scan_8(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
     }
     Ok(())
 }
+
+/// ONNX Runtime wants `hidden_size` said, which the last size of the recurrence weights tells.
+pub fn say_hidden_size(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    let weights = graph.node(n).input(2).and_then(|v| graph.ty(v).as_tensor());
+    let size = weights.and_then(|t| t.shape.as_ref()?.last()?.known());
+    let said = node.attrs.iter().any(|(name, _)| name == "hidden_size");
+    if let (false, Some(size)) = (said, size.and_then(|s| i64::try_from(s).ok())) {
+        node.attrs.push(("hidden_size".to_owned(), Attr::Int(size)));
+    }
+}
+
+/// ONNX Runtime wants `pattern` said.
+pub fn say_pattern(node: &mut Foreign, _: &Graph, _: NodeId) {
+    if !node.attrs.iter().any(|(name, _)| name == "pattern") {
+        node.attrs.push(("pattern".to_owned(), Attr::Str(String::new())));
+    }
+}

@@ -15,12 +15,12 @@ crate::op! {
     /// frequencies, equally wide on the mel scale `2595 log10(1 + f / 700)`: `[dft_length / 2 + 1, num_mel_bins]`. What lies beyond
     /// the spectrum is left out.
     mel_weight_matrix MelWeightMatrix(
-        num_mel_bins: One<AnyT1>, dft_length: One<AnyT1>, sample_rate: One<AnyT1>,
-        lower_edge_hertz: One<AnyT2>, upper_edge_hertz: One<AnyT2>,
+        num_mel_bins: One<T1>, dft_length: One<T1>, sample_rate: One<T1>,
+        lower_edge_hertz: One<T2>, upper_edge_hertz: One<T2>,
     ) -> (output: One<T3>) {
         /// Element type of the result.
         output_datatype: DType = DType::F32,
-    } where AnyT1: COUNT, AnyT2: FLOATS;
+    } where T1: COUNT, T2: FLOATS;
     infer = infer,
     eval = |op: &MelWeightMatrix, cx| eval(op, &cx);
 }
