@@ -75,8 +75,19 @@ pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError>
     Ok(())
 }
 
+/// `LSTM`, `GRU` and `RNN`: runtimes want `hidden_size`, which is the last size of the recurrent weights.
+pub fn say_hidden_size(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    let recurrent =
+        graph.node(n).input(2).and_then(|r| graph.ty(r).as_tensor()).and_then(|t| t.shape.as_ref());
+    let size = recurrent.and_then(|s| s.last()?.known()).and_then(|h| i64::try_from(h).ok());
+    let given = node.attrs.iter().any(|(name, _)| name == "hidden_size");
+    if let Some(size) = size.filter(|_| !given) {
+        node.attrs.push(("hidden_size".to_owned(), Attr::Int(size)));
+    }
+}
+
 /// `Resize` 11 and 12 want the region, and want scales or sizes given as empty where they are left out.
-pub fn fill_resize(node: &mut Foreign) {
+pub fn fill_resize(node: &mut Foreign, _: &Graph, _: NodeId) {
     for slot in 1..=2 {
         if node.opset < 13 && matches!(node.inputs.get(slot), Some(Arg::None)) {
             node.inputs[slot] = Arg::Const(Tensor::from_vec::<f32>(&[0], vec![]));
