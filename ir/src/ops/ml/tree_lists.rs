@@ -183,7 +183,8 @@ impl Lists<'_> {
             let (yes, no) = (find(self.trees[i], self.yes[i])?, find(self.trees[i], self.no[i])?);
             has_parent[yes] = true;
             has_parent[no] = true;
-            let feature = usize::try_from(self.features[i]).map_err(|_| OpError::attr("a negative feature"))?;
+            let feature =
+                usize::try_from(self.features[i]).map_err(|_| OpError::attr("a negative feature"))?;
             let missing_yes = self.missing.get(i).is_some_and(|v| *v != 0);
             let value = self.values[i];
             nodes.push(Node::Inner { mode, feature, value, members: vec![], yes, no, missing_yes });
@@ -285,9 +286,8 @@ fn regress(op: &TreeEnsembleRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpE
     for r in 0..rows {
         let row = totals(&forest, &data[r * width..][..width], targets, op.aggregate_function, double)?;
         let start = out.len();
-        let with_base = |(i, v): (usize, Option<f64>)| {
-            (v.unwrap_or(0.0) + base.get(i).copied().unwrap_or(0.0)) as f32
-        };
+        let with_base =
+            |(i, v): (usize, Option<f64>)| (v.unwrap_or(0.0) + base.get(i).copied().unwrap_or(0.0)) as f32;
         out.extend(row.into_iter().enumerate().map(with_base));
         op.post_transform.apply_to_some(&mut out[start..]);
     }
