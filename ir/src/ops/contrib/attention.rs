@@ -174,8 +174,8 @@ impl Projected {
             };
             (k, v) = (side(0, k)?, side(1, v)?);
         }
-        let (heads, scale, causal, filter) = (self.heads, self.scale, self.causal, self.filter);
-        let core = Heads { q, k, v, heads, scale, causal, filter };
+        let (count, scale, causal, filter) = (self.heads, self.scale, self.causal, self.filter);
+        let core = Heads { q, k, v, count, scale, causal, filter };
         let Some((y, _)) = core.attend(s, mask, bias)? else { return Ok(None) };
         let mut results = vec![y];
         if outputs > 1 {
