@@ -3,7 +3,8 @@ use super::bind::MICROSOFT;
 use super::row::Fix::{If, OnRead};
 use super::row::{Foreign, Row, row_of};
 use hoist_ir::attr::Attr;
-use hoist_ir::graph::Graph;
+use hoist_ir::dim::{Dim, SymInt};
+use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::op::OpError;
 
 /// The rows.
@@ -22,6 +23,33 @@ pub const ROWS: &[Row] = &[
 
 fn rank(node: &Foreign, graph: &Graph, slot: usize) -> Option<usize> {
     graph.ty(node.value(slot)?).as_tensor()?.rank()
+}
+
+/// Sizes of the last axis of the mask of ONNX's `Attention`, and of the keys: given and past ones.
+fn mask_and_keys(graph: &Graph, [k, mask, past]: [Option<ValueId>; 3]) -> Option<(Dim, Dim)> {
+    let shape = |v: ValueId| graph.ty(v).as_tensor()?.shape.clone();
+    let mask = shape(mask?)?.last()?.clone();
+    let k = shape(k?)?;
+    let keys = k.get(k.len().checked_sub(2)?)?.clone();
+    let Some(past) = past else { return Some((mask, keys)) };
+    Some((mask, keys.combine(shape(past)?.get(2)?, SymInt::add)))
+}
+
+/// `Attention` 23 lets one column of a mask stand for all keys, later ones for the first key alone: the IR has only the latter.
+pub fn mask_is_full(node: &Foreign, graph: &Graph) -> bool {
+    let sizes = mask_and_keys(graph, [node.value(1), node.value(3), node.value(4)]);
+    node.opset > 23 || sizes.is_none_or(|(m, k)| m.known() != Some(1) || k.known() == Some(1))
+}
+
+/// `Attention` before 24 has no mask that is shorter than the keys.
+pub fn short_mask_since_24(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
+    let node = graph.node(n);
+    match mask_and_keys(graph, [node.input(1), node.input(3), node.input(4)]) {
+        Some((mask, keys)) if opset < 24 && mask.surely_differs(&keys) => {
+            Err(format!("a mask of {mask} columns for {keys} keys (since opset 24)"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether none of these integer attributes is set.

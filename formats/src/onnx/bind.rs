@@ -148,7 +148,11 @@ const AXES: Fix = AttrIsInput { attr: "axes", slot: 1, form: Form::Ints };
 
 /// Rows with a difference somewhere in their range.
 const FIXED: &[Row] = &[
-    row("attention", "Attention", 23).with(&[InputSince(6, 24)]),
+    row("attention", "Attention", 23).with(&[
+        If(attention::mask_is_full),
+        InputSince(6, 24),
+        OnWrite(attention::short_mask_since_24),
+    ]),
     row("identity", "Identity", 1).with(&[OnWrite(lift::containers_came_later)]),
     row("if", "If", 1).with(&[OnWrite(lift::containers_came_later)]),
     row("loop", "Loop", 1).with(&[OnWrite(lift::containers_came_later)]),

@@ -59,7 +59,7 @@ macro_rules! op_list {
 }
 
 op_list! {
-    attention::attention.Attention,
+    attention::attend.Attention,
     attention::causal_conv_with_state.CausalConvWithState,
     attention::linear_attention.LinearAttention,
     attention::rotary_embedding.RotaryEmbedding,

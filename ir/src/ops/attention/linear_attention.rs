@@ -173,3 +173,46 @@ impl Semantics for LinearAttention {
         each.checked_mul(*q.get(1)? as u64)?.checked_mul(2)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{Limits, eval_op};
+    use crate::ops::Op;
+
+    fn run(op: LinearAttention, inputs: Vec<Option<Tensor>>) -> Result<Vec<Value>, OpError> {
+        let inputs = inputs.into_iter().map(|t| t.map(Value::Tensor)).collect();
+        let body = |_: &crate::graph::Graph, _: Vec<Value>| Err(OpError::eval("no body"));
+        let cx = EvalCx { inputs, outputs: 2, bodies: &[], captures: 0, run: &body };
+        eval_op(&Op::from(op), cx, Limits::default())
+    }
+
+    #[test]
+    fn without_tokens_the_state_stays() {
+        let none = || Some(Tensor::from_vec::<f32>(&[1, 0, 2], vec![]));
+        let past = Tensor::from_vec(&[1, 1, 2, 2], vec![1.0f32, 2.0, 3.0, 4.0]);
+        let op = LinearAttention {
+            q_num_heads: 1,
+            kv_num_heads: 1,
+            update_rule: UpdateRule::Linear,
+            ..LinearAttention::default()
+        };
+        let y = run(op, vec![none(), none(), none(), Some(past.clone())]).expect("fits");
+        assert_eq!(y[0].as_tensor().map(|t| t.shape().to_vec()), Some(vec![1, 0, 2]));
+        assert_eq!(y[1], Value::Tensor(past));
+    }
+
+    #[test]
+    fn heads_that_do_not_divide_are_refused() {
+        let x = || Some(Tensor::from_vec(&[1, 1, 4], vec![0.5f32; 4]));
+        for (h, g) in [(0, 1), (1, 0), (-1, 1), (3, 2), (i64::MAX, 1), (i64::MIN, i64::MIN), (3, 3)] {
+            let op = LinearAttention {
+                q_num_heads: h,
+                kv_num_heads: g,
+                update_rule: UpdateRule::Linear,
+                ..LinearAttention::default()
+            };
+            assert!(run(op, vec![x(), x(), x()]).is_err(), "{h} and {g}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Attention and what goes with it.
-pub mod attention;
+pub mod attend;
 pub(crate) mod bias;
 pub mod causal_conv_with_state;
 pub mod linear_attention;

@@ -96,7 +96,9 @@ impl Run<'_> {
                 for (row, q) in state.chunks(dv).zip(q) {
                     y.iter_mut().zip(row).for_each(|(y, s)| *y += q * s);
                 }
-                y.iter_mut().for_each(|y| *y *= scale);
+                for y in y {
+                    *y *= scale;
+                }
             }
         }
     }
@@ -108,7 +110,9 @@ impl Run<'_> {
         let factors = if shared { part(decay, groups, at, g, 1) } else { part(decay, groups * d, at, g, d) };
         for (i, row) in state.chunks_mut(dv).enumerate() {
             let factor = libm::expf(factors[if shared { 0 } else { i }]);
-            row.iter_mut().for_each(|s| *s *= factor);
+            for s in row {
+                *s *= factor;
+            }
         }
     }
     /// Takes off what the state already gives for the key, and scales.

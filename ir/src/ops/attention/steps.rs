@@ -5,7 +5,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::ValueId;
 use crate::ops::Op;
-use crate::ops::elementwise::arithmetic::{Add, Div, Mul};
+use crate::ops::elementwise::arithmetic::{Add, Div, Mul, Sub};
 use crate::ops::elementwise::cast::Cast;
 use crate::ops::elementwise::compare::Less;
 use crate::ops::elementwise::select::Where;
@@ -214,12 +214,11 @@ impl Steps<'_, '_> {
     pub fn pad_last(&mut self, mask: ValueId, total: Size, filler: ValueId) -> Built {
         let Some(rank) = self.rank(mask).filter(|r| *r > 0) else { return Ok(mask) };
         let own = self.size(mask, rank - 1);
-        let missing = match (own, total) {
-            (Size::Known(a), Size::Known(b)) => self.b.ints(&[b - a]),
-            _ => {
-                let (own, total) = (self.size_list(own)?, self.size_list(total)?);
-                self.op(crate::ops::elementwise::arithmetic::Sub {}, &[total, own])?
-            }
+        let missing = if let (Size::Known(own), Size::Known(total)) = (own, total) {
+            self.b.ints(&[total - own])
+        } else {
+            let (own, total) = (self.size_list(own)?, self.size_list(total)?);
+            self.op(Sub {}, &[total, own])?
         };
         let none = self.b.ints(&vec![0; 2 * rank - 1]);
         let pads = self.concat(&[none, missing], 0)?;

@@ -40,6 +40,9 @@ crate::op! {
     infer = infer, eval = expand::eval, expand = expand;
 }
 
+/// Bound of hidden sizes, so that their sum is one.
+const MAX_HIDDEN: i64 = 1 << 40;
+
 impl ContribAttention {
     /// Features of all heads of queries or keys, and of values.
     fn hidden(&self, columns: &Dim) -> Result<(Dim, Dim), OpError> {
@@ -48,14 +51,14 @@ impl ContribAttention {
                 let third = split(columns, 3, "weights of queries, keys and values")?;
                 (third.clone(), third)
             }
-            [q, k, v] if q == k && q > 0 && v > 0 => {
+            [q, k, v] if q == k && (1..MAX_HIDDEN).contains(&q) && (1..MAX_HIDDEN).contains(&v) => {
                 let size = |n: i64| Dim::from_sym(Some(n.into()));
                 agreed(&plus(&plus(&size(q), &size(k)), &size(v)), columns, "columns of the weights")?;
                 (size(q), size(v))
             }
             ref other => {
                 return Err(OpError::attr(format!(
-                    "`qkv_hidden_sizes` {other:?}: queries and keys have one size"
+                    "`qkv_hidden_sizes` {other:?} are no sizes, or differ between queries and keys"
                 )));
             }
         };
@@ -174,8 +177,8 @@ impl Projected {
             };
             (k, v) = (side(0, k)?, side(1, v)?);
         }
-        let (heads, scale, causal, filter) = (self.heads, self.scale, self.causal, self.filter);
-        let core = Heads { q, k, v, heads, scale, causal, filter };
+        let (count, scale, causal, filter) = (self.heads, self.scale, self.causal, self.filter);
+        let core = Heads { q, k, v, count, scale, causal, filter };
         let Some((y, _)) = core.attend(s, mask, bias)? else { return Ok(None) };
         let mut results = vec![y];
         if outputs > 1 {

@@ -41,7 +41,9 @@ impl Tokens {
         let most_known = s.b.graph().constant(most).and_then(crate::tensor::Tensor::as_int);
         let room = match (slots, fresh) {
             (None, Size::Known(n)) => Some(n),
-            (Some(Size::Known(slots)), Size::Known(n)) => Some(slots.max(most_known.unwrap_or(slots + n))),
+            (Some(Size::Known(slots)), Size::Known(n)) => {
+                Some(slots.max(most_known.unwrap_or(slots.saturating_add(n))))
+            }
             _ => None,
         };
         if let (Some(list), Some(room)) = (&list, room)
@@ -78,7 +80,7 @@ impl Tokens {
         if let (Some(used), Size::Known(n), Size::Known(slots), Some(most)) =
             (self.same, self.fresh, slots, self.most)
             && used <= slots
-            && used + n <= slots.max(most)
+            && used.saturating_add(n) <= slots.max(most)
         {
             let used_past = if used == slots { past } else { s.slice(past, 2, (0, used, 1))? };
             let all = s.concat(&[used_past, fresh], 2)?;

@@ -160,12 +160,13 @@ fn turned(
     interleaved: bool,
 ) -> Result<Option<ValueId>, Diag> {
     let (Some(half), Some(head)) = (s.known(cos, 1), s.known(x, 3)) else { return Ok(None) };
+    let Some(rotary) = half.checked_mul(2).filter(|r| *r <= head) else { return Ok(None) };
     let rows = |s: &mut Steps<'_, '_>, t: ValueId| {
         let rows = s.op(Gather { axis: 0 }, &[t, ids])?;
         s.unsqueeze(rows, &[1])
     };
     let tables = (rows(s, cos)?, rows(s, sin)?);
-    turn(s, x, tables, (2 * half, head), interleaved).map(Some)
+    turn(s, x, tables, (rotary, head), interleaved).map(Some)
 }
 
 fn expand(
@@ -275,5 +276,54 @@ impl Core<'_> {
         let all = s.concat(&[scores, column], 3)?;
         let likely = s.op(Softmax { axis: -1 }, &[all])?;
         s.slice(likely, 3, (0, -1, 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{EvalCx, Limits, Value, eval_op};
+    use crate::ops::Op;
+    use crate::ops::contrib::attention::ContribAttention;
+    use crate::tensor::Tensor;
+
+    fn run(op: impl Into<Op>, inputs: Vec<Option<Tensor>>) -> Result<Vec<Value>, OpError> {
+        let inputs = inputs.into_iter().map(|t| t.map(Value::Tensor)).collect();
+        let body = |_: &crate::graph::Graph, _: Vec<Value>| Err(OpError::eval("no body"));
+        let cx = EvalCx { inputs, outputs: 1, bodies: &[], captures: 0, run: &body };
+        eval_op(&op.into(), cx, Limits::default())
+    }
+
+    fn floats(shape: &[usize]) -> Tensor {
+        Tensor::from_vec(shape, vec![0.5f32; shape.iter().product()])
+    }
+
+    /// A decoding step with a past buffer of three places.
+    fn step(tokens: i32, most: i32) -> Result<Vec<Value>, OpError> {
+        let op = GroupQueryAttention { num_heads: 1, kv_num_heads: 1, ..GroupQueryAttention::default() };
+        let fresh = || Some(floats(&[1, 1, 8]));
+        let past = || Some(floats(&[1, 1, 3, 8]));
+        let counts = Some(Tensor::from_vec(&[1], vec![tokens]));
+        run(op, vec![fresh(), fresh(), fresh(), past(), past(), counts, Some(Tensor::scalar(most))])
+    }
+
+    #[test]
+    fn counts_of_tokens_beyond_the_buffers_are_refused() {
+        assert!(step(2, 3).is_ok() && step(3, 4).is_ok());
+        for (tokens, most) in [(4, 4), (-1, 3), (i32::MIN, 3), (i32::MAX, 3), (2, 5), (i32::MAX, i32::MAX)] {
+            assert!(step(tokens, most).is_err(), "{tokens} of {most}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_none_are_refused() {
+        for sizes in [[i64::MAX, i64::MAX, 1], [-2, -2, 1], [0, 0, 6], [2, 1, 3], [2, 2, 3]] {
+            let op = ContribAttention {
+                num_heads: 1,
+                qkv_hidden_sizes: sizes.to_vec(),
+                ..ContribAttention::default()
+            };
+            assert!(run(op, vec![Some(floats(&[1, 1, 2])), Some(floats(&[2, 6]))]).is_err(), "{sizes:?}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Heads {
     /// Values, past ones first.
     pub v: ValueId,
     /// Number of heads.
-    pub heads: i64,
+    pub count: i64,
     /// Factor of the products; 0 is `1 / sqrt(H)`.
     pub scale: f32,
     /// Whether a query sees no key after it. Keys before the first query are those that are more than the queries.
@@ -69,27 +69,31 @@ impl Heads {
         let rows = s.plus(rows, past)?;
         s.op(LessOrEqual {}, &[columns, rows])
     }
-    /// The numbers that `mask` and causality add; `None` in the inner option when there are none, in the outer one when sizes leave open
-    /// what the mask means.
-    fn mask(&self, s: &mut Steps<'_, '_>, mask: Option<ValueId>) -> Result<Option<Option<ValueId>>, Diag> {
+    /// The numbers that are added to the products: `bias`, and those of `mask` and causality. `None` when sizes leave open what the mask
+    /// means.
+    fn added(
+        &self,
+        s: &mut Steps<'_, '_>,
+        mask: Option<ValueId>,
+        bias: Option<ValueId>,
+    ) -> Result<Option<Vec<ValueId>>, Diag> {
         let dtype = s.dtype(self.q);
-        let padding = match mask {
-            None => None,
-            Some(mask) => {
-                let batch = s.dims(self.q).and_then(|d| d.first().cloned()).unwrap_or(Dim::Unknown);
-                let Some(seen) = allowed(s, mask, &batch, s.size(self.k, 2))? else { return Ok(None) };
-                Some(s.bias_of(seen, f64::from(self.filter), dtype)?)
+        let mut all: Vec<ValueId> = bias.into_iter().collect();
+        if let Some(mask) = mask {
+            let batch = s.dims(self.q).and_then(|d| d.first().cloned()).unwrap_or(Dim::Unknown);
+            let Some(seen) = allowed(s, mask, &batch, s.size(self.k, 2))? else { return Ok(None) };
+            let mut numbers = s.bias_of(seen, f64::from(self.filter), dtype)?;
+            if self.causal {
+                let before = self.not_after(s)?;
+                let never = s.b.scalar_like(f64::from(f32::MIN), numbers)?;
+                numbers = s.op(Where {}, &[before, numbers, never])?;
             }
-        };
-        if !self.causal {
-            return Ok(Some(padding));
+            all.push(numbers);
+        } else if self.causal {
+            let before = self.not_after(s)?;
+            all.push(s.bias_of(before, f64::from(f32::MIN), dtype)?);
         }
-        let seen = self.not_after(s)?;
-        let Some(padding) = padding else {
-            return s.bias_of(seen, f64::from(f32::MIN), dtype).map(|b| Some(Some(b)));
-        };
-        let never = s.b.scalar_like(f64::from(f32::MIN), padding)?;
-        s.op(Where {}, &[seen, padding, never]).map(|b| Some(Some(b)))
+        Ok(Some(all))
     }
     /// Result `[B, S, N * H]` and the products with all that is added to them; `None` when sizes leave open what the mask means.
     pub fn attend(
@@ -99,15 +103,15 @@ impl Heads {
         bias: Option<ValueId>,
     ) -> Result<Option<(ValueId, ValueId)>, Diag> {
         let Some(features) = s.known(self.q, 3) else { return Ok(None) };
-        let Some(mask) = self.mask(s, mask)? else { return Ok(None) };
+        let Some(all) = self.added(s, mask, bias)? else { return Ok(None) };
         let default = 1.0 / (features as f64).sqrt();
         let q = s.scaled(self.q, if self.scale == 0.0 { default } else { f64::from(self.scale) })?;
-        let mut scores = s.scores(q, self.k, self.heads, self.heads)?;
-        for added in [bias, mask].into_iter().flatten() {
+        let mut scores = s.scores(q, self.k, self.count, self.count)?;
+        for added in all {
             scores = s.plus(scores, added)?;
         }
         let likely = s.op(Softmax { axis: -1 }, &[scores])?;
-        let y = s.grouped(likely, self.v, self.heads, self.heads)?;
+        let y = s.grouped(likely, self.v, self.count, self.count)?;
         Ok(Some((s.merge(y)?, scores)))
     }
 }

@@ -133,7 +133,7 @@ fn expand(
         q,
         k,
         v,
-        heads: op.num_heads,
+        count: op.num_heads,
         scale: op.scale,
         causal: op.unidirectional,
         filter: op.mask_filter_value,
