@@ -21,3 +21,5 @@ pub mod quantize_linear;
 mod requantize;
 mod scales;
 mod tables;
+#[cfg(test)]
+mod tests;
