@@ -10,7 +10,9 @@ use hoist_ir::op::OpError;
 /// Rows of the quantized operators.
 pub const ROWS: &[Row] = &[
     row_of(MICROSOFT, "dynamic_quantize_mat_mul", "DynamicQuantizeMatMul"),
+    row_of(MICROSOFT, "dynamic_quantize_lstm", "DynamicQuantizeLSTM").with(&[If(equal_lengths)]),
     row_of(MICROSOFT, "gather_block_quantized", "GatherBlockQuantized"),
+    row_of(MICROSOFT, "q_embed_layer_normalization", "QEmbedLayerNormalization"),
     row_of(MICROSOFT, "q_linear_add", "QLinearAdd"),
     row_of(MICROSOFT, "q_linear_leaky_relu", "QLinearLeakyRelu"),
     row_of(MICROSOFT, "q_linear_mul", "QLinearMul"),
@@ -115,4 +117,9 @@ pub fn portable_weights(node: &Foreign, graph: &Graph) -> bool {
 /// Weights that are not transposed are for training only.
 pub fn transposed_weights(node: &Foreign, _: &Graph) -> bool {
     int(node, "transB").unwrap_or(1) == 1
+}
+
+/// Sequences of different lengths have no agreed meaning.
+pub fn equal_lengths(node: &Foreign, _: &Graph) -> bool {
+    node.value(4).is_none()
 }

@@ -30,13 +30,17 @@ crate::op! {
 }
 
 /// The first positions' embeddings, as many as a row has words.
-fn first_positions(b: &mut Builder<'_>, ids: ValueId, embedding: ValueId) -> Result<ValueId, Diag> {
+pub(crate) fn first_positions(
+    b: &mut Builder<'_>,
+    ids: ValueId,
+    embedding: ValueId,
+) -> Result<ValueId, Diag> {
     let (zero, axes) = (b.ints(&[0]), b.ints(&[0]));
     let length = b.shape(Shape { start: 1, end: Some(2) }, ids)?;
     b.slice(Slice {}, embedding, zero, length, Some(axes), None)
 }
 
-fn mask_index(b: &mut Builder<'_>, ids: ValueId, mask: Option<ValueId>) -> Result<ValueId, Diag> {
+pub(crate) fn mask_index(b: &mut Builder<'_>, ids: ValueId, mask: Option<ValueId>) -> Result<ValueId, Diag> {
     let Some(mask) = mask else {
         let rows = b.shape(Shape { start: 0, end: Some(1) }, ids)?;
         let zero = b.scalar(0i32);

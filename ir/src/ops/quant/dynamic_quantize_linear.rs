@@ -14,7 +14,7 @@ crate::op! {
 }
 
 /// `x` quantized, with its scale and zero point.
-pub(super) fn quantize(x: &Tensor) -> Result<(Tensor, f32, u8), OpError> {
+pub(crate) fn quantize(x: &Tensor) -> Result<(Tensor, f32, u8), OpError> {
     let data = x.view::<f32>()?;
     let high = data.iter().copied().fold(0.0f32, f32::max);
     let low = data.iter().copied().fold(0.0f32, f32::min);

@@ -4,6 +4,7 @@
 //! [`sequence`].
 mod activation;
 mod common;
+pub mod dynamic_quantize_lstm;
 pub mod gru;
 pub mod lstm;
 pub mod rnn;

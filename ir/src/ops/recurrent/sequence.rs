@@ -40,6 +40,20 @@ pub(super) struct Cell<'a, T> {
     packs: [Packs<T>; 2],
 }
 
+impl<'a> Cell<'a, f32> {
+    /// A cell with recurrent weights `r` `[gates * hidden, hidden]`.
+    pub(super) fn new(
+        hidden: usize,
+        functions: &'a [Activation],
+        bound: Option<f32>,
+        r: &'a [f32],
+        peepholes: Option<&'a [f32]>,
+    ) -> Self {
+        let packs = std::array::from_fn(|_| Packs::default());
+        Self { hidden, peepholes, inner_bias: None, spare: vec![], functions, bound, r, packs }
+    }
+}
+
 impl<T: Curve> Cell<'_, T> {
     /// `out (+)= h R'` where `R` are these rows of the recurrent weights. `part` numbers the different ranges of one cell.
     pub(super) fn recur(
