@@ -27,7 +27,11 @@ pub const ROWS: &[Row] = &[
     ml("one_hot_encoder", "OneHotEncoder"),
     ml("scaler", "Scaler"),
     Row { since: 5, ..ml("tree_ensemble", "TreeEnsemble") }.with(&[If(rows), If(undisputed_transform)]),
-    ml("tree_ensemble_classifier", "TreeEnsembleClassifier").with(&[If(rows), If(fitting_bits), If(plain_classes)]),
+    ml("tree_ensemble_classifier", "TreeEnsembleClassifier").with(&[
+        If(rows),
+        If(fitting_bits),
+        If(plain_classes),
+    ]),
     ml("tree_ensemble_regressor", "TreeEnsembleRegressor").with(&[If(rows), If(fitting_bits)]),
 ];
 

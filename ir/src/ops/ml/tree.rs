@@ -150,7 +150,8 @@ pub fn totals(
     let mut out: Vec<Option<f64>> = vec![None; targets];
     for root in &forest.roots {
         for (target, weight) in forest.leaf(*root, features)? {
-            let slot = out.get_mut(*target).ok_or_else(|| OpError::attr("a leaf adds to an unknown target"))?;
+            let slot =
+                out.get_mut(*target).ok_or_else(|| OpError::attr("a leaf adds to an unknown target"))?;
             *slot = Some(match (how, *slot) {
                 (_, None) => *weight,
                 (Aggregate::Min, Some(v)) => v.min(*weight),

@@ -66,7 +66,9 @@ impl TreeEnsemble {
             0 => Ok(PostTransform::None),
             3 => Ok(PostTransform::SoftmaxZero),
             4 => Ok(PostTransform::Probit),
-            other => Err(OpError::attr(format!("post_transform {other} means different things to its readers"))),
+            other => {
+                Err(OpError::attr(format!("post_transform {other} means different things to its readers")))
+            }
         }
     }
     fn aggregate(&self) -> Result<Aggregate, OpError> {
@@ -110,7 +112,8 @@ impl TreeEnsemble {
         for i in 0..n {
             let unknown = || OpError::attr(format!("mode {} is unknown", modes[i]));
             let mode = Mode::from_number(modes[i]).ok_or_else(unknown)?;
-            let members = if mode == Mode::Member { sets.next().unwrap_or_default().to_vec() } else { vec![] };
+            let members =
+                if mode == Mode::Member { sets.next().unwrap_or_default().to_vec() } else { vec![] };
             nodes.push(Node::Inner {
                 mode,
                 feature: position(self.nodes_featureids[i])?,
@@ -147,7 +150,8 @@ impl Semantics for TreeEnsemble {
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let x = cx.tensor(0)?;
         let ((rows, width), targets) = (rows_of(x), self.targets()?);
-        let (forest, data, transform, how) = (self.forest()?, features(x)?, self.transform()?, self.aggregate()?);
+        let (forest, data, transform, how) =
+            (self.forest()?, features(x)?, self.transform()?, self.aggregate()?);
         let double = x.dtype() == DType::F64;
         let mut out = Vec::with_capacity(count(&[rows, targets])?);
         for r in 0..rows {

@@ -59,7 +59,7 @@ crate::op! {
         /// The same in 64 bits.
         target_weights_as_tensor: Option<Tensor> = None,
     } where T: FEATURES, U: SCORES;
-    infer = infer_regressor, eval = regress;
+    infer = infer_regressor, eval = |op: &TreeEnsembleRegressor, cx: EvalCx<'_>| regress(op, &cx);
 }
 
 crate::op! {
@@ -109,7 +109,7 @@ crate::op! {
         /// Function of the scores.
         post_transform: PostTransform = PostTransform::None,
     } where T: FEATURES, U: SCORES, L: DTypeSet::of(&[DType::String, DType::I64]);
-    infer = infer_classifier, eval = classify;
+    infer = infer_classifier, eval = |op: &TreeEnsembleClassifier, cx: EvalCx<'_>| classify(op, &cx);
 }
 
 /// Numbers given in 32 or in 64 bits.
@@ -183,7 +183,8 @@ impl Lists<'_> {
             let (yes, no) = (find(self.trees[i], self.yes[i])?, find(self.trees[i], self.no[i])?);
             has_parent[yes] = true;
             has_parent[no] = true;
-            let feature = usize::try_from(self.features[i]).map_err(|_| OpError::attr("a negative feature"))?;
+            let feature =
+                usize::try_from(self.features[i]).map_err(|_| OpError::attr("a negative feature"))?;
             let missing_yes = self.missing.get(i).is_some_and(|v| *v != 0);
             let value = self.values[i];
             nodes.push(Node::Inner { mode, feature, value, members: vec![], yes, no, missing_yes });
@@ -275,7 +276,7 @@ fn infer_regressor(op: &TreeEnsembleRegressor, cx: &InferCx<'_>) -> Result<Vec<T
     Ok(vec![TensorType::new(DType::F32, vec![rows, Dim::from(targets)]).into()])
 }
 
-fn regress(op: &TreeEnsembleRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn regress(op: &TreeEnsembleRegressor, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let ((rows, width), targets) = (rows_of(x), op.targets()?);
     let (forest, data) = (op.lists()?.forest()?, features(x)?);
@@ -285,9 +286,8 @@ fn regress(op: &TreeEnsembleRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpE
     for r in 0..rows {
         let row = totals(&forest, &data[r * width..][..width], targets, op.aggregate_function, double)?;
         let start = out.len();
-        let with_base = |(i, v): (usize, Option<f64>)| {
-            v.map_or(0.0, |v| v + base.get(i).copied().unwrap_or(0.0)) as f32
-        };
+        let with_base =
+            |(i, v): (usize, Option<f64>)| v.map_or(0.0, |v| v + base.get(i).copied().unwrap_or(0.0)) as f32;
         out.extend(row.into_iter().enumerate().map(with_base));
         op.post_transform.apply_to_some(&mut out[start..]);
     }
@@ -304,7 +304,8 @@ fn infer_classifier(op: &TreeEnsembleClassifier, cx: &InferCx<'_>) -> Result<Vec
     let base = numbers(&op.base_values, op.base_values_as_tensor.as_ref())?.len();
     let one_class = op.class_ids.windows(2).all(|w| w[0] == w[1]);
     if classes < 2 || classes == 2 && (base > 1 || !one_class || op.post_transform == PostTransform::Probit) {
-        let m = "two classes are decided by the sum of one of them, with at most one base value and no probit";
+        let m =
+            "two classes are decided by the sum of one of them, with at most one base value and no probit";
         return Err(OpError::attr(m));
     }
     Ok(vec![
@@ -363,7 +364,7 @@ fn largest(sums: &[Option<f64>], base: &[f64], transform: PostTransform) -> (usi
     (pick, row)
 }
 
-fn classify(op: &TreeEnsembleClassifier, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn classify(op: &TreeEnsembleClassifier, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let ((rows, width), classes) = (rows_of(x), op.classes());
     let lists = op.lists()?;
