@@ -26,8 +26,12 @@ pub const ROWS: &[Row] = &[
     ml("normalizer", "Normalizer").with(&[If(rows)]),
     ml("one_hot_encoder", "OneHotEncoder"),
     ml("scaler", "Scaler"),
-    Row { since: 5, ..ml("tree_ensemble", "TreeEnsemble") }.with(&[If(rows)]),
-    ml("tree_ensemble_classifier", "TreeEnsembleClassifier").with(&[If(rows), If(fitting_bits)]),
+    Row { since: 5, ..ml("tree_ensemble", "TreeEnsemble") }.with(&[If(rows), If(undisputed_transform)]),
+    ml("tree_ensemble_classifier", "TreeEnsembleClassifier").with(&[
+        If(rows),
+        If(fitting_bits),
+        If(plain_classes),
+    ]),
     ml("tree_ensemble_regressor", "TreeEnsembleRegressor").with(&[If(rows), If(fitting_bits)]),
 ];
 
@@ -35,6 +39,32 @@ pub const ROWS: &[Row] = &[
 fn rows(node: &Foreign, graph: &Graph) -> bool {
     let ty = node.value(0).and_then(|x| graph.ty(x).as_tensor());
     ty.is_some_and(|t| t.rank().is_none_or(|r| r == 1 || r == 2))
+}
+
+/// The specification and ONNX Runtime exchange the meanings of 1 and 2.
+fn undisputed_transform(node: &Foreign, _: &Graph) -> bool {
+    !node.attrs.iter().any(|(n, v)| n == "post_transform" && matches!(v, Attr::Int(1 | 2)))
+}
+
+/// Two classes are decided by the sum of one of them; other forms give labels that are not the model's.
+fn plain_classes(node: &Foreign, _: &Graph) -> bool {
+    let find = |name: &str| node.attrs.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+    let classes = match (find("classlabels_int64s"), find("classlabels_strings")) {
+        (Some(Attr::Ints(v)), None) => v.len(),
+        (None, Some(Attr::Strs(v))) => v.len(),
+        _ => return false,
+    };
+    if classes > 2 {
+        return true;
+    }
+    let base = match (find("base_values"), find("base_values_as_tensor")) {
+        (Some(Attr::Floats(v)), None) => v.len(),
+        (None, Some(Attr::Tensor(t))) => t.len(),
+        _ => 0,
+    };
+    let probit = matches!(find("post_transform"), Some(Attr::Str(w)) if w == "PROBIT");
+    let one_class = matches!(find("class_ids"), Some(Attr::Ints(v)) if v.windows(2).all(|w| w[0] == w[1]));
+    classes == 2 && base < 2 && one_class && !probit
 }
 
 /// Numbers in 64 bits go with features in 64 bits.

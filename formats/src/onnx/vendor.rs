@@ -1,5 +1,6 @@
 //! Rows of the float operators that optimized models carry: those of `com.microsoft`, and those that ONNX Runtime puts into ONNX's own
 //! domain without ONNX having them.
+#![expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "fixes have one signature")]
 use super::bind::MICROSOFT;
 use super::lift;
 use super::row::{Arg, Fix, Foreign, Row, row_of, set_attr};
@@ -200,12 +201,11 @@ fn bias_dropout(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag
 }
 
 fn expand_dims(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
-    let axes = match constant(&node, b.graph(), 1).and_then(Tensor::as_int) {
-        Some(axis) => b.ints(&[axis]),
-        None => {
-            let axis = b.cast(Cast { to: DType::I64, ..Cast::default() }, operand(&node, 1)?)?;
-            reshaped(b, axis, &[1])?
-        }
+    let axes = if let Some(axis) = constant(&node, b.graph(), 1).and_then(Tensor::as_int) {
+        b.ints(&[axis])
+    } else {
+        let axis = b.cast(Cast { to: DType::I64, ..Cast::default() }, operand(&node, 1)?)?;
+        reshaped(b, axis, &[1])?
     };
     Ok(vec![b.unsqueeze(Unsqueeze {}, operand(&node, 0)?, axes)?])
 }

@@ -10,7 +10,7 @@ const HASHED: DTypeSet =
     DTypeSet::of(&[DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64, DType::String]);
 
 crate::op! {
-    /// MurmurHash3 (x86, 32 bits) of the bytes of each element.
+    /// `MurmurHash3` (x86, 32 bits) of the bytes of each element.
     murmur_hash3 MurmurHash3(x: One<T1>) -> (y: One<T2>) {
         /// Whether results are unsigned.
         positive: bool = true,

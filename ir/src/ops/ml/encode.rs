@@ -31,7 +31,7 @@ crate::op! {
         /// Numbers per row of each operand.
         inputdimensions: Vec<i64> = vec![],
     } where AnyT: FEATURES, U: SCORES;
-    infer = infer_vectorizer, eval = vectorize;
+    infer = infer_vectorizer, eval = |op: &FeatureVectorizer, cx: EvalCx<'_>| vectorize(op, &cx);
 }
 
 crate::op! {
@@ -44,7 +44,7 @@ crate::op! {
         /// Whether other elements are all 0; else they are an error.
         zeros: bool = true,
     } where T: FEATURES.or(TEXTS), U: SCORES;
-    infer = infer_one_hot, eval = one_hot;
+    infer = infer_one_hot, eval = |op: &OneHotEncoder, cx: EvalCx<'_>| one_hot(op, &cx);
 }
 
 fn extract(
@@ -86,7 +86,7 @@ fn infer_vectorizer(op: &FeatureVectorizer, cx: &InferCx<'_>) -> Result<Vec<Type
     Ok(vec![TensorType::new(DType::F32, vec![rows, Dim::Known(total)]).into()])
 }
 
-fn vectorize(op: &FeatureVectorizer, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn vectorize(op: &FeatureVectorizer, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let first = cx.tensor(0)?.shape();
     let rows = if first.len() == 1 { 1 } else { first[0] };
     let sizes: Vec<usize> =
@@ -129,7 +129,7 @@ fn found<T: Ord + Clone>(categories: &[T], elements: impl Iterator<Item = T>) ->
     elements.map(|e| index.get(&e).copied()).collect()
 }
 
-fn one_hot(op: &OneHotEncoder, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn one_hot(op: &OneHotEncoder, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let (n, positions) = match x.dtype() {
         DType::String => (op.cats_strings.len(), found(&op.cats_strings, x.strings()?.iter().cloned())),

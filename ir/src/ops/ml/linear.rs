@@ -22,7 +22,7 @@ crate::op! {
         /// Number of results per row.
         targets: i64 = 1,
     } where T: SCORES, U: SCORES;
-    infer = infer_regressor, eval = regress;
+    infer = infer_regressor, eval = |op: &LinearRegressor, cx: EvalCx<'_>| regress(op, &cx);
 }
 
 crate::op! {
@@ -42,7 +42,7 @@ crate::op! {
         /// Function of the scores.
         post_transform: PostTransform = PostTransform::None,
     } where T: FEATURES, U: SCORES, L: DTypeSet::of(&[DType::String, DType::I64]);
-    infer = infer_classifier, eval = classify;
+    infer = infer_classifier, eval = |op: &LinearClassifier, cx: EvalCx<'_>| classify(op, &cx);
 }
 
 /// Rows and features of data with one or two axes.
@@ -97,7 +97,7 @@ fn infer_regressor(op: &LinearRegressor, cx: &InferCx<'_>) -> Result<Vec<Type>, 
     Ok(vec![TensorType::new(DType::F32, vec![rows, Dim::from(targets)]).into()])
 }
 
-fn regress(op: &LinearRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn regress(op: &LinearRegressor, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let (rows, features) = rows_of(x);
     let targets = usize::try_from(op.targets).unwrap_or(1);
@@ -163,7 +163,7 @@ fn both(transform: PostTransform, score: f32) -> [f32; 2] {
     }
 }
 
-fn classify(op: &LinearClassifier, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn classify(op: &LinearClassifier, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let ((rows, features), n) = (rows_of(x), op.scores());
     let mut out = zeros::<f32>(count(&[rows, n])?)?;

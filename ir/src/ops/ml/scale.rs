@@ -18,7 +18,7 @@ crate::op! {
         /// The threshold.
         threshold: f32 = 0.0,
     } where T: FEATURES;
-    infer = crate::ops::elementwise::typing::same, eval = binarize;
+    infer = crate::ops::elementwise::typing::same, eval = |op: &Binarizer, cx: EvalCx<'_>| binarize(op, &cx);
 }
 
 crate::op! {
@@ -29,7 +29,7 @@ crate::op! {
         /// Factors.
         scale: Vec<f32> = vec![],
     } where T: FEATURES, U: SCORES;
-    infer = infer_scaler, eval = scale;
+    infer = infer_scaler, eval = |op: &Scaler, cx: EvalCx<'_>| scale(op, &cx);
 }
 
 /// What a row is divided by.
@@ -58,7 +58,7 @@ crate::op! {
         /// The norm.
         norm: Norm = Norm::Max,
     } where T: FEATURES, U: SCORES;
-    infer = infer_rows, eval = normalize;
+    infer = infer_rows, eval = |op: &Normalizer, cx: EvalCx<'_>| normalize(op, &cx);
 }
 
 crate::op! {
@@ -126,7 +126,7 @@ fn infer_imputer(op: &Imputer, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     Ok(vec![cx.ty(0)?.clone()])
 }
 
-fn binarize(op: &Binarizer, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn binarize(op: &Binarizer, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let threshold = f64::from(op.threshold);
     let ones = x.to_f64s()?.into_iter().map(|v| v > threshold).collect();
@@ -139,7 +139,7 @@ fn entry<T: Copy>(list: &[T], i: usize) -> Result<T, OpError> {
     list.get(at).copied().ok_or_else(|| OpError::attr("a list of values is empty"))
 }
 
-fn scale(op: &Scaler, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn scale(op: &Scaler, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let values: Vec<f32> = if x.dtype() == DType::F64 {
         let wide = |(i, v): (usize, f64)| -> Result<f32, OpError> {
@@ -155,7 +155,7 @@ fn scale(op: &Scaler, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     one(Tensor::from_vec(x.shape(), values))
 }
 
-fn normalize(op: &Normalizer, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn normalize(op: &Normalizer, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let mut values = x.to_f32s()?.into_owned();
     let row = x.shape().last().copied().unwrap_or(1).max(1);
@@ -166,7 +166,9 @@ fn normalize(op: &Normalizer, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
             Norm::L2 => line.iter().map(|v| v * v).sum::<f32>().sqrt(),
         };
         if norm != 0.0 {
-            line.iter_mut().for_each(|v| *v /= norm);
+            for v in line {
+                *v /= norm;
+            }
         }
     }
     one(Tensor::from_vec(x.shape(), values))

@@ -61,23 +61,27 @@ impl PostTransform {
             Self::Probit => row.iter_mut().for_each(|v| *v = probit(*v)),
             Self::Logistic => row.iter_mut().for_each(|v| *v = logistic(*v)),
             Self::Softmax => {
-                row.iter_mut().for_each(|v| *v = (*v - largest).exp());
-                divide(row);
+                divide(row, |v| (v - largest).exp());
             }
             Self::SoftmaxZero => {
                 let scale = (-largest).exp();
                 let one = |v: f32| if v.abs() > 1e-7 { (v - largest).exp() } else { v * scale };
-                row.iter_mut().for_each(|v| *v = one(*v));
-                divide(row);
+                divide(row, one);
             }
             Self::None => {}
         }
     }
 }
 
-fn divide(row: &mut [f32]) {
+/// Replaces each score by its function, divided by the sum of all.
+fn divide(row: &mut [f32], f: impl Fn(f32) -> f32) {
+    for v in row.iter_mut() {
+        *v = f(*v);
+    }
     let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|v| *v /= sum);
+    for v in row {
+        *v /= sum;
+    }
 }
 
 #[cfg(test)]

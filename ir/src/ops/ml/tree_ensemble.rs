@@ -44,7 +44,8 @@ crate::op! {
         nodes_trueleafs: Vec<i64> = vec![],
         /// What follows where the condition holds.
         nodes_truenodeids: Vec<i64> = vec![],
-        /// 0 none, 1 softmax, 2 logistic, 3 softmax in which zeros stay, 4 probit.
+        /// 0 none, 3 softmax in which zeros stay, 4 probit. The specification and ONNX Runtime exchange the meanings of 1 and 2, which
+        /// are therefore refused.
         post_transform: i64 = 0,
         /// First node of each tree.
         tree_roots: Vec<i64> = vec![],
@@ -61,15 +62,14 @@ impl TreeEnsemble {
         n.ok_or_else(|| OpError::attr("`n_targets` must be positive"))
     }
     fn transform(&self) -> Result<PostTransform, OpError> {
-        let all = [
-            PostTransform::None,
-            PostTransform::Softmax,
-            PostTransform::Logistic,
-            PostTransform::SoftmaxZero,
-            PostTransform::Probit,
-        ];
-        let found = usize::try_from(self.post_transform).ok().and_then(|i| all.get(i).copied());
-        found.ok_or_else(|| OpError::attr(format!("post_transform {} is unknown", self.post_transform)))
+        match self.post_transform {
+            0 => Ok(PostTransform::None),
+            3 => Ok(PostTransform::SoftmaxZero),
+            4 => Ok(PostTransform::Probit),
+            other => {
+                Err(OpError::attr(format!("post_transform {other} means different things to its readers")))
+            }
+        }
     }
     fn aggregate(&self) -> Result<Aggregate, OpError> {
         let unknown = || OpError::attr(format!("aggregate_function {} is unknown", self.aggregate_function));

@@ -1,6 +1,6 @@
 //! `tree_ensemble_regressor` and `tree_ensemble_classifier`: trees as parallel lists of nodes and weights.
 use super::scale::{FEATURES, SCORES, check_rows};
-use super::scores::{PostTransform, logistic, probit};
+use super::scores::{PostTransform, logistic};
 use super::tree::{Aggregate, Forest, Mode, Node, features, rows_of, totals};
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
@@ -59,12 +59,12 @@ crate::op! {
         /// The same in 64 bits.
         target_weights_as_tensor: Option<Tensor> = None,
     } where T: FEATURES, U: SCORES;
-    infer = infer_regressor, eval = regress;
+    infer = infer_regressor, eval = |op: &TreeEnsembleRegressor, cx: EvalCx<'_>| regress(op, &cx);
 }
 
 crate::op! {
-    /// Class and scores of each row: sums of the numbers of the leaves it reaches. With two classes of which leaves name one, that
-    /// one is decided by its sum: above 0.5 where all weights are positive, else above 0.
+    /// Class and scores of each row: sums of the numbers of the leaves it reaches; without base values, a class
+    /// that none of them names has score 0 and is not chosen. With two classes, leaves name only one of them, whose sum decides: above 0.5 where no weight is negative, else above 0.
     tree_ensemble_classifier TreeEnsembleClassifier(x: One<T>) -> (y: One<L>, z: One<U>) {
         /// Added to each score.
         base_values: Vec<f32> = vec![],
@@ -109,7 +109,7 @@ crate::op! {
         /// Function of the scores.
         post_transform: PostTransform = PostTransform::None,
     } where T: FEATURES, U: SCORES, L: DTypeSet::of(&[DType::String, DType::I64]);
-    infer = infer_classifier, eval = classify;
+    infer = infer_classifier, eval = |op: &TreeEnsembleClassifier, cx: EvalCx<'_>| classify(op, &cx);
 }
 
 /// Numbers given in 32 or in 64 bits.
@@ -276,7 +276,7 @@ fn infer_regressor(op: &TreeEnsembleRegressor, cx: &InferCx<'_>) -> Result<Vec<T
     Ok(vec![TensorType::new(DType::F32, vec![rows, Dim::from(targets)]).into()])
 }
 
-fn regress(op: &TreeEnsembleRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn regress(op: &TreeEnsembleRegressor, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let ((rows, width), targets) = (rows_of(x), op.targets()?);
     let (forest, data) = (op.lists()?.forest()?, features(x)?);
@@ -287,7 +287,7 @@ fn regress(op: &TreeEnsembleRegressor, cx: EvalCx<'_>) -> Result<Vec<Value>, OpE
         let row = totals(&forest, &data[r * width..][..width], targets, op.aggregate_function, double)?;
         let start = out.len();
         let with_base =
-            |(i, v): (usize, Option<f64>)| (v.unwrap_or(0.0) + base.get(i).copied().unwrap_or(0.0)) as f32;
+            |(i, v): (usize, Option<f64>)| v.map_or(0.0, |v| v + base.get(i).copied().unwrap_or(0.0)) as f32;
         out.extend(row.into_iter().enumerate().map(with_base));
         op.post_transform.apply_to_some(&mut out[start..]);
     }
@@ -301,8 +301,12 @@ fn infer_classifier(op: &TreeEnsembleClassifier, cx: &InferCx<'_>) -> Result<Vec
         return Err(OpError::attr("classes are given as integers or as texts"));
     }
     let classes = op.classes();
-    if classes < 2 {
-        return Err(OpError::attr("a classifier needs at least two classes"));
+    let base = numbers(&op.base_values, op.base_values_as_tensor.as_ref())?.len();
+    let one_class = op.class_ids.windows(2).all(|w| w[0] == w[1]);
+    if classes < 2 || classes == 2 && (base > 1 || !one_class || op.post_transform == PostTransform::Probit) {
+        let m =
+            "two classes are decided by the sum of one of them, with at most one base value and no probit";
+        return Err(OpError::attr(m));
     }
     Ok(vec![
         TensorType::new(op.label_type(), vec![rows.clone()]).into(),
@@ -312,24 +316,20 @@ fn infer_classifier(op: &TreeEnsembleClassifier, cx: &InferCx<'_>) -> Result<Vec
 
 /// What decides between two classes.
 struct Binary {
-    /// Leaves name only one class.
-    single: bool,
+    /// No weight is negative.
     positive: bool,
 }
 
 impl Binary {
-    fn new(op: &TreeEnsembleClassifier, weights: &[f64]) -> Self {
-        let single = op.class_ids.windows(2).all(|w| w[0] == w[1]);
-        Self { single, positive: weights.iter().all(|w| *w >= 0.0) }
+    fn new(weights: &[f64]) -> Self {
+        Self { positive: weights.iter().all(|w| *w >= 0.0) }
     }
     /// Class and scores from the sums of both classes and the base values.
     fn decide(&self, sums: &[Option<f64>], base: &[f64], transform: PostTransform) -> (usize, [f32; 2]) {
-        let mut first = sums[0].unwrap_or(0.0);
-        if let [b] = base {
-            first += b;
-        }
+        let base = if let [b] = base { *b } else { 0.0 };
+        let first = sums[0].map_or(0.0, |v| v + base);
         let weight = sums[1].unwrap_or(first);
-        let above = weight > if self.single && self.positive { 0.5 } else { 0.0 };
+        let above = weight > if self.positive { 0.5 } else { 0.0 };
         let pick = usize::from(above);
         if let Some(second) = sums[1] {
             let mut row = [first as f32, second as f32];
@@ -337,10 +337,9 @@ impl Binary {
             return (pick, row);
         }
         let score = first as f32;
-        let row = match (transform, self.single, self.positive) {
-            (PostTransform::Probit, ..) => [probit(score), 0.0],
-            (_, true, true) => [1.0 - score, score],
-            (PostTransform::Logistic, true, false) => [logistic(-score), logistic(score)],
+        let row = match (transform, self.positive) {
+            (PostTransform::Logistic, ..) => [logistic(-score), logistic(score)],
+            (_, true) => [1.0 - score, score],
             _ => [-score, score],
         };
         (pick, row)
@@ -349,19 +348,27 @@ impl Binary {
 
 /// Class and scores of several classes.
 fn largest(sums: &[Option<f64>], base: &[f64], transform: PostTransform) -> (usize, Vec<f32>) {
-    let with_base = |(i, v): (usize, &Option<f64>)| v.unwrap_or(0.0) + base.get(i).copied().unwrap_or(0.0);
-    let all: Vec<f64> = sums.iter().enumerate().map(with_base).collect();
-    let pick = all.iter().enumerate().fold(0, |best, (i, v)| if *v > all[best] { i } else { best });
-    let mut row: Vec<f32> = all.iter().map(|v| *v as f32).collect();
+    let with_base = |(i, v): (usize, &Option<f64>)| match (v, base.get(i)) {
+        (v, None) => *v,
+        (v, Some(b)) => Some(v.unwrap_or(0.0) + b),
+    };
+    let all: Vec<Option<f64>> = sums.iter().enumerate().map(with_base).collect();
+    let better = |best: usize, (i, v): (usize, &Option<f64>)| match (v, all[best]) {
+        (Some(v), Some(b)) if *v <= b => best,
+        (Some(_), _) => i,
+        (None, _) => best,
+    };
+    let pick = all.iter().enumerate().fold(0, better);
+    let mut row: Vec<f32> = all.iter().map(|v| v.unwrap_or(0.0) as f32).collect();
     transform.apply(&mut row);
     (pick, row)
 }
 
-fn classify(op: &TreeEnsembleClassifier, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
+fn classify(op: &TreeEnsembleClassifier, cx: &EvalCx<'_>) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     let ((rows, width), classes) = (rows_of(x), op.classes());
     let lists = op.lists()?;
-    let (forest, data, binary) = (lists.forest()?, features(x)?, Binary::new(op, &lists.weights));
+    let (forest, data, binary) = (lists.forest()?, features(x)?, Binary::new(&lists.weights));
     let base = numbers(&op.base_values, op.base_values_as_tensor.as_ref())?;
     let double = x.dtype() == DType::F64;
     let (mut picks, mut out) = (vec![], Vec::with_capacity(count(&[rows, classes])?));
