@@ -28,8 +28,8 @@ use variant::How;
 
 /// Oldest operator set for which every case is written.
 const OLDEST: i64 = 11;
-/// Fewest cases, of those that the newest operator set expresses, that each older one must express too, in percent.
-const FLOORS: &[(i64, usize)] = &[(11, 60), (13, 70), (17, 75), (18, 80), (21, 90)];
+/// Fewest cases that an operator set must express, in percent.
+const FLOORS: &[(i64, usize)] = &[(11, 70), (13, 80), (17, 84), (18, 90), (21, 94)];
 
 fn legal(model: &mut Model, opset: i64) {
     let mut pipelines = vec!["legalize-onnx"];
@@ -56,11 +56,11 @@ fn written(model: &Model, opset: i64) -> Result<Vec<u8>, Diags> {
 }
 
 /// Puts a file where readers of other makers look, if they can know the outputs.
-fn for_others(dir: &Path, case: &Case, model: &Model, bytes: &[u8], opset: i64) {
+fn for_others(dir: &Path, case: &Case, (model, values): (&Model, &[Value]), bytes: &[u8], how: &str) {
     let Some(expected) = oracle::comparable(case) else { return };
     let (inputs, outputs) = oracle::names(&model.graph);
-    let name = format!("{}_{opset}", case.place.replace([':', '.'], "_"));
-    oracle::put(dir, &name, bytes, (&inputs, &case.inputs), (&outputs, &expected), case.tolerance);
+    let name = format!("{}_{how}", case.place.replace([':', '.'], "_"));
+    oracle::put(dir, &name, bytes, (&inputs, values), (&outputs, &expected), case.tolerance);
 }
 
 fn read_back(bytes: Vec<u8>) -> Result<Model, String> {
@@ -69,6 +69,10 @@ fn read_back(bytes: Vec<u8>) -> Result<Model, String> {
 }
 
 fn same(case: &Case, model: &Model, inputs: Vec<Value>) -> Result<(), String> {
+    // A vendor's operator whose row needs sizes passes through where they are not known.
+    if model.graph.order().any(|n| model.graph.node(n).op().name() == "custom") {
+        return Ok(());
+    }
     let have = eval_graph(&model.graph, inputs, Limits::default()).map_err(|e| e.to_string())?;
     for (e, a) in case.expected.iter().zip(&have) {
         if let Expected::Value(e) = e {
@@ -76,6 +80,56 @@ fn same(case: &Case, model: &Model, inputs: Vec<Value>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What a part of the cases gave: what is wrong, and by operator set how many were expressed of how many.
+#[derive(Default)]
+struct Outcome {
+    wrong: Vec<String>,
+    counts: BTreeMap<i64, (usize, usize)>,
+}
+
+/// All operator sets at which much changed with every value known; the oldest, where most is lacking, with less known.
+fn wanted(opset: Option<i64>, how: How) -> Vec<i64> {
+    let all: &[i64] = match how {
+        How::Constant => &[11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 23, 26, NEWEST_OPSET],
+        How::Given => &[11, 17],
+        _ => &[OLDEST],
+    };
+    opset.map_or_else(|| all.to_vec(), |o| vec![o])
+}
+
+fn one(case: &Case, opset: Option<i64>, loud: bool, oracle: Option<&Path>, out: &mut Outcome) {
+    for how in [How::Given, How::SymbolPerAxis, How::Constant] {
+        let (graph, inputs) = variant::variant(&case.graph, &case.inputs, how).expect("the case holds");
+        let model = Model { graph, ..Model::default() };
+        for t in wanted(opset, how) {
+            let place = format!("{} {how:?} at {t}", case.place);
+            let count = out.counts.entry(t).or_default();
+            count.1 += 1;
+            match written(&model, t) {
+                Err(diags) => {
+                    if !diags.0.iter().all(|d| d.code == "E0302" && d.hint.is_some()) {
+                        out.wrong.push(format!("{place}: {diags}"));
+                    }
+                    if loud {
+                        eprintln!("{place}: {diags}");
+                    }
+                }
+                Ok(bytes) => {
+                    count.0 += 1;
+                    // The others are those of the default operator set, which another test shows.
+                    let rewritten = choose(&model, Some(t)).is_err();
+                    if let (true, How::Given | How::Constant, Some(dir)) = (rewritten, how, oracle) {
+                        for_others(dir, case, (&model, &inputs), &bytes, &format!("{how:?}_{t}"));
+                    }
+                    if let Err(e) = read_back(bytes).and_then(|m| same(case, &m, inputs.clone())) {
+                        out.wrong.push(format!("{place}: {e}"));
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -87,48 +141,32 @@ fn every_case_at_every_operator_set() {
         cases.into_iter().filter_map(Result::ok).filter(|c| c.place.contains(&only)).collect();
     assert!(!cases.is_empty(), "no case matches `{only}`");
     let dir = tempfile::tempdir().expect("temporary folder");
-    let asked = std::env::var_os("HOIST_ORACLE_PYTHON").is_some();
+    let oracle = std::env::var_os("HOIST_ORACLE_PYTHON").map(|_| dir.path());
+    let parts = std::thread::available_parallelism().map_or(1, usize::from);
+    let loud = !only.is_empty();
     let (mut wrong, mut counts) = (vec![], BTreeMap::<i64, (usize, usize)>::new());
-    for case in &cases {
-        for how in [How::Given, How::SymbolPerAxis, How::Constant] {
-            let (graph, inputs) = variant::variant(&case.graph, &case.inputs, how).expect("the case holds");
-            let model = Model { graph, ..Model::default() };
-            // All of them once; what sizes decide, where most is lacking too.
-            let wanted = |t: &i64| match (opset, how) {
-                (Some(o), _) => o == *t,
-                (None, How::Constant) => true,
-                (None, How::Given) => matches!(t, 11 | 13 | 17 | 21),
-                _ => *t == OLDEST,
-            };
-            for t in (OLDEST..=NEWEST_OPSET).filter(wanted) {
-                counts.entry(t).or_default().1 += 1;
-                let place = format!("{} {how:?} at {t}", case.place);
-                match written(&model, t) {
-                    Err(diags) => {
-                        if !diags.0.iter().all(|d| d.code == "E0302" && d.hint.is_some()) {
-                            wrong.push(format!("{place}: {diags}"));
-                        }
-                        if !only.is_empty() {
-                            eprintln!("{place}: {diags}");
-                        }
-                    }
-                    Ok(bytes) => {
-                        counts.entry(t).or_default().0 += 1;
-                        if asked && how == How::Given {
-                            for_others(dir.path(), case, &model, &bytes, t);
-                        }
-                        if let Err(e) = read_back(bytes).and_then(|m| same(case, &m, inputs.clone())) {
-                            wrong.push(format!("{place}: {e}"));
-                        }
-                    }
-                }
+    let part = |i: usize| {
+        let mut out = Outcome::default();
+        let own = cases.iter().skip(i).step_by(parts);
+        own.for_each(|case| one(case, opset, loud, oracle, &mut out));
+        out
+    };
+    let part = &part;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..parts).map(|i| scope.spawn(move || part(i))).collect();
+        for out in running {
+            let out = out.join().expect("no panic");
+            wrong.extend(out.wrong);
+            for (t, (n, of)) in out.counts {
+                let sum = counts.entry(t).or_default();
+                *sum = (sum.0 + n, sum.1 + of);
             }
         }
-    }
+    });
     eprintln!("{} cases; expressed: {counts:?}", cases.len());
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    if asked {
-        oracle::accept(dir.path());
+    if let Some(dir) = oracle {
+        oracle::accept(dir);
     }
     if only.is_empty() && opset.is_none() {
         for (t, percent) in FLOORS {

@@ -308,9 +308,9 @@ const FIXED: &[Row] = &[
     row("scatter_elements", "Scatter", 11).with(&[Upgrade(lift::nothing)]),
     row("scatter_nd", "ScatterND", 11).with(SCATTER),
     row("regex_full_match", "RegexFullMatch", 20).with(&[Finish(lift::say_pattern)]),
-    row("lstm", "LSTM", 7).with(HIDDEN_SIZE),
-    row("gru", "GRU", 7).with(HIDDEN_SIZE),
-    row("rnn", "RNN", 7).with(HIDDEN_SIZE),
+    row("lstm", "LSTM", 7).with(&[Fill(lift::say_hidden_size)]),
+    row("gru", "GRU", 7).with(&[Fill(lift::say_hidden_size)]),
+    row("rnn", "RNN", 7).with(&[Fill(lift::say_hidden_size)]),
     row("lstm", "LSTM", 1).until(6).with(SEQUENCE_OUTPUT),
     row("gru", "GRU", 1).until(6).with(SEQUENCE_OUTPUT),
     row("rnn", "RNN", 1).until(6).with(SEQUENCE_OUTPUT),
@@ -325,7 +325,6 @@ const FIXED: &[Row] = &[
 /// Recurrent operators while they told by an attribute whether the sequence is wanted.
 const SEQUENCE_OUTPUT: &[Fix] = &[Upgrade(lift::sequence_output)];
 
-const HIDDEN_SIZE: &[Fix] = &[Finish(lift::say_hidden_size)];
 const PLAIN_ELEMENTS: &[Fix] = &[OnWrite(lift::plain_elements)];
 
 const SCATTER: &[Fix] = &[WordSince("reduction", "max", 18), WordSince("reduction", "min", 18)];

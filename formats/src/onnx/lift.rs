@@ -75,8 +75,19 @@ pub fn resize_operands(node: &mut Foreign, graph: &Graph) -> Result<(), OpError>
     Ok(())
 }
 
+/// `LSTM`, `GRU` and `RNN`: runtimes want `hidden_size`, which is the last size of the recurrent weights.
+pub fn say_hidden_size(node: &mut Foreign, graph: &Graph, n: NodeId) {
+    let recurrent =
+        graph.node(n).input(2).and_then(|r| graph.ty(r).as_tensor()).and_then(|t| t.shape.as_ref());
+    let size = recurrent.and_then(|s| s.last()?.known()).and_then(|h| i64::try_from(h).ok());
+    let given = node.attrs.iter().any(|(name, _)| name == "hidden_size");
+    if let Some(size) = size.filter(|_| !given) {
+        node.attrs.push(("hidden_size".to_owned(), Attr::Int(size)));
+    }
+}
+
 /// `Resize` 11 and 12 want the region, and want scales or sizes given as empty where they are left out.
-pub fn fill_resize(node: &mut Foreign) {
+pub fn fill_resize(node: &mut Foreign, _: &Graph, _: NodeId) {
     for slot in 1..=2 {
         if node.opset < 13 && matches!(node.inputs.get(slot), Some(Arg::None)) {
             node.inputs[slot] = Arg::Const(Tensor::from_vec::<f32>(&[0], vec![]));
@@ -352,16 +363,6 @@ pub fn scan_8(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
         node.attrs.push(("scan_input_directions".to_owned(), directions));
     }
     Ok(())
-}
-
-/// ONNX Runtime wants `hidden_size` said, which the last size of the recurrence weights tells.
-pub fn say_hidden_size(node: &mut Foreign, graph: &Graph, n: NodeId) {
-    let weights = graph.node(n).input(2).and_then(|v| graph.ty(v).as_tensor());
-    let size = weights.and_then(|t| t.shape.as_ref()?.last()?.known());
-    let said = node.attrs.iter().any(|(name, _)| name == "hidden_size");
-    if let (false, Some(size)) = (said, size.and_then(|s| i64::try_from(s).ok())) {
-        node.attrs.push(("hidden_size".to_owned(), Attr::Int(size)));
-    }
 }
 
 /// ONNX Runtime wants `pattern` said.

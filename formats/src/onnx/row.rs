@@ -116,8 +116,8 @@ pub enum Fix {
     OnRead(fn(&mut Foreign, &Graph) -> Result<(), OpError>),
     /// Writing: a condition on the node; the text says what is missing.
     OnWrite(fn(&Graph, NodeId, i64) -> Result<(), String>),
-    /// Writing: puts constants where older operator sets need operands.
-    Fill(fn(&mut Foreign)),
+    /// Writing: adds what runtimes or older operator sets want said.
+    Fill(fn(&mut Foreign, &Graph, NodeId)),
     /// Writing: the last change to the foreign node, which gets attributes that the operator set does not have too.
     Finish(fn(&mut Foreign, &Graph, NodeId)),
 }
@@ -337,7 +337,7 @@ impl Row {
                     }
                 }
                 Fix::OnWrite(check) => check(graph, n, opset)?,
-                Fix::Fill(f) => f(out),
+                Fix::Fill(f) => f(out, graph, n),
                 Fix::Finish(f) => f(out, graph, n),
                 _ => {}
             }
