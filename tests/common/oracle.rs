@@ -1,6 +1,7 @@
 //! Files for readers of other makers, and what those say: `accept.py` checks each model and runs it in ONNX Runtime. Needs
 //! `HOIST_ORACLE_PYTHON`.
 use super::case::{Case, Expected};
+use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value;
 use hoist_runtime::inputs::to_npz;
 use std::path::Path;
@@ -36,7 +37,7 @@ fn odd(v: &Value) -> bool {
     match v {
         Value::Tensor(t) => {
             let bits = t.dtype().bits();
-            (bits < 8 && bits > 0) || (t.dtype().is_float() && bits == 8)
+            (bits < 8 && bits > 0) || (t.dtype().is_float() && bits == 8) || t.dtype() == DType::BF16
         }
         Value::Sequence(all) => all.iter().any(odd),
         Value::Optional(v) => v.as_deref().is_some_and(odd),
