@@ -146,6 +146,7 @@ fn crop(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>, Diag> {
 }
 
 /// `Slice` with operands and without steps.
+#[expect(clippy::needless_pass_by_value, reason = "what `Fix::Build` takes")]
 fn dynamic_slice(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
     no_more(&node)?;
     let (x, starts, ends) = (operand(&node, 0)?, operand(&node, 1)?, operand(&node, 2)?);

@@ -122,6 +122,7 @@ pub fn selu_1(node: &mut Foreign, _: &Graph) -> Result<(), OpError> {
 }
 
 /// `Tile` before 6 repeats along one axis.
+#[expect(clippy::needless_pass_by_value, reason = "what `Fix::Build` takes")]
 pub fn tile_1(b: &mut Builder<'_>, node: Foreign) -> Result<Vec<ValueId>, Diag> {
     no_more(&node)?;
     let (x, tiles, axis) = (operand(&node, 0)?, operand(&node, 1)?, operand(&node, 2)?);
@@ -195,10 +196,9 @@ pub fn resize_10(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<ValueId>,
         Diag::error("E0303", "`Resize` of operator set 10 in mode `nearest` needs constant scales: its rounding depends on them")
     })?;
     let mut y = x;
-    let halves: [(NearestMode, fn(f64) -> bool); 2] =
-        [(NearestMode::Floor, |s| s >= 1.0), (NearestMode::Ceil, |s| s < 1.0)];
-    for (rounding, belongs) in halves {
-        let part: Vec<f32> = values.iter().map(|s| if belongs(*s) { *s as f32 } else { 1.0 }).collect();
+    for (rounding, grows) in [(NearestMode::Floor, true), (NearestMode::Ceil, false)] {
+        let part: Vec<f32> =
+            values.iter().map(|s| if (*s >= 1.0) == grows { *s as f32 } else { 1.0 }).collect();
         if part.iter().any(|s| *s != 1.0) {
             let part = b.constant(Tensor::from_vec(&[part.len()], part));
             y = b.resize(asymmetric(mode, rounding), y, None, Some(part), None)?;

@@ -7,7 +7,7 @@
 //! - The operator set has no `allowzero` (before 14); a zero copies the operand's size there.
 //! - The shape is constant. A result without elements is a constant; without a zero in the shape, `allowzero` means nothing.
 //! - Or the elements of a computed shape are known as symbols: surely positive, the operand's size at the same place, which a zero
-//!   would copy, or at most one other, which becomes what is left of the operand (-1).
+//!   would copy, or at most one other, which becomes what is left of the operand (-1). Beside a -1 no element may be zero.
 use super::where_lacking;
 use super::with_attr;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
@@ -71,11 +71,13 @@ fn computed(g: &mut Graph, n: NodeId, op: &Op) -> Outcome {
     let means_the_same = |(i, v): (usize, &Option<SymInt>)| {
         let Some(v) = v else { return false };
         let positive = v.sub(&1.into()).is_some_and(|v| v.is_surely_nonnegative());
-        positive || v.as_const() == Some(-1) || own.get(i).is_some_and(|o| o.as_ref() == Some(v))
+        positive || own.get(i).is_some_and(|o| o.as_ref() == Some(v))
     };
-    let open: Vec<usize> = (0..content.len()).filter(|i| !means_the_same((*i, &content[*i]))).collect();
+    // Beside -1, which stands for what is left, a zero is not allowed.
     let has_rest = content.iter().flatten().any(|v| v.as_const() == Some(-1));
-    if open.len() > usize::from(!has_rest) {
+    let is_open = |i: &usize| !has_rest && !means_the_same((*i, &content[*i]));
+    let open: Vec<usize> = (0..content.len()).filter(is_open).collect();
+    if open.len() > 1 {
         return Outcome::miss("the shape may hold more than one zero");
     }
     Outcome::of(g.rewrite(n, &[], |b| {

@@ -56,14 +56,14 @@ fn resize(g: &mut Graph, n: NodeId) -> Outcome {
             None => None,
             Some(scales) => {
                 let one = b.constant(hoist_ir::tensor::Tensor::from_vec(&[1], vec![1f32]));
-                Some(spread(b, &[scales, one], (0..rank).map(|a| place(a, k)).collect())?)
+                Some(spread(b, &[scales, one], &(0..rank).map(|a| place(a, k)).collect::<Vec<_>>())?)
             }
         };
         let sizes = match sizes {
             None => None,
             Some(sizes) => {
                 let own = b.shape(Shape::default(), x)?;
-                Some(spread(b, &[sizes, own], (0..rank).map(|a| place(a, k + a)).collect())?)
+                Some(spread(b, &[sizes, own], &(0..rank).map(|a| place(a, k + a)).collect::<Vec<_>>())?)
             }
         };
         let roi = match roi {
@@ -76,7 +76,7 @@ fn resize(g: &mut Graph, n: NodeId) -> Outcome {
                 let (zero, one) = (flatten(zero)?, flatten(one)?);
                 let starts = (0..rank).map(|a| place(a, 2 * k));
                 let ends = (0..rank).map(|a| given(k, a).unwrap_or(2 * k + 1) as i64);
-                Some(spread(b, &[roi, zero, one], starts.chain(ends).collect())?)
+                Some(spread(b, &[roi, zero, one], &starts.chain(ends).collect::<Vec<_>>())?)
             }
         };
         b.add(with_attr(&op, "axes", &Attr::Ints(vec![]))?, &[Some(x), roi, scales, sizes])
@@ -84,8 +84,8 @@ fn resize(g: &mut Graph, n: NodeId) -> Outcome {
 }
 
 /// The elements of `parts`, one behind the other, at `places`.
-fn spread(b: &mut Builder<'_>, parts: &[ValueId], places: Vec<i64>) -> Result<ValueId, Diag> {
+fn spread(b: &mut Builder<'_>, parts: &[ValueId], places: &[i64]) -> Result<ValueId, Diag> {
     let all = b.concat(Concat { axis: 0 }, parts)?;
-    let places = b.ints(&places);
+    let places = b.ints(places);
     b.gather(Gather { axis: 0 }, all, places)
 }

@@ -72,8 +72,7 @@ fn wider(op: &str, dtype: DType) -> &'static [DType] {
     match dtype {
         DType::F16 | DType::BF16 if !NOT_FLOATS.contains(&op) => &[DType::F32],
         DType::Bool if matches!(op, "reduce_max" | "reduce_min") => &[DType::U8, I32],
-        DType::I8 if wraps => &[I16, I32, I64],
-        DType::U8 if wraps => &[I16, I32, I64],
+        DType::I8 | DType::U8 if wraps => &[I16, I32, I64],
         DType::I16 if wraps => &[I32, I64],
         DType::U16 if wraps => &[I32, U32, I64],
         DType::U32 if wraps => &[I64, U64],
