@@ -96,7 +96,7 @@ impl Source<'_> {
 /// Zero points of packed data, one per scale: rows of the last axis start at byte boundaries.
 fn unpacked(t: &Tensor, bits: usize, scales: &[usize]) -> Result<Vec<f32>, OpError> {
     let last = scales.last().copied().unwrap_or(1);
-    let stride = last.checked_mul(bits).map(|b| b.div_ceil(8)).unwrap_or(usize::MAX);
+    let stride = last.checked_mul(bits).map_or(usize::MAX, |b| b.div_ceil(8));
     let rows = count(&scales[..scales.len().saturating_sub(1)])?;
     let bytes = t.view::<u8>()?;
     if rows.checked_mul(stride) != Some(bytes.len()) {

@@ -84,7 +84,9 @@ fn to_reals(
     bias: Option<&Tensor>,
 ) -> Result<Vec<Value>, OpError> {
     let n = plan.mkn.2.max(1);
-    factors.iter_mut().for_each(|f| *f *= a_scale);
+    for f in &mut factors {
+        *f *= a_scale;
+    }
     let bias = bias.map(Tensor::view::<f32>).transpose()?;
     if bias.as_ref().is_some_and(|b| b.len() != plan.mkn.2) {
         return Err(OpError::shape("the bias is not one number per column"));

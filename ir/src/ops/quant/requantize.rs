@@ -20,6 +20,7 @@ pub(super) trait Quantized: Byte + Element {
 
 impl Quantized for u8 {
     #[expect(clippy::inline_always, reason = "part of vector loops")]
+    #[expect(clippy::manual_clamp, reason = "NaN becomes the smallest value")]
     #[inline(always)]
     fn saturate(v: f32) -> Self {
         v.max(0.0).min(255.0) as Self
@@ -28,6 +29,7 @@ impl Quantized for u8 {
 
 impl Quantized for i8 {
     #[expect(clippy::inline_always, reason = "part of vector loops")]
+    #[expect(clippy::manual_clamp, reason = "NaN becomes the smallest value")]
     #[inline(always)]
     fn saturate(v: f32) -> Self {
         v.max(-128.0).min(127.0) as Self

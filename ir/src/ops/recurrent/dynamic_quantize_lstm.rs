@@ -202,7 +202,9 @@ impl Semantics for DynamicQuantizeLstm {
         let plane = batch * hidden;
         let mut y = Vec::with_capacity(count(&[steps, directions, plane])?);
         for t in 0..if empty { 0 } else { steps } {
-            passes.iter().for_each(|(part, _)| y.extend_from_slice(&part[t * plane..][..plane]));
+            for (part, _) in &passes {
+                y.extend_from_slice(&part[t * plane..][..plane]);
+            }
         }
         let (mut h, mut c) = (vec![], vec![]);
         for (_, state) in passes {
