@@ -18,6 +18,7 @@ use std::path::PathBuf;
 mod attr;
 mod bodies;
 mod captures;
+mod flex;
 mod function;
 mod graph;
 mod node;

@@ -275,7 +275,13 @@ impl Reader {
         let (captured, outer) = Self::outer(scope, n)?;
         let protos: Vec<&GraphProto> = captures::bodies(n).collect();
         let mut bodies = self.read_bodies(&protos, &outer, &[], false);
-        let definition = self.definition(scope, n, inputs, outputs).filter(|_| captured.is_empty());
+        let definition = if (domain, n.op_type()) == (super::flex::DOMAIN, "FlexAttention") {
+            let types: Vec<Type> = inputs.iter().flatten().map(|v| scope.graph.ty(*v).clone()).collect();
+            super::flex::definition(&types, &attrs, &bodies)
+        } else {
+            self.definition(scope, n, inputs, outputs)
+        };
+        let definition = definition.filter(|_| captured.is_empty());
         let defined = definition.is_some();
         bodies.extend(definition);
         let result_types = n
