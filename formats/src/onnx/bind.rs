@@ -124,6 +124,7 @@ const PLAIN: &[(&str, &str, i64)] = &[
     ("col2_im", "Col2Im", 18),
     ("deform_conv", "DeformConv", 19),
     ("det", "Det", 11),
+    ("image_decoder", "ImageDecoder", 20),
     ("max_roi_pool", "MaxRoiPool", 1),
     ("max_unpool", "MaxUnpool", 9),
     ("multinomial", "Multinomial", 7),

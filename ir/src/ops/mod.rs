@@ -314,6 +314,7 @@ op_list! {
     vision::center_crop_pad.CenterCropPad,
     vision::col2_im.Col2Im,
     vision::deform_conv.DeformConv,
+    vision::image_decoder.ImageDecoder,
     vision::max_roi_pool.MaxRoiPool,
     vision::max_unpool.MaxUnpool,
     vision::non_max_suppression.NonMaxSuppression,
