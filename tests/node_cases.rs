@@ -19,7 +19,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// Cases that do not compute what ONNX lists, each with the reason. A name ending in `*` stands for all that begin so.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("test_image_decoder_decode_jpeg2k_rgb", "JPEG 2000 is refused by name: no decoder that is kept up"),
+    ("test_attention_3d_causal_bf16*", STEPWISE),
+    ("test_attention_4d_causal_bf16*", STEPWISE),
+];
+
+/// Why attention on 16-bit floats differs in the last place.
+const STEPWISE: &str = "ONNX's numbers are rounded to 16 bits after each step, ours where the formula says so";
 
 /// Cases where ONNX infers what does not hold.
 const MISTYPED: &[(&str, &str)] = &[(
@@ -165,7 +172,6 @@ fn check(what: &str, failures: &[(String, String)], exceptions: &[(&str, &str)],
 }
 
 #[test]
-#[ignore = "operators of issue 3 are still being declared"]
 fn node_cases_compute_what_onnx_expects() {
     let Some(python) = std::env::var_os("HOIST_ORACLE_PYTHON") else {
         eprintln!("HOIST_ORACLE_PYTHON is not set: no case runs");

@@ -20,6 +20,8 @@ ort.set_default_logger_severity(4)
 DROPS_NAN = ("arg_max", "arg_min", "reduce_max", "reduce_min")
 # ONNX Runtime draws 1 with the probability of 0; it counts positions in `output_shape`, ONNX's cases in the data before it.
 DIFFERS = ("bernoulli", "max_unpool")
+# ONNX Runtime aborts the process on a recurrence over no steps.
+ABORTS = ("gru", "lstm", "rnn")
 # Masks shorter than the keys, queries of no token, and arrays of bfloat16, which numpy has not.
 REFUSED = ("inconsistent total_sequence_length", "Q sequence length must be greater than 0", "expected: (tensor(bfloat16))")
 MISSING = REFUSED + ("NOT_IMPLEMENTED", "is not a registered function/op", "till opset", "not supported", "Unsupported",
@@ -63,8 +65,10 @@ def run(path):
     base = path[: -len(".onnx")]
     rtol, atol = map(float, open(base + ".tol").read().split())
     try:
-        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         feeds = dict(np.load(base + ".in.npz"))
+        if os.path.basename(base).startswith(ABORTS) and any(v.size == 0 for v in feeds.values()):
+            return None
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         has_nan = any(v.dtype.kind == "f" and np.isnan(v).any() for v in feeds.values())
         if has_nan and os.path.basename(base).startswith(DROPS_NAN):
             return None
