@@ -7,7 +7,7 @@ use std::io::Cursor;
 /// Most bytes of a decoded picture, and of what decoding it allocates besides.
 const MAX_BYTES: u64 = 1 << 28;
 
-fn failure(format: ImageFormat, error: ImageError) -> Failure {
+fn failure(format: ImageFormat, error: &ImageError) -> Failure {
     match error {
         ImageError::Unsupported(_) | ImageError::Limits(_) => {
             Failure::Refused(format!("{format:?}: {error}"))
@@ -24,7 +24,7 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, Failu
         ImageFormat::Bmp => check_bmp(bytes)?,
         _ => None,
     };
-    let fail = |e| failure(format, e);
+    let fail = |e: ImageError| failure(format, &e);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
@@ -59,7 +59,9 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, Failu
         let narrow = |v| scale.map_or((v >> 8) as u8, |max| to_byte(v, 65535, max));
         data = data.chunks_exact(2).map(|s| narrow(sample(s))).collect();
     } else if let Some(max) = scale {
-        data.iter_mut().for_each(|v| *v = to_byte(u16::from(*v), 255, max));
+        for v in &mut data {
+            *v = to_byte(u16::from(*v), 255, max);
+        }
     }
     if all != channels {
         data = data.chunks_exact(all).flat_map(|p| &p[..channels]).copied().collect();
@@ -79,7 +81,7 @@ fn to_byte(stretched: u16, full: u32, max: u32) -> u8 {
 
 /// The largest sample of a PNM file if that is not the largest byte. Bitmaps have none.
 fn pnm_steps(bytes: &[u8]) -> Result<Option<u32>, Failure> {
-    let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|e| failure(ImageFormat::Pnm, e))?;
+    let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|e| failure(ImageFormat::Pnm, &e))?;
     let (_, header) = decoder.into_inner();
     let max = header.maximal_sample();
     match header.subtype() {
