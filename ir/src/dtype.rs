@@ -24,6 +24,10 @@ pub enum DType {
     F8E8M0,
     /// 4-bit float (OCP MX), two per byte.
     F4E2M1,
+    /// 6-bit float, 2 exponent bits (OCP MX), four in three bytes.
+    F6E2M3,
+    /// 6-bit float, 3 exponent bits (OCP MX), four in three bytes.
+    F6E3M2,
     /// 2-bit signed integer, four per byte.
     I2,
     /// 4-bit signed integer, two per byte.
@@ -70,6 +74,8 @@ const TABLE: &[(DType, &str, u32)] = &[
     (DType::F8E5M2FNUZ, "f8e5m2fnuz", 8),
     (DType::F8E8M0, "f8e8m0", 8),
     (DType::F4E2M1, "f4e2m1", 4),
+    (DType::F6E2M3, "f6e2m3", 6),
+    (DType::F6E3M2, "f6e3m2", 6),
     (DType::I2, "i2", 2),
     (DType::I4, "i4", 4),
     (DType::I8, "i8", 8),
@@ -110,16 +116,16 @@ impl DType {
         match self.bits() {
             0 => None,
             b if b >= 8 => elements.checked_mul(b as usize / 8),
-            b => Some(elements.div_ceil(8 / b as usize)),
+            b => Some(elements / 8 * b as usize + (elements % 8 * b as usize).div_ceil(8)),
         }
     }
-    /// Whether elements are smaller than a byte and packed, least significant bits first.
+    /// Whether elements are smaller than a byte and packed one behind the other, least significant bits first.
     pub fn is_packed(self) -> bool {
-        matches!(self.bits(), 2 | 4)
+        matches!(self.bits(), 2 | 4 | 6)
     }
     /// Real floating-point types of any width.
     pub fn is_float(self) -> bool {
-        self <= Self::F4E2M1
+        self <= Self::F6E3M2
     }
     /// Signed or unsigned integers of any width (not `Bool`).
     pub fn is_int(self) -> bool {
@@ -206,7 +212,8 @@ pub const F32_ONLY: DTypeSet = DTypeSet::of(&[DType::F32]);
 /// `bool` alone.
 pub const BOOL_ONLY: DTypeSet = DTypeSet::of(&[DType::Bool]);
 /// Types narrower than a byte.
-pub const PACKED: DTypeSet = DTypeSet::of(&[DType::F4E2M1, DType::I2, DType::I4, DType::U2, DType::U4]);
+pub const PACKED: DTypeSet =
+    DTypeSet::of(&[DType::F4E2M1, DType::F6E2M3, DType::F6E3M2, DType::I2, DType::I4, DType::U2, DType::U4]);
 /// Every element type.
 pub const ANY: DTypeSet = DTypeSet((1 << TABLE.len()) - 1);
 /// Every type whose elements are whole bytes, and strings.
@@ -230,6 +237,9 @@ mod tests {
     fn packed_types_round_up() {
         assert_eq!(DType::I4.bytes(3), Some(2));
         assert_eq!(DType::U2.bytes(5), Some(2));
+        let six: Vec<_> = (0..6).map(|n| DType::F6E3M2.bytes(n)).collect();
+        assert_eq!(six, [0, 1, 2, 3, 3, 4].map(Some));
+        assert_eq!(DType::F6E2M3.bytes(usize::MAX), Some(usize::MAX / 4 * 3 + 3));
         assert_eq!(DType::F64.bytes(usize::MAX), None);
     }
 }

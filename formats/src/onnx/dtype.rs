@@ -29,6 +29,8 @@ const CODES: &[(DType, i32)] = &[
     (DType::F8E8M0, 24),
     (DType::U2, 25),
     (DType::I2, 26),
+    (DType::F6E2M3, 27),
+    (DType::F6E3M2, 28),
 ];
 
 /// The element type of a code.
@@ -50,6 +52,7 @@ pub fn since_opset(dtype: DType) -> i64 {
         DType::F4E2M1 => 23,
         DType::F8E8M0 => 24,
         DType::I2 | DType::U2 => 25,
+        DType::F6E2M3 | DType::F6E3M2 => 28,
         _ => 1,
     }
 }

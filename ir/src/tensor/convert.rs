@@ -3,7 +3,7 @@
 //! Rules (ONNX `Cast`, newest opset): integers wrap when narrowed; floats truncate towards zero and, out of range, wrap
 //! after saturating to 64 bits; floats round to nearest even when narrowed; 8-bit floats saturate when asked to; anything
 //! but zero is `true`.
-use super::numeric::{F8, decode_f4, decode_f8, encode_f4, encode_f8};
+use super::numeric::{F8, decode_f8, decode_narrow, encode_f8, encode_narrow, narrow_magnitudes};
 use super::{Tensor, TensorError, byte_count};
 use crate::dtype::DType;
 use half::{bf16, f16};
@@ -27,24 +27,40 @@ pub enum Wide {
     Str(Vec<String>),
 }
 
-/// Unpacks 2- or 4-bit elements, least significant bits first; sign-extends when `signed`.
+/// Unpacks elements of 2, 4 or 6 bits that lie one behind the other, least significant bits first; sign-extends when `signed`.
 pub fn unpack(bytes: &[u8], bits: u32, count: usize, signed: bool) -> Vec<i8> {
-    let per = 8 / bits as usize;
     let mask = (1u8 << bits) - 1;
     let one = |i: usize| {
-        let raw = (bytes[i / per] >> ((i % per) as u32 * bits)) & mask;
+        let (byte, bit) = place(i, bits);
+        let mut raw = bytes[byte] >> bit;
+        if bit + bits > 8 {
+            raw |= bytes[byte + 1] << (8 - bit);
+        }
+        raw &= mask;
         let sign = signed && raw >> (bits - 1) == 1;
         if sign { (raw | !mask) as i8 } else { raw as i8 }
     };
     (0..count).map(one).collect()
 }
 
-/// Packs the low `bits` of each value, least significant bits first.
+/// Byte that element `i` begins in and its lowest bit there.
+fn place(i: usize, bits: u32) -> (usize, u32) {
+    let bits = bits as usize;
+    let bit = i % 8 * bits;
+    (i / 8 * bits + bit / 8, (bit % 8) as u32)
+}
+
+/// Packs the low `bits` (2, 4 or 6) of each value one behind the other, least significant bits first.
 pub fn pack(values: impl ExactSizeIterator<Item = u8>, bits: u32) -> Vec<u8> {
-    let per = 8 / bits as usize;
-    let mut out = vec![0u8; values.len().div_ceil(per)];
+    let mut out =
+        vec![0u8; (values.len() / 8) * bits as usize + (values.len() % 8 * bits as usize).div_ceil(8)];
     for (i, v) in values.enumerate() {
-        out[i / per] |= (v & ((1 << bits) - 1)) << ((i % per) as u32 * bits);
+        let v = v & ((1 << bits) - 1);
+        let (byte, bit) = place(i, bits);
+        out[byte] |= v << bit;
+        if bit + bits > 8 {
+            out[byte + 1] |= v >> (8 - bit);
+        }
     }
     out
 }
@@ -70,14 +86,15 @@ impl Tensor {
         if let Some(kind) = f8_kind(self.dtype()) {
             return Ok(Wide::F32(self.bytes()?.iter().map(|b| decode_f8(*b, kind)).collect()));
         }
+        if let Some(table) = narrow_magnitudes(self.dtype()) {
+            let codes = unpack(&self.bytes()?, self.dtype().bits(), n, false);
+            return Ok(Wide::F32(codes.into_iter().map(|v| decode_narrow(v as u8, table)).collect()));
+        }
         Ok(match self.dtype() {
             DType::F32 => Wide::F32(self.view::<f32>()?.into_owned()),
             DType::F64 => Wide::F64(self.view::<f64>()?.into_owned()),
             DType::F16 => Wide::F32(self.view::<f16>()?.iter().map(|v| v.to_f32()).collect()),
             DType::BF16 => Wide::F32(self.view::<bf16>()?.iter().map(|v| v.to_f32()).collect()),
-            DType::F4E2M1 => Wide::F32(
-                unpack(&self.bytes()?, 4, n, false).into_iter().map(|v| decode_f4(v as u8)).collect(),
-            ),
             DType::I2 | DType::I4 => Wide::I64(
                 unpack(&self.bytes()?, self.dtype().bits(), n, true).into_iter().map(i64::from).collect(),
             ),
@@ -100,7 +117,14 @@ impl Tensor {
             }
             DType::C128 => Wide::C128(self.view::<Complex<f64>>()?.into_owned()),
             DType::String => Wide::Str(self.strings()?.to_vec()),
-            DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 => {
+            DType::F8E4M3FN
+            | DType::F8E4M3FNUZ
+            | DType::F8E5M2
+            | DType::F8E5M2FNUZ
+            | DType::F8E8M0
+            | DType::F4E2M1
+            | DType::F6E2M3
+            | DType::F6E3M2 => {
                 return Err(TensorError::DType { what: "widening", dtype: self.dtype() });
             }
         })
@@ -167,7 +191,7 @@ impl Tensor {
     pub fn as_f64(&self) -> Option<f64> {
         if self.len() == 1 { self.to_f64s().ok()?.first().copied() } else { None }
     }
-    /// A tensor of `dtype` from wide values. Integers wrap, floats round to nearest even, 8-bit and 4-bit floats saturate.
+    /// A tensor of `dtype` from wide values. Integers wrap, floats round to nearest even, 8-bit floats saturate when asked to, narrower ones always.
     ///
     /// # Errors
     /// When the count does not fit `shape`, or texts do not parse as numbers.
@@ -189,15 +213,15 @@ impl Tensor {
                 .collect::<Vec<u8>>();
             return Self::from_bytes(dtype, shape, raw.into(), None);
         }
+        if let Some(table) = narrow_magnitudes(dtype) {
+            let codes = values.floats()?.into_iter().map(|v| encode_narrow(v as f32, table));
+            return Self::from_bytes(dtype, shape, pack(codes, dtype.bits()).into(), None);
+        }
         Ok(match dtype {
             DType::F32 => Self::from_vec(shape, values.f32s()?),
             DType::F64 => Self::from_vec(shape, values.floats()?),
             DType::F16 => Self::from_vec(shape, values.map_float(f16::from_f32, f16::from_f64)?),
             DType::BF16 => Self::from_vec(shape, values.map_float(bf16::from_f32, bf16::from_f64)?),
-            DType::F4E2M1 => {
-                let raw = pack(values.floats()?.into_iter().map(|v| encode_f4(v as f32)), 4);
-                Self::from_bytes(dtype, shape, raw.into(), None)?
-            }
             DType::I2 | DType::I4 | DType::U2 | DType::U4 => {
                 let raw = pack(values.ints()?.into_iter().map(|v| v as u8), dtype.bits());
                 debug_assert_eq!(Ok(raw.len()), byte_count(dtype, shape));
@@ -218,7 +242,14 @@ impl Tensor {
             }
             DType::C128 => Self::from_vec(shape, values.complexes()?),
             DType::String => Self::from_strings(shape, values.texts()),
-            DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 => {
+            DType::F8E4M3FN
+            | DType::F8E4M3FNUZ
+            | DType::F8E5M2
+            | DType::F8E5M2FNUZ
+            | DType::F8E8M0
+            | DType::F4E2M1
+            | DType::F6E2M3
+            | DType::F6E3M2 => {
                 return Err(TensorError::DType { what: "narrowing", dtype });
             }
         })

@@ -257,7 +257,15 @@ impl Tensor {
         match &self.storage {
             Storage::Bytes(b, _) => out.copy_from_slice(&b[start..end]),
             Storage::Owned(d) => out.copy_from_slice(&d.as_bytes()[start..end]),
-            Storage::Splat(element) => fill_splat(self.dtype, *element, out),
+            Storage::Splat(element) => {
+                fill_splat(self.dtype, *element, start, out);
+                let used = self.len() % 8 * self.dtype.bits() as usize % 8;
+                if let Some(last) =
+                    out.last_mut().filter(|_| self.dtype.is_packed() && used > 0 && end == self.byte_len())
+                {
+                    *last &= (1 << used) - 1;
+                }
+            }
             Storage::Lazy(lazy) => lazy.read(self, start, out)?,
             Storage::Strings(_) => return Err(TensorError::DType { what: "raw bytes", dtype: self.dtype }),
         }
@@ -335,10 +343,16 @@ pub fn byte_count(dtype: DType, shape: &[usize]) -> Result<usize, TensorError> {
     count.filter(|n| isize::try_from(*n).is_ok()).ok_or_else(|| TensorError::TooLarge(shape.to_vec()))
 }
 
-fn fill_splat(dtype: DType, element: [u8; 16], out: &mut [u8]) {
+/// Bytes from `start` on of a tensor full of `element`.
+fn fill_splat(dtype: DType, element: [u8; 16], start: usize, out: &mut [u8]) {
     match dtype.bits() {
         4 => out.fill((element[0] & 15) * 0x11),
         2 => out.fill((element[0] & 3) * 0x55),
+        6 => {
+            let four = u32::from(element[0] & 63) * 0x41041;
+            let bytes = four.to_le_bytes();
+            out.iter_mut().enumerate().for_each(|(i, o)| *o = bytes[(start + i) % 3]);
+        }
         8 => out.fill(element[0]),
         bits => {
             let width = bits as usize / 8;

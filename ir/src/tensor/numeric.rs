@@ -1,7 +1,8 @@
-//! Number formats without a hardware or crate type: the 8-bit and 4-bit floats.
+//! Number formats without a hardware or crate type: the floats of 8, 6 and 4 bits.
 //!
 //! Bit layouts: OCP 8-bit floating point (OFP8) and OCP MX specifications; the `FNUZ` variants as in the ONNX
 //! "Float stored in 8 bits" page.
+use crate::dtype::DType;
 use std::sync::OnceLock;
 
 /// The 8-bit float formats.
@@ -134,22 +135,43 @@ fn encode_e8m0(v: f32) -> u8 {
 }
 
 /// Magnitudes of the 4-bit float by code (1 sign, 2 exponent, 1 mantissa bit).
-const F4: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+const F4: &[f32] = &[0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+/// Magnitudes of the 6-bit float of 2 exponent and 3 mantissa bits (bias 1).
+const F6E2M3: &[f32] = &[
+    0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2.0,
+    2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5,
+];
+/// Magnitudes of the 6-bit float of 3 exponent and 2 mantissa bits (bias 3).
+const F6E3M2: &[f32] = &[
+    0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75,
+    2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0, 28.0,
+];
 
-/// The number of a 4-bit code.
-pub fn decode_f4(code: u8) -> f32 {
-    let v = F4[usize::from(code & 7)];
-    if code & 8 == 0 { v } else { -v }
+/// Magnitudes by code without sign of a float narrower than a byte, which has neither infinities nor NaN; `None` for other types.
+pub fn narrow_magnitudes(dtype: DType) -> Option<&'static [f32]> {
+    Some(match dtype {
+        DType::F4E2M1 => F4,
+        DType::F6E2M3 => F6E2M3,
+        DType::F6E3M2 => F6E3M2,
+        _ => return None,
+    })
 }
 
-/// The 4-bit code nearest to `v`, ties to even, saturating; NaN becomes -0, as in ONNX's cases of `Cast`.
-pub fn encode_f4(v: f32) -> u8 {
+/// The number of a code, its sign bit above those of the magnitudes' positions.
+pub fn decode_narrow(code: u8, magnitudes: &[f32]) -> f32 {
+    let v = magnitudes[usize::from(code) % magnitudes.len()];
+    if usize::from(code) & magnitudes.len() == 0 { v } else { -v }
+}
+
+/// The code nearest to `v`, ties to even, saturating; NaN becomes -0, as in ONNX's cases of `Cast`.
+pub fn encode_narrow(v: f32, magnitudes: &[f32]) -> u8 {
+    let sign = magnitudes.len() as u8;
     if v.is_nan() {
-        return 8;
+        return sign;
     }
-    let sign = if v.is_sign_negative() { 8 } else { 0 };
-    let at = nearest_even(v.abs().min(6.0), &F4).min(7);
-    at as u8 | sign
+    let last = magnitudes.len() - 1;
+    let at = nearest_even(v.abs().min(magnitudes[last]), magnitudes).min(last);
+    at as u8 | if v.is_sign_negative() { sign } else { 0 }
 }
 
 #[cfg(test)]
@@ -166,9 +188,28 @@ mod tests {
                 }
             }
         }
-        for code in 0..16 {
-            assert_eq!(encode_f4(decode_f4(code)), code);
+        for dtype in [DType::F4E2M1, DType::F6E2M3, DType::F6E3M2] {
+            let table = narrow_magnitudes(dtype).expect("narrow");
+            assert_eq!(table.len(), 1 << (dtype.bits() - 1));
+            for code in 0..2 * table.len() as u8 {
+                assert_eq!(encode_narrow(decode_narrow(code, table), table), code, "{dtype}");
+            }
         }
+    }
+
+    #[test]
+    fn narrow_floats_follow_their_layout_and_saturate() {
+        for (dtype, mantissa, bias) in [(DType::F4E2M1, 1, 1), (DType::F6E2M3, 3, 1), (DType::F6E3M2, 2, 3)] {
+            let table = narrow_magnitudes(dtype).expect("narrow");
+            let formula: Vec<f32> = (0..table.len() as u8).map(|c| magnitude(c, mantissa, bias)).collect();
+            assert_eq!(table, formula, "{dtype}");
+            let (sign, last) = (table.len() as u8, table.len() as u8 - 1);
+            let codes = [f32::INFINITY, -1e30, f32::NAN, -0.0].map(|v| encode_narrow(v, table));
+            assert_eq!(codes, [last, sign | last, sign, sign], "{dtype}");
+        }
+        // Codes of ml_dtypes 0.6: ties between 0.125 and 0.25, 7.0 and 7.5; past the last value.
+        assert_eq!([0.1875, 0.0625, 7.25, 7.7].map(|v| encode_narrow(v, F6E2M3)), [2, 0, 30, 31]);
+        assert_eq!([0.03125, 0.09375, 30.0, -26.0].map(|v| encode_narrow(v, F6E3M2)), [0, 2, 31, 62]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::seeded::seeded;
 use crate::attr::float_text;
 use crate::dtype::DType;
 use crate::tensor::convert::Wide;
+use crate::tensor::numeric::narrow_magnitudes;
 use crate::tensor::{Storage, Tensor, TensorError, byte_count, element_count};
 use num_complex::Complex;
 use sha2::{Digest, Sha256};
@@ -353,7 +354,8 @@ fn narrow(c: &mut Cursor<'_>, dtype: DType) -> Result<f32, Fault> {
     let stored = Tensor::from_wide(dtype, &[], &Wide::F32(vec![v]), false);
     let r = stored.ok().and_then(|t| t.to_f32s().ok()?.first().copied()).unwrap_or(f32::NAN);
     let kept = if v.is_finite() { r.is_finite() } else { r == v || (v.is_nan() && r.is_nan()) };
-    if kept && !(dtype == DType::F4E2M1 && v.abs() > 6.0) {
+    let past = narrow_magnitudes(dtype).and_then(|m| m.last()).is_some_and(|last| v.abs() > *last);
+    if kept && !past {
         return Ok(v);
     }
     Err(Fault::new(at, format!("{dtype} cannot hold {v}")))

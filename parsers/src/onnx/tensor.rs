@@ -7,6 +7,7 @@ use hoist_formats::onnx::generated::TensorProto;
 use hoist_formats::onnx::generated::tensor_proto::DataLocation;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
+use hoist_ir::tensor::convert::pack;
 use hoist_ir::tensor::{FileSpan, Tensor, element_count};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -191,6 +192,13 @@ fn typed(p: &TensorProto, dtype: DType, shape: &[usize], count: usize) -> Result
                 shape,
                 p.string_data.iter().map(text).collect::<Result<_, _>>()?,
             ));
+        }
+        // One element per entry, where other narrow types have a byte.
+        DType::F6E2M3 | DType::F6E3M2 => {
+            if p.int32_data.len() != count || p.int32_data.iter().any(|v| !(0..64).contains(v)) {
+                return Err(format!("its entries are not {count} codes of 6 bits"));
+            }
+            pack(p.int32_data.iter().map(|v| *v as u8), 6)
         }
         // 8-bit types have one element per entry; narrower ones are packed into bytes first.
         _ => p.int32_data.iter().map(|v| *v as u8).collect(),

@@ -40,7 +40,9 @@ fn widened(dtype: DType) -> Option<DType> {
         | DType::F8E5M2
         | DType::F8E5M2FNUZ
         | DType::F8E8M0
-        | DType::F4E2M1 => Some(DType::F32),
+        | DType::F4E2M1
+        | DType::F6E2M3
+        | DType::F6E3M2 => Some(DType::F32),
         DType::I2 | DType::I4 => Some(DType::I8),
         DType::U2 | DType::U4 => Some(DType::U8),
         _ => None,

@@ -46,7 +46,7 @@ pub fn apply(m: &impl Move, xs: &[&Tensor], shape: &[usize]) -> Result<Tensor, O
     }
     let raw = xs.iter().map(|x| x.bytes()).collect::<Result<Vec<_>, _>>()?;
     Ok(match (dtype.bits(), dtype) {
-        (bits @ (2 | 4), _) => {
+        (bits @ (2 | 4 | 6), _) => {
             let wide: Vec<Vec<u8>> = raw.iter().zip(xs).map(|(b, x)| unpacked(b, bits, x.len())).collect();
             let packed = pack(m.run(&slices(&wide)).into_iter(), bits);
             Tensor::from_bytes(dtype, shape, packed.into(), None)?
@@ -166,7 +166,7 @@ pub(crate) mod tests {
     pub fn bits_at(t: &Tensor, i: usize) -> Vec<u8> {
         match t.dtype().bits() {
             0 => t.strings().expect("texts")[i].clone().into_bytes(),
-            b @ (2 | 4) => vec![unpack(&t.bytes().expect("bytes"), b, t.len(), false)[i] as u8],
+            b @ (2 | 4 | 6) => vec![unpack(&t.bytes().expect("bytes"), b, t.len(), false)[i] as u8],
             b => {
                 let w = b as usize / 8;
                 t.bytes().expect("bytes")[i * w..(i + 1) * w].to_vec()

@@ -66,7 +66,9 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn too_large(width: usize, height: usize) -> Self {
-        Self::Refused(format!("a picture of {width} x {height} pixels is more than the {MAX_PIXELS} that are decoded"))
+        Self::Refused(format!(
+            "a picture of {width} x {height} pixels is more than the {MAX_PIXELS} that are decoded"
+        ))
     }
 }
 
@@ -101,9 +103,7 @@ impl ImageDecoder {
         let Picture { channels, mut data, .. } = picture;
         match (self.pixel_format, channels) {
             (PixelFormat::Grayscale, 1) | (PixelFormat::Rgb, 3) => data,
-            (PixelFormat::Grayscale, _) => {
-                data.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])).collect()
-            }
+            (PixelFormat::Grayscale, _) => data.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])).collect(),
             (_, 1) => data.iter().flat_map(|v| [*v; 3]).collect(),
             (_, _) => {
                 data.chunks_exact_mut(3).for_each(|p| p.swap(0, 2));
@@ -126,7 +126,9 @@ impl Semantics for ImageDecoder {
             Ok(picture) => picture,
             Err(Failure::Corrupt) => Picture { width: 0, height: 0, channels: 3, data: vec![] },
             Err(Failure::Refused(why)) => {
-                return Err(OpError::eval(why).hint("decode the picture before, and feed the model its pixels"));
+                return Err(
+                    OpError::eval(why).hint("decode the picture before, and feed the model its pixels")
+                );
             }
         };
         let shape = [picture.height, picture.width, self.channels()];
@@ -137,26 +139,46 @@ impl Semantics for ImageDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::linear::testing::{eval, infer, shapes};
+
+    fn run(pixel_format: PixelFormat, bytes: &[u8]) -> Result<Tensor, OpError> {
+        let x = Tensor::from_vec(&[bytes.len()], bytes.to_vec());
+        Ok(eval(&ImageDecoder { pixel_format }, &[Some(&x)])?.remove(0))
+    }
 
     #[test]
-    fn scratch() {
-        let dir = std::env::var("IMGDIR").expect("set");
-        let mut names: Vec<_> = std::fs::read_dir(&dir).expect("dir").map(|e| e.expect("e").path()).filter(|p| p.extension().is_some_and(|e| e == "img")).collect();
-        names.sort();
-        for n in names {
-            let b = std::fs::read(&n).expect("read");
-            let want = std::fs::read(n.with_extension("out")).unwrap_or_default();
-            let name = n.file_stem().expect("stem").to_string_lossy().into_owned();
-            let pixel_format = if name.contains("gray") { PixelFormat::Grayscale } else if name.contains("bgr") { PixelFormat::Bgr } else { PixelFormat::Rgb };
-            match decode(&b) {
-                Ok(p) => {
-                    let (w, h) = (p.width, p.height);
-                    let got = ImageDecoder { pixel_format }.pixels(p);
-                    let d: Vec<u8> = got.iter().zip(&want).map(|(a, b)| a.abs_diff(*b)).collect();
-                    eprintln!("{} {name} {w}x{h} {} {} differ {} max {:?}", if got == want {"ok "} else {"BAD"}, got.len(), want.len(), d.iter().filter(|v| **v > 0).count(), d.iter().max());
-                }
-                Err(e) => eprintln!("ERR {name} {e:?}"),
-            }
+    fn channels_are_as_asked_for() {
+        let file = b"P6 2 1 255\n\x0a\x14\x1e\xff\x00\x01";
+        let of = |f| run(f, file).expect("decodes");
+        assert_eq!(of(PixelFormat::Rgb), Tensor::from_vec(&[1, 2, 3], vec![10u8, 20, 30, 255, 0, 1]));
+        assert_eq!(of(PixelFormat::Bgr), Tensor::from_vec(&[1, 2, 3], vec![30u8, 20, 10, 1, 0, 255]));
+        // 10 * 0.299 + 20 * 0.587 + 30 * 0.114 = 18.15; 255 * 0.299 + 0.114 = 76.36.
+        assert_eq!(of(PixelFormat::Grayscale), Tensor::from_vec(&[1, 2, 1], vec![18u8, 76]));
+        let grey = run(PixelFormat::Bgr, b"P5 1 2 255\n\x07\x08").expect("decodes");
+        assert_eq!(grey, Tensor::from_vec(&[2, 1, 3], vec![7u8, 7, 7, 8, 8, 8]));
+    }
+
+    #[test]
+    fn what_is_broken_is_empty_and_what_is_not_supported_is_refused() {
+        for bytes in
+            [&b""[..], b"GIF89a", b"P6 2 1 255\n\x0a", b"BM", b"\x89PNG\r\n", b"RIFF\0\0\0\0WEBP", b"II*\0"]
+        {
+            let got = run(PixelFormat::Grayscale, bytes).expect("is empty");
+            assert_eq!(got.shape(), [0, 0, 1], "{bytes:?}");
         }
+        let error = |bytes: &[u8]| run(PixelFormat::Rgb, bytes).expect_err("is refused").to_string();
+        assert!(error(b"\0\0\0\x0cjP  \r\n").contains("JPEG 2000"));
+        assert!(error(b"\xff\x4f\xff\x51").contains("JPEG 2000"));
+        assert!(error(b"P5 60000 60000 255\n\0").contains("60000 x 60000"));
+    }
+
+    #[test]
+    fn types() {
+        let gray = ImageDecoder { pixel_format: PixelFormat::Grayscale };
+        let of = |op: &ImageDecoder, x| infer(op, &shapes(&[x])).map(|t| t[0].to_string());
+        assert_eq!(of(&gray, "u8[N]").expect("fits"), "u8[?, ?, 1]");
+        assert_eq!(of(&ImageDecoder::default(), "u8[*]").expect("fits"), "u8[?, ?, 3]");
+        assert!(of(&gray, "u8[2, 2]").is_err());
+        assert!(of(&gray, "i8[2]").is_err());
     }
 }

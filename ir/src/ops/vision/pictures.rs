@@ -7,9 +7,11 @@ use std::io::Cursor;
 /// Most bytes of a decoded picture, and of what decoding it allocates besides.
 const MAX_BYTES: u64 = 1 << 28;
 
-fn failure(format: ImageFormat, error: ImageError) -> Failure {
+fn failure(format: ImageFormat, error: &ImageError) -> Failure {
     match error {
-        ImageError::Unsupported(_) | ImageError::Limits(_) => Failure::Refused(format!("{format:?}: {error}")),
+        ImageError::Unsupported(_) | ImageError::Limits(_) => {
+            Failure::Refused(format!("{format:?}: {error}"))
+        }
         _ => Failure::Corrupt,
     }
 }
@@ -18,13 +20,11 @@ fn failure(format: ImageFormat, error: ImageError) -> Failure {
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, Failure> {
     let scale = match format {
         ImageFormat::Pnm => pnm_steps(bytes)?,
-        ImageFormat::Tiff => {
-            check_tiff(bytes)?;
-            None
-        }
+        ImageFormat::Tiff => check_tiff(bytes)?,
+        ImageFormat::Bmp => check_bmp(bytes)?,
         _ => None,
     };
-    let fail = |e| failure(format, e);
+    let fail = |e: ImageError| failure(format, &e);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
@@ -50,14 +50,18 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, Failu
         ColorType::La16 => (2, 1, true),
         ColorType::Rgb16 => (3, 3, true),
         ColorType::Rgba16 => (4, 3, true),
-        other => return Err(Failure::Refused(format!("{format:?}: samples of type {other:?} are not supported"))),
+        other => {
+            return Err(Failure::Refused(format!("{format:?}: samples of type {other:?} are not supported")));
+        }
     };
     if wide {
         let sample = |s: &[u8]| u16::from_ne_bytes([s[0], s[1]]);
-        let narrow = |v| scale.map_or((v >> 8) as u8, |steps| to_byte(v, steps));
+        let narrow = |v| scale.map_or((v >> 8) as u8, |max| to_byte(v, 65535, max));
         data = data.chunks_exact(2).map(|s| narrow(sample(s))).collect();
-    } else if let Some(steps) = scale {
-        data.iter_mut().for_each(|v| *v = to_byte(u16::from(*v), steps));
+    } else if let Some(max) = scale {
+        for v in &mut data {
+            *v = to_byte(u16::from(*v), 255, max);
+        }
     }
     if all != channels {
         data = data.chunks_exact(all).flat_map(|p| &p[..channels]).copied().collect();
@@ -65,33 +69,51 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, Failu
     Ok(Picture { width, height, channels, data })
 }
 
-/// The nearest of 256 steps to a sample that is `max` at full strength, ties to even.
-fn to_byte(v: u16, max: u32) -> u8 {
-    let twice = 2 * 255 * u32::from(v);
-    let (whole, rest) = (twice / (2 * max), twice % (2 * max));
-    let up = rest > max || (rest == max && whole % 2 == 1);
-    (whole + u32::from(up)).min(255) as u8
+/// The nearest of 256 steps, ties to even, to a sample that was stored as `0..=max` and that the decoder stretched to `0..=full`
+/// with other ties.
+fn to_byte(stretched: u16, full: u32, max: u32) -> u8 {
+    let stored = (2 * u64::from(stretched) * u64::from(max) + u64::from(full)) / (2 * u64::from(full));
+    let (twice, step) = (2 * 255 * stored, 2 * u64::from(max));
+    let (whole, rest) = (twice / step, twice % step);
+    let up = 2 * rest > step || (2 * rest == step && whole % 2 == 1);
+    (whole + u64::from(up)).min(255) as u8
 }
 
 /// The largest sample of a PNM file if that is not the largest byte. Bitmaps have none.
 fn pnm_steps(bytes: &[u8]) -> Result<Option<u32>, Failure> {
-    let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|e| failure(ImageFormat::Pnm, e))?;
+    let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|e| failure(ImageFormat::Pnm, &e))?;
     let (_, header) = decoder.into_inner();
     let max = header.maximal_sample();
     match header.subtype() {
         PnmSubtype::Bitmap(_) => Ok(None),
         _ if max == 255 => Ok(None),
-        PnmSubtype::ArbitraryMap => {
-            Err(Failure::Refused(format!("Pnm: an arbitrary map with samples up to {max} is not supported")))
+        // What the decoder makes of the others has lost the stored values.
+        PnmSubtype::Graymap(_) | PnmSubtype::Pixmap(_) if (1..=32767).contains(&max) || max == 65535 => {
+            Ok(Some(max))
         }
-        _ if max == 0 || max > 65535 => Err(Failure::Corrupt),
-        _ => Ok(Some(max)),
+        _ => Err(Failure::Refused(format!("Pnm: samples up to {max} are not supported"))),
     }
+}
+
+/// Refuses BMP pictures of samples that are no bytes: decoders stretch them differently.
+fn check_bmp(bytes: &[u8]) -> Result<Option<u32>, Failure> {
+    let word =
+        |at: usize| bytes.get(at..at + 4).and_then(<[u8]>::first_chunk).map(|b| u32::from_le_bytes(*b));
+    let (Some(size), Some(depth)) = (word(14), word(28)) else { return Ok(None) };
+    let fields = matches!(word(30), Some(3 | 6));
+    let whole = |at| {
+        word(at)
+            .is_some_and(|m| m.count_ones() == 8 && m.trailing_zeros() % 8 == 0 && m.leading_zeros() % 8 == 0)
+    };
+    if size >= 40 && (depth & 0xffff == 16 || (fields && ![54, 58, 62].into_iter().all(whole))) {
+        return Err(Failure::Refused("Bmp: samples of other than 8 bits are not supported".to_owned()));
+    }
+    Ok(None)
 }
 
 /// Refuses TIFF pictures that the decoder would decode otherwise than the reference does: JPEG inside, CMYK, turned pictures,
 /// colours multiplied with their opacity.
-fn check_tiff(bytes: &[u8]) -> Result<(), Failure> {
+fn check_tiff(bytes: &[u8]) -> Result<Option<u32>, Failure> {
     let little = bytes.first() == Some(&b'I');
     let short = |at: usize| {
         let s = bytes.get(at..at.checked_add(2)?)?.first_chunk().copied()?;
@@ -116,5 +138,5 @@ fn check_tiff(bytes: &[u8]) -> Result<(), Failure> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -113,7 +113,8 @@ impl Frame {
         let mut parts = vec![];
         for i in 0..count {
             let at = 6 + 3 * i;
-            let (id, sampling, table) = (byte(data, at)?, byte(data, at + 1)?, usize::from(byte(data, at + 2)?));
+            let (id, sampling, table) =
+                (byte(data, at)?, byte(data, at + 1)?, usize::from(byte(data, at + 2)?));
             let (h, v) = (usize::from(sampling >> 4), usize::from(sampling & 15));
             if ![1, 2, 3, 4].contains(&h) || ![1, 2, 3, 4].contains(&v) || table > 3 {
                 return Err(Failure::Corrupt);
@@ -145,7 +146,13 @@ impl Frame {
         Ok(Self { progressive, width, height, max_h, max_v, components })
     }
     /// Reads the scan whose header is `data` and whose coded data begins at `at` of `stream`; gives where that ends.
-    fn read_scan(&mut self, tables: &Tables, data: &[u8], stream: &[u8], at: usize) -> Result<usize, Failure> {
+    fn read_scan(
+        &mut self,
+        tables: &Tables,
+        data: &[u8],
+        stream: &[u8],
+        at: usize,
+    ) -> Result<usize, Failure> {
         let count = usize::from(byte(data, 0)?);
         let mut parts: Vec<(usize, Codes<'_>)> = vec![];
         for i in 0..count {
@@ -311,4 +318,85 @@ pub(super) fn decode(stream: &[u8]) -> Result<Picture, Failure> {
 
 fn is_marker(pair: &[u8]) -> bool {
     pair[0] == 0xff && !matches!(pair[1], 0 | 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A progressive picture of 7 x 9 pixels with halved chroma.
+    const TINY: &[u8] = b"\xff\xd8\xff\xe0\x00\x10\x4a\x46\x49\x46\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xdb\x00\x43\x00\
+        \x14\x0e\x0f\x12\x0f\x0d\x14\x12\x10\x12\x17\x15\x14\x18\x1e\x32\x21\x1e\x1c\x1c\x1e\x3d\x2c\x2e\x24\
+        \x32\x49\x40\x4c\x4b\x47\x40\x46\x45\x50\x5a\x73\x62\x50\x55\x6d\x56\x45\x46\x64\x88\x65\x6d\x77\x7b\
+        \x81\x82\x81\x4e\x60\x8d\x97\x8c\x7d\x96\x73\x7e\x81\x7c\xff\xdb\x00\x43\x01\x15\x17\x17\x1e\x1a\x1e\
+        \x3b\x21\x21\x3b\x7c\x53\x46\x53\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\
+        \x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\
+        \x7c\x7c\x7c\x7c\x7c\x7c\x7c\x7c\xff\xc2\x00\x11\x08\x00\x09\x00\x07\x03\x01\x22\x00\x02\x11\x01\x03\
+        \x11\x01\xff\xc4\x00\x15\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\
+        \xff\xc4\x00\x14\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xff\xda\x00\
+        \x0c\x03\x01\x00\x02\x10\x03\x10\x00\x00\x01\xb9\x29\x3f\xff\xc4\x00\x16\x10\x01\x01\x01\x00\x00\x00\
+        \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x11\xff\xda\x00\x08\x01\x01\x00\x01\x05\x02\x13\x0b\
+        \xff\xc4\x00\x17\x11\x00\x03\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x11\x02\
+        \xff\xda\x00\x08\x01\x03\x01\x01\x3f\x01\xda\x8e\x1f\xff\xc4\x00\x18\x11\x00\x02\x03\x00\x00\x00\x00\
+        \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x11\xff\xda\x00\x08\x01\x02\x01\x01\x3f\x01\x85\
+        \x4b\x0f\xff\xc4\x00\x14\x10\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\xff\
+        \xda\x00\x08\x01\x01\x00\x06\x3f\x02\x3f\xff\xc4\x00\x15\x10\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\
+        \x00\x00\x00\x00\x00\x00\x00\x31\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x21\x64\xbf\xff\xda\x00\x0c\x03\
+        \x01\x00\x02\x00\x03\x00\x00\x00\x10\xc7\xff\xc4\x00\x15\x11\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\
+        \x00\x00\x00\x00\x00\x00\x00\x21\xff\xda\x00\x08\x01\x03\x01\x01\x3f\x10\x96\x7f\xff\xc4\x00\x14\x11\
+        \x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xda\x00\x08\x01\x02\x01\x01\
+        \x3f\x10\x3f\xff\xc4\x00\x15\x10\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\
+        \x10\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10\x71\x87\xff\xd9";
+
+    fn refusal(bytes: &[u8]) -> String {
+        match decode(bytes) {
+            Err(Failure::Refused(why)) => why,
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// [`TINY`] with a byte of its frame header, counted from the marker, replaced.
+    fn framed(at: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = TINY.to_vec();
+        let frame = bytes.windows(2).position(|w| w == [0xff, 0xc2]).expect("progressive");
+        bytes[frame + at] = byte;
+        bytes
+    }
+
+    #[test]
+    fn sizes_are_read_and_repeated_samples_fill_odd_ones() {
+        let p = decode(TINY).expect("sound");
+        assert_eq!((p.width, p.height, p.channels, p.data.len()), (7, 9, 3, 189));
+    }
+
+    #[test]
+    fn other_kinds_are_refused_by_name() {
+        assert!(refusal(&framed(1, 0xca)).contains("arithmetic"));
+        assert!(refusal(&framed(1, 0xc3)).contains("lossless"));
+        assert!(refusal(&framed(4, 12)).contains("8 bits"));
+        assert!(refusal(&framed(6, 0)).contains("height"));
+        assert!(refusal(&framed(9, 4)).contains("4 components"));
+        assert!(refusal(&framed(14, 0x33)).contains("fraction"));
+    }
+
+    #[test]
+    fn streams_that_end_early_are_refused_or_broken() {
+        for n in 0..TINY.len() - 2 {
+            assert!(decode(&TINY[..n]).is_err(), "{n}");
+        }
+        assert!(decode(&TINY[..TINY.len() - 2]).is_ok(), "the end marker may be missing");
+    }
+
+    #[test]
+    fn damaged_streams_never_panic() {
+        for at in 0..TINY.len() {
+            for bit in 0..8 {
+                let mut bytes = TINY.to_vec();
+                bytes[at] ^= 1 << bit;
+                if let Ok(p) = decode(&bytes) {
+                    assert_eq!(p.data.len(), p.width * p.height * p.channels);
+                }
+            }
+        }
+    }
 }

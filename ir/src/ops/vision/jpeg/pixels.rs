@@ -20,12 +20,7 @@ fn transform(x: [i64; 8]) -> [i64; 8] {
     let z5 = (z3 + z4) * C[5];
     let (z1, z2) = (-z1 * C[4], -z2 * C[10]);
     let (z3, z4) = (z5 - z3 * C[8], z5 - z4 * C[1]);
-    let odd = [
-        x[1] * C[6] + z1 + z4,
-        x[3] * C[11] + z2 + z3,
-        x[5] * C[9] + z2 + z4,
-        x[7] * C[0] + z1 + z3,
-    ];
+    let odd = [x[1] * C[6] + z1 + z4, x[3] * C[11] + z2 + z3, x[5] * C[9] + z2 + z4, x[7] * C[0] + z1 + z3];
     std::array::from_fn(|i| if i < 4 { even[i] + odd[i] } else { even[7 - i] - odd[7 - i] })
 }
 
@@ -100,7 +95,9 @@ impl Plane {
                 interpolate(near.iter().map(|v| i32::from(*v)), self.width, [0, 1, 2, 0], 2, out);
             }
             (1, 2) => out.extend(
-                near.iter().zip(far).map(|(n, f)| ((3 * i32::from(*n) + i32::from(*f) + 1 + odd as i32) >> 2) as u8),
+                near.iter()
+                    .zip(far)
+                    .map(|(n, f)| ((3 * i32::from(*n) + i32::from(*f) + 1 + odd as i32) >> 2) as u8),
             ),
             (2, 2) if self.width > 2 => {
                 let columns = near.iter().zip(far).map(|(n, f)| 3 * i32::from(*n) + i32::from(*f));
@@ -112,13 +109,7 @@ impl Plane {
 }
 
 /// Doubles a row. `bias` is what is added before the shift at the first, at even, at odd and at the last positions.
-fn interpolate(
-    row: impl Iterator<Item = i32>,
-    width: usize,
-    bias: [i32; 4],
-    shift: u32,
-    out: &mut Vec<u8>,
-) {
+fn interpolate(row: impl Iterator<Item = i32>, width: usize, bias: [i32; 4], shift: u32, out: &mut Vec<u8>) {
     let row: Vec<i32> = row.collect();
     for (i, v) in row.iter().enumerate() {
         let left = if i == 0 { 4 * v + bias[0] } else { 3 * v + row[i - 1] + bias[1] };
