@@ -364,6 +364,14 @@ impl Dim {
     pub fn surely_equals(&self, other: &Self) -> bool {
         *self != Self::Unknown && self == other
     }
+    /// What is known of a size that both describe: a fixed size before an expression before nothing. `None` when they are fixed and differ.
+    pub fn meet(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Known(a), Self::Known(b)) => (a == b).then(|| self.clone()),
+            (Self::Known(_), _) | (Self::Expr(_), Self::Expr(_) | Self::Unknown) => Some(self.clone()),
+            _ => Some(other.clone()),
+        }
+    }
     /// Whether both are known sizes and differ.
     pub fn surely_differs(&self, other: &Self) -> bool {
         matches!((self.known(), other.known()), (Some(a), Some(b)) if a != b)

@@ -108,20 +108,11 @@ fn meet_tensors(a: &TensorType, b: &TensorType) -> Option<TensorType> {
     let shape = match (&a.shape, &b.shape) {
         (None, s) | (s, None) => s.clone(),
         (Some(s), Some(t)) if s.len() == t.len() => {
-            Some(s.iter().zip(t).map(|(x, y)| meet_dims(x, y)).collect::<Option<_>>()?)
+            Some(s.iter().zip(t).map(|(x, y)| x.meet(y)).collect::<Option<_>>()?)
         }
         _ => return None,
     };
     Some(TensorType { dtype: a.dtype, shape })
-}
-
-/// Prefers fixed sizes over symbols over nothing; two different fixed sizes contradict.
-fn meet_dims(a: &Dim, b: &Dim) -> Option<Dim> {
-    match (a, b) {
-        (Dim::Known(x), Dim::Known(y)) => (x == y).then(|| a.clone()),
-        (Dim::Known(_), _) | (Dim::Expr(_), Dim::Expr(_) | Dim::Unknown) => Some(a.clone()),
-        _ => Some(b.clone()),
-    }
 }
 
 impl From<TensorType> for Type {

@@ -42,7 +42,7 @@ pub fn flattened_softmax(b: &mut Builder<'_>, mut node: Foreign) -> Result<Vec<V
         op.def_mut().set_attr("axis", &Attr::Int(axis)).map_err(at)?;
         Ok(op)
     };
-    if rank.is_some_and(|r| axis == -1 || axis + 1 == r as i64) {
+    if rank.is_some_and(|r| axis == -1 || axis.checked_add(1) == Some(r as i64)) {
         return b.add(op(-1)?, &[Some(x)]);
     }
     let mut flatten = Op::by_name("flatten").ok_or_else(|| Diag::error("E0901", "unknown op"))?;

@@ -136,7 +136,7 @@ impl Semantics for BatchNormalization {
             Some([_]) => Dim::Known(1),
             Some(s) => s[self.layout.channel_axis(s.len())].clone(),
         };
-        (1..5).try_for_each(|i| check_per_channel(cx, i, &channels))?;
+        let channels = (1..5).try_fold(channels, |c, i| check_per_channel(cx, i, &c))?;
         let running = || TensorType::new(cx.dtype(3).unwrap_or(DType::F32), vec![channels.clone()]).into();
         Ok(vec![ty, running(), running()])
     }
@@ -197,6 +197,9 @@ mod tests {
         let op = BatchNormalization::default();
         let ok = ["f16[N, C, 4]", "f32[3]", "f32[3]", "f64[3]", "f64[3]"];
         assert_eq!(infer(&op, &shapes(&ok)).expect("fits")[0].to_string(), "f16[N, C, 4]");
+        let training = BatchNormalization { training_mode: true, ..op.clone() };
+        let mean = ["f32[N, C, 4]", "f32[D]", "f32[D]", "f32[3]", "f32[D]"];
+        assert_eq!(infer(&training, &shapes(&mean)).expect("fits")[1].to_string(), "f32[3]");
         assert!(infer(&op, &shapes(&["f32[N, 4, 4]", "f32[3]", "f32[3]", "f32[3]", "f32[3]"])).is_err());
         assert!(infer(&op, &shapes(&["f32[]", "f32[1]", "f32[1]", "f32[1]", "f32[1]"])).is_err());
     }

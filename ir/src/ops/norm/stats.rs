@@ -48,18 +48,16 @@ pub(super) fn for_chunks<T: Send>(
     }
 }
 
-/// Refuses operand `i` unless it holds one number per channel.
-pub(super) fn check_per_channel(cx: &InferCx<'_>, i: usize, channels: &Dim) -> Result<(), OpError> {
-    let Some(shape) = cx.shape(i)? else { return Ok(()) };
-    match shape.as_slice() {
-        [c] if !c.surely_differs(channels) => Ok(()),
-        _ => {
-            let ty = cx.ty(i)?;
-            Err(OpError::shape(format!(
-                "operand {i} is {ty}, not one number for each of {channels} channels"
-            )))
-        }
-    }
+/// Refuses operand `i` unless it holds one number per channel; otherwise what it and `channels` tell of their number.
+pub(super) fn check_per_channel(cx: &InferCx<'_>, i: usize, channels: &Dim) -> Result<Dim, OpError> {
+    let Some(shape) = cx.shape(i)? else { return Ok(channels.clone()) };
+    let met = if let [c] = shape.as_slice() { channels.meet(c) } else { None };
+    met.ok_or_else(|| match cx.ty(i) {
+        Ok(ty) => OpError::shape(format!(
+            "operand {i} is {ty}, not one number for each of {channels} channels"
+        )),
+        Err(e) => e,
+    })
 }
 
 /// Type of operand 0, of which the result has the shape; and the shape, when its rank is known.

@@ -239,13 +239,10 @@ pub(super) fn macs(inputs: &[Option<&Type>]) -> Option<u64> {
 
 /// Settles size `i` to what is known of it; fixed sizes count more than symbols.
 fn unify(sizes: &mut Sizes, i: usize, dim: Dim, operand: usize) -> Result<(), OpError> {
-    if sizes[i].surely_differs(&dim) {
+    let Some(settled) = sizes[i].meet(&dim) else {
         let m = format!("operand {operand} is for {} {dim}, others are for {}", NAMES[i], sizes[i]);
         return Err(OpError::shape(m));
-    }
-    let better = sizes[i] == Dim::Unknown || (sizes[i].known().is_none() && dim.known().is_some());
-    if better {
-        sizes[i] = dim;
-    }
+    };
+    sizes[i] = settled;
     Ok(())
 }

@@ -239,13 +239,11 @@ impl Semantics for GridSample {
         let (Some(coordinates), r) = (grid.last(), shape.len() - 2) else {
             return Err(OpError::shape("the grid of grid_sample is a scalar"));
         };
-        if grid.len() != shape.len()
-            || coordinates.surely_differs(&Dim::from(r))
-            || grid[0].surely_differs(&axes.batch)
-        {
+        let fits = grid.len() == shape.len() && !coordinates.surely_differs(&Dim::from(r));
+        let Some(batch) = grid[0].meet(&axes.batch).filter(|_| fits) else {
             return Err(OpError::shape(format!("{} is no grid for {x}", cx.tensor(1)?)));
-        }
-        let out = Axes { spatial: grid[1..grid.len() - 1].to_vec(), ..axes };
+        };
+        let out = Axes { batch, spatial: grid[1..grid.len() - 1].to_vec(), ..axes };
         Ok(vec![TensorType::new(x.dtype, out.shape(self.layout)).into()])
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
@@ -331,6 +329,8 @@ mod tests {
         let op = GridSample::default();
         let t = infer(&op, &shapes(&["f16[N, 3, H, W]", "f32[N, 8, X, 2]"])).expect("fits");
         assert_eq!(t[0].to_string(), "f16[N, 3, 8, X]");
+        let t = infer(&op, &shapes(&["f16[N, 3, H, W]", "f32[2, 8, X, 2]"])).expect("fits");
+        assert_eq!(t[0].to_string(), "f16[2, 3, 8, X]");
         assert!(infer(&op, &shapes(&["f32[1, 3, 4, 4]", "f32[1, 8, 8, 3]"])).is_err());
         assert!(infer(&op, &shapes(&["f32[1, 3, 4, 4]", "f32[]"])).is_err());
         assert!(infer(&op, &shapes(&["f32[1, 1, 1, 1, 1, 1]", "f32[1, 1, 1, 1, 1, 4]"])).is_err());

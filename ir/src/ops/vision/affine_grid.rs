@@ -89,12 +89,10 @@ impl Semantics for AffineGrid {
         match sym_list(cx, 1)? {
             Some(list) => {
                 let dims: Vec<Dim> = list.into_iter().map(Dim::from_sym).collect();
-                if dims[0].surely_differs(&shape[0]) {
+                let Some(batch) = dims[0].meet(&shape[0]) else {
                     return Err(OpError::shape(format!("a grid for {} samples of {theta}", dims[0])));
-                }
-                if shape[0] == Dim::Unknown {
-                    shape[0] = dims[0].clone();
-                }
+                };
+                shape[0] = batch;
                 shape.extend_from_slice(&dims[2..]);
             }
             None => shape.extend(vec![Dim::Unknown; r]),
@@ -145,7 +143,7 @@ mod tests {
         let op = AffineGrid::default();
         let size = Tensor::from_ints(&[2, 3, 4, 5, 6]);
         let t = infer_with(&op, &shapes(&["f16[N, 3, 4]", "i64[5]"]), &[(1, &size)]).expect("fits");
-        assert_eq!(t[0].to_string(), "f16[N, 4, 5, 6, 3]");
+        assert_eq!(t[0].to_string(), "f16[2, 4, 5, 6, 3]");
         let t = infer(&op, &shapes(&["f32[N, 2, 3]", "i64[?]"])).expect("fits");
         assert_eq!(t[0].to_string(), "f32[N, ?, ?, 2]");
         assert!(infer(&op, &shapes(&["f32[N, 2, 3]", "i64[5]"])).is_err());

@@ -118,7 +118,9 @@ impl Semantics for Col2Im {
         {
             return Err(OpError::shape(format!("blocks of {m} axes do not fit images of {n}")));
         }
-        let Some(axes) = n.or(m) else { return Ok(vec![TensorType::unranked(x.dtype).into()]) };
+        let listed = |list: &[i64], per_axis: usize| (!list.is_empty()).then_some(list.len() / per_axis);
+        let attrs = listed(&self.dilations, 1).or(listed(&self.strides, 1)).or(listed(&self.pads, 2));
+        let Some(axes) = n.or(m).or(attrs) else { return Ok(vec![TensorType::unranked(x.dtype).into()]) };
         let mut shape = vec![Dim::Unknown; axes + 2];
         if let Some(s) = &x.shape {
             let per: Option<Vec<Dim>> = block.map(|b| b.into_iter().map(Dim::from_sym).collect());
@@ -174,7 +176,7 @@ impl Semantics for Col2Im {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::linear::testing::{eval, infer_with, shapes};
+    use crate::ops::linear::testing::{eval, infer, infer_with, shapes};
 
     #[test]
     fn what_overlaps_adds_and_padding_drops() {
@@ -197,6 +199,12 @@ mod tests {
         let t =
             |x: &str, i: &Tensor| infer_with(&op, &shapes(&[x, "i64[2]", "i64[2]"]), &[(1, i), (2, &block)]);
         assert_eq!(t("f32[N, 10, 5]", &image).expect("fits")[0].to_string(), "f32[N, 2, 5, 5]");
+        let axes = |op: &Col2Im| {
+            infer(op, &shapes(&["f32[N, C, L]", "i64[K]", "i64[K]"])).expect("fits")[0].to_string()
+        };
+        assert_eq!(axes(&op), "f32[*]");
+        assert_eq!(axes(&Col2Im { strides: vec![1, 1], ..op.clone() }), "f32[N, ?, ?, ?]");
+        assert_eq!(axes(&Col2Im { pads: vec![1, 1], ..op.clone() }), "f32[N, ?, ?]");
         assert!(t("f32[N, 11, 5]", &image).is_err() && t("f32[N, 10, 6]", &image).is_err());
         assert!(t("f32[N, 10, 5]", &Tensor::from_ints(&[-5, 5])).is_err());
         assert!(t("f32[N, 10, 5]", &Tensor::from_ints(&[5, i64::MAX])).is_err());

@@ -243,9 +243,9 @@ impl Semantics for DeformConv {
                     "channels of {x} do not divide into {groups} offset groups"
                 )));
             }
-            if s[0] != Dim::Unknown {
-                shape[0] = s[0].clone();
-            }
+            shape[0] = s[0]
+                .meet(&shape[0])
+                .ok_or_else(|| OpError::shape(format!("offsets for {} samples of {x}", shape[0])))?;
             if let Some(k) = &kernel {
                 let spatial = self.window().output(&s[2..], k)?;
                 if spatial.iter().zip(&shape[2..]).any(|(a, b)| a.surely_differs(b)) {
