@@ -4,7 +4,7 @@
 //! element then being reduced by itself.
 use super::axes::{fold_contents, reduced_type};
 use super::fold::{Rule, reduce};
-use super::log_sum_exp::log_sum_exp;
+use super::log_sum_exp::{log_sum, log_sum_exp};
 use crate::dim::SymInt;
 use crate::dtype::{BOOL_ONLY, DType, DTypeSet, FLOATS, I64_ONLY};
 use crate::eval::EvalCx;
@@ -57,17 +57,19 @@ crate::op! {
     } where T: SUMMED, I: I64_ONLY;
     infer = |op: &ReduceMean, cx: &InferCx<'_>| reduced_type(cx, cx.dtype(0)?, op.keepdims, op.noop_with_empty_axes),
     eval = |op: &ReduceMean, cx: EvalCx<'_>| {
-        if cx.tensor(0)?.is_empty() && cx.tensor(0)?.dtype().is_int() {
-            return Err(OpError::eval("integers without elements have no mean"));
-        }
-        reduce(
+        let nothing = cx.tensor(0)?.is_empty() && cx.tensor(0)?.dtype().is_int();
+        let means = reduce(
             cx, op.keepdims, op.noop_with_empty_axes,
             &Rule { start: 0.0, step: |a, v| a + v, merge: |a, b| a + b, finish: |a, n| a / n as f64 },
             &Rule {
                 start: 0, step: i128::wrapping_add, merge: i128::wrapping_add,
                 finish: |a: i128, n| a.checked_div(n as i128).unwrap_or(0),
             },
-        )
+        )?;
+        if nothing && means.iter().any(|m| m.as_tensor().is_some_and(|t| !t.is_empty())) {
+            return Err(OpError::eval("integers without elements have no mean"));
+        }
+        Ok(means)
     };
 }
 crate::op! {
@@ -170,28 +172,34 @@ crate::op! {
     );
 }
 crate::op! {
-    /// Logarithm of the sum; of nothing it is minus infinity.
+    /// Logarithm of the sum; of nothing it is minus infinity. Of integers it is cut to an integer, and refused where the sum is not positive.
     reduce_log_sum ReduceLogSum(data: One<T>, axes: Opt<I>) -> (reduced: One<T>) {
         /// Whether reduced axes stay with size 1.
         keepdims: bool = true,
         /// Whether empty `axes` mean none instead of all.
         noop_with_empty_axes: bool = false,
-    } where T: FLOATS, I: I64_ONLY;
+    } where T: SUMMED, I: I64_ONLY;
     infer = |op: &ReduceLogSum, cx: &InferCx<'_>| reduced_type(cx, cx.dtype(0)?, op.keepdims, op.noop_with_empty_axes),
-    eval = |op: &ReduceLogSum, cx| reduce(
-        cx, op.keepdims, op.noop_with_empty_axes,
-        &Rule { start: 0.0, step: |a, v| a + v, merge: |a, b| a + b, finish: |a, _| libm::log(a) },
-        &Rule { start: 0, step: i128::wrapping_add, merge: i128::wrapping_add, finish: kept },
-    );
+    eval = |op: &ReduceLogSum, cx: EvalCx<'_>| {
+        if cx.tensor(0)?.dtype().is_int() {
+            return log_sum(cx, op.keepdims, op.noop_with_empty_axes);
+        }
+        reduce(
+            cx, op.keepdims, op.noop_with_empty_axes,
+            &Rule { start: 0.0, step: |a, v| a + v, merge: |a, b| a + b, finish: |a, _| libm::log(a) },
+            &Rule { start: 0, step: i128::wrapping_add, merge: i128::wrapping_add, finish: kept },
+        )
+    };
 }
 crate::op! {
-    /// Logarithm of the sum of exponentials, computed without overflow; of nothing it is minus infinity.
+    /// Logarithm of the sum of exponentials, computed without overflow; of nothing it is minus infinity. Of integers it is cut to
+    /// an integer, and refused where there are none.
     reduce_log_sum_exp ReduceLogSumExp(data: One<T>, axes: Opt<I>) -> (reduced: One<T>) {
         /// Whether reduced axes stay with size 1.
         keepdims: bool = true,
         /// Whether empty `axes` mean none instead of all.
         noop_with_empty_axes: bool = false,
-    } where T: FLOATS, I: I64_ONLY;
+    } where T: SUMMED, I: I64_ONLY;
     infer = |op: &ReduceLogSumExp, cx: &InferCx<'_>| reduced_type(cx, cx.dtype(0)?, op.keepdims, op.noop_with_empty_axes),
     eval = |op: &ReduceLogSumExp, cx| log_sum_exp(cx, op.keepdims, op.noop_with_empty_axes);
 }

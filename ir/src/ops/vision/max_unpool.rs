@@ -79,7 +79,10 @@ impl Semantics for MaxUnpool {
             return Err(OpError::shape(format!("positions {} do not fit elements {x}", cx.tensor(1)?)));
         }
         let rank = self.kernel_shape.len() + 2;
-        let own = match &x.shape {
+        // Elements and positions have one shape.
+        let at = TensorType { dtype: x.dtype, shape: cx.shape(1)?.cloned() };
+        let both = Type::from(x.clone()).meet(&at.into());
+        let own = match both.as_ref().and_then(Type::as_tensor).and_then(|t| t.shape.as_ref()) {
             Some(s) => self.unpooled(s)?,
             None => vec![Dim::Unknown; rank],
         };
