@@ -45,6 +45,7 @@ pub(super) fn annotations(
     proto: &mut GraphProto,
     initializers: &mut Vec<Initializer>,
 ) -> Result<(), Diag> {
+    let mut provided = Provided::default();
     for (v, value) in graph.values() {
         let Some(name) = names.get(v).as_deref() else { continue };
         let mut annotation = TensorAnnotation { tensor_name: Some(name.to_owned()), ..Default::default() };
@@ -52,7 +53,7 @@ pub(super) fn annotations(
             let (key, tensor) = entry?;
             let pair = StringStringEntryProto { key: Some(key.to_owned()), value: tensor.name.clone() };
             annotation.quant_parameter_tensor_names.push(pair);
-            provide(graph, names, tensor, initializers, name)?;
+            provided.provide(graph, names, tensor, initializers, name)?;
         }
         if !annotation.quant_parameter_tensor_names.is_empty() {
             proto.quantization_annotation.push(annotation);
@@ -61,27 +62,44 @@ pub(super) fn annotations(
     Ok(())
 }
 
-/// Makes sure that an initializer of that name and content exists.
-fn provide(
-    graph: &Graph,
-    names: &Names,
-    tensor: TensorProto,
-    initializers: &mut Vec<Initializer>,
-    of: &str,
-) -> Result<(), Diag> {
-    if initializers.iter().any(|(i, _)| i.name == tensor.name) {
-        return Ok(());
+/// Names that annotations may meet, collected when the first annotation asks.
+#[derive(Default)]
+struct Provided {
+    initializers: Option<HashSet<String>>,
+    values: HashSet<String>,
+}
+
+impl Provided {
+    /// Makes sure that an initializer of that name exists.
+    fn provide(
+        &mut self,
+        graph: &Graph,
+        names: &Names,
+        tensor: TensorProto,
+        initializers: &mut Vec<Initializer>,
+        of: &str,
+    ) -> Result<(), Diag> {
+        if self.initializers.is_none() {
+            self.values =
+                graph.values().filter_map(|(v, _)| names.get(v).as_deref().map(str::to_owned)).collect();
+        }
+        let known = self
+            .initializers
+            .get_or_insert_with(|| initializers.iter().map(|(i, _)| i.name().to_owned()).collect());
+        if known.contains(tensor.name()) {
+            return Ok(());
+        }
+        if self.values.contains(tensor.name()) {
+            let m = format!(
+                "the quantization annotation of `{of}` names `{}`, which is something else now",
+                tensor.name()
+            );
+            return Err(gone(m));
+        }
+        known.insert(tensor.name().to_owned());
+        initializers.push((tensor, None));
+        Ok(())
     }
-    let mut named = graph.values().map(|(v, _)| names.get(v).as_deref());
-    if named.any(|n| n == Some(tensor.name())) {
-        let m = format!(
-            "the quantization annotation of `{of}` names `{}`, which is something else now",
-            tensor.name()
-        );
-        return Err(gone(m));
-    }
-    initializers.push((tensor, None));
-    Ok(())
 }
 
 /// Adds the device configurations of a node.

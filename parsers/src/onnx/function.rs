@@ -2,25 +2,75 @@
 use super::graph::{Outer, Reader, Scope};
 use super::node::INLINE_CONST;
 use super::tensor::shorten;
+use bytes::Bytes;
 use hoist_formats::onnx::generated::{
-    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 };
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, ValueId};
+use prost::Message as _;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Nodes that all definitions together may have: functions that call functions multiply.
-const MAX_NODES: usize = 400_000;
+/// What all definitions together may cost: functions that call functions multiply, and so do attributes that are handed on. A node costs
+/// 1, as do 64 bytes of what is copied.
+const MAX_COST: usize = 400_000;
+/// Cost of a call beside that of its nodes.
+const CALL: usize = 32;
+/// Bodies and definitions inside each other.
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Domain, name, overload.
 type Key = (String, String, String);
 
 /// The functions of a model.
 pub(super) struct Library {
-    functions: BTreeMap<Key, Arc<FunctionProto>>,
-    /// Nodes that may still be made.
+    functions: BTreeMap<Key, Arc<Function>>,
+    /// What further definitions may cost.
     left: usize,
+}
+
+/// A function and what copying its definition costs.
+pub(super) struct Function {
+    proto: FunctionProto,
+    cost: usize,
+}
+
+/// Nodes in `nodes` and in their bodies, and the bytes of constants, which copies share.
+fn extent(nodes: &[NodeProto]) -> (usize, usize) {
+    let mut sum = (nodes.len(), 0);
+    for a in nodes.iter().flat_map(|n| &n.attribute) {
+        let (inside, shared) = extent_of(a);
+        sum = (sum.0 + inside, sum.1 + shared);
+    }
+    sum
+}
+
+fn extent_of(a: &AttributeProto) -> (usize, usize) {
+    let raw = |t: &TensorProto| t.raw_data.as_ref().map_or(0, Bytes::len);
+    let mut sum = (0, a.t.iter().map(|t| raw(t)).sum::<usize>() + a.tensors.iter().map(raw).sum::<usize>());
+    for g in a.g.as_deref().into_iter().chain(&a.graphs) {
+        let (nodes, shared) = extent(&g.node);
+        sum = (sum.0 + nodes, sum.1 + shared + g.initializer.iter().map(raw).sum::<usize>());
+    }
+    sum
+}
+
+/// Bodies inside each other in `a`.
+fn nesting(a: &AttributeProto) -> usize {
+    let bodies = a.g.as_deref().into_iter().chain(&a.graphs);
+    let inside = |g: &GraphProto| g.node.iter().flat_map(|n| &n.attribute).map(nesting).max().unwrap_or(0);
+    bodies.map(|g| 1 + inside(g)).max().unwrap_or(0)
+}
+
+fn cost(nodes: usize, bytes: usize, shared: usize) -> usize {
+    nodes + bytes.saturating_sub(shared) / 64
+}
+
+/// Takes `cost` from what is left.
+fn spend(left: &mut usize, cost: usize) -> Result<(), String> {
+    *left = left.checked_sub(cost).ok_or("the model's functions expand to too much")?;
+    Ok(())
 }
 
 impl Library {
@@ -30,13 +80,16 @@ impl Library {
     /// When they call themselves, in a circle or directly.
     pub(super) fn of(model: &ModelProto) -> Result<Self, Diags> {
         let key = |f: &FunctionProto| (domain(f.domain()), f.name().to_owned(), f.overload().to_owned());
-        let functions: BTreeMap<Key, _> =
-            model.functions.iter().map(|f| (key(f), Arc::new(f.clone()))).collect();
+        let measured = |f: &FunctionProto| {
+            let (nodes, shared) = extent(&f.node);
+            Arc::new(Function { proto: f.clone(), cost: CALL + cost(nodes, f.encoded_len(), shared) })
+        };
+        let functions: BTreeMap<Key, _> = model.functions.iter().map(|f| (key(f), measured(f))).collect();
         acyclic(&functions)?;
-        Ok(Self { functions, left: MAX_NODES })
+        Ok(Self { functions, left: MAX_COST })
     }
     /// The function that `n` calls.
-    pub(super) fn called(&self, n: &NodeProto) -> Option<&Arc<FunctionProto>> {
+    pub(super) fn called(&self, n: &NodeProto) -> Option<&Arc<Function>> {
         if self.functions.is_empty() { None } else { self.functions.get(&key_of(n)) }
     }
 }
@@ -57,31 +110,31 @@ fn calls(nodes: &[NodeProto], out: &mut HashSet<Key>) {
     }
 }
 
-fn acyclic(functions: &BTreeMap<Key, Arc<FunctionProto>>) -> Result<(), Diags> {
-    let mut open: BTreeMap<&Key, HashSet<Key>> = BTreeMap::new();
-    for (key, f) in functions {
+fn acyclic(functions: &BTreeMap<Key, Arc<Function>>) -> Result<(), Diags> {
+    let places: HashMap<&Key, usize> = functions.keys().enumerate().map(|(i, k)| (k, i)).collect();
+    let mut callers = vec![vec![]; functions.len()];
+    let mut open = vec![0_usize; functions.len()];
+    for (i, f) in functions.values().enumerate() {
         let mut called = HashSet::new();
-        calls(&f.node, &mut called);
-        called.retain(|c| functions.contains_key(c));
-        open.insert(key, called);
-    }
-    // Whatever calls no open function is done; what stays forms circles.
-    loop {
-        let done: Vec<&Key> = open
-            .iter()
-            .filter(|(_, called)| called.iter().all(|c| !open.contains_key(c)))
-            .map(|(f, _)| *f)
-            .collect();
-        if done.is_empty() {
-            break;
-        }
-        for f in done {
-            open.remove(f);
+        calls(&f.proto.node, &mut called);
+        for c in called.iter().filter_map(|c| places.get(c)) {
+            callers[*c].push(i);
+            open[i] += 1;
         }
     }
-    match open.keys().next() {
+    // Whatever calls no open function is done; what stays forms circles or calls into one.
+    let mut done: Vec<usize> = (0..open.len()).filter(|i| open[*i] == 0).collect();
+    while let Some(i) = done.pop() {
+        for caller in &callers[i] {
+            open[*caller] -= 1;
+            if open[*caller] == 0 {
+                done.push(*caller);
+            }
+        }
+    }
+    match functions.keys().zip(&open).find(|(_, open)| **open > 0) {
         None => Ok(()),
-        Some((d, n, _)) => {
+        Some(((d, n, _), _)) => {
             let m = format!("the model's function `{}.{n}` calls itself", super::show(d));
             Err(Diag::error("E0202", m).into())
         }
@@ -96,32 +149,42 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    fn nodes(&self, nodes: &[NodeProto]) -> Vec<NodeProto> {
-        nodes.iter().map(|n| self.node(n)).collect()
+    /// `nodes`, which lie in `depth` bodies, filled in. Their own cost is paid; attributes that are handed on are paid from `left`.
+    fn nodes(&self, nodes: &[NodeProto], depth: usize, left: &mut usize) -> Result<Vec<NodeProto>, String> {
+        nodes.iter().map(|n| self.node(n, depth, left)).collect()
     }
-    fn node(&self, n: &NodeProto) -> NodeProto {
+    fn node(&self, n: &NodeProto, depth: usize, left: &mut usize) -> Result<NodeProto, String> {
         let mut n = n.clone();
         for i in &mut n.input {
             if self.absent.contains(i.as_str()) {
                 i.clear();
             }
         }
-        n.attribute = n.attribute.into_iter().filter_map(|a| self.attribute(a)).collect();
-        n
+        let filled = std::mem::take(&mut n.attribute).into_iter();
+        n.attribute =
+            filled.filter_map(|a| self.attribute(a, depth, left).transpose()).collect::<Result<_, _>>()?;
+        Ok(n)
     }
     /// The attribute with its value; `None` when it refers to one that the call leaves out.
-    fn attribute(&self, mut a: AttributeProto) -> Option<AttributeProto> {
+    fn attribute(
+        &self,
+        mut a: AttributeProto,
+        depth: usize,
+        left: &mut usize,
+    ) -> Result<Option<AttributeProto>, String> {
         if !a.ref_attr_name().is_empty() {
-            let given = (*self.attributes.get(a.ref_attr_name())?).clone();
-            return Some(AttributeProto { name: a.name, ..given });
+            let Some(given) = self.attributes.get(a.ref_attr_name()) else { return Ok(None) };
+            let (nodes, shared) = extent_of(given);
+            spend(left, cost(nodes, given.encoded_len(), shared))?;
+            if depth + nesting(given) > MAX_DEPTH {
+                return Err(format!("it nests bodies deeper than {MAX_DEPTH}"));
+            }
+            return Ok(Some(AttributeProto { name: a.name, ..(*given).clone() }));
         }
-        if let Some(g) = &mut a.g {
-            g.node = self.nodes(&g.node);
+        for g in a.g.as_deref_mut().into_iter().chain(&mut a.graphs) {
+            g.node = self.nodes(&g.node, depth + 1, left)?;
         }
-        for g in &mut a.graphs {
-            g.node = self.nodes(&g.node);
-        }
-        Some(a)
+        Ok(Some(a))
     }
 }
 
@@ -139,8 +202,8 @@ impl Reader {
         match self.expand(scope, &f, n, inputs, outputs) {
             Ok(g) => Some(g),
             Err(reason) => {
-                let m = format!("function `{}` is kept and not expanded: {reason}", shorten(f.name()));
-                self.warnings.push(Diag::warning("E0301", m).node(shorten(n.name())));
+                let m = format!("function `{}` is kept and not expanded: {reason}", shorten(n.op_type()));
+                self.warn(Diag::warning("E0301", m).node(shorten(n.name())));
                 None
             }
         }
@@ -148,16 +211,19 @@ impl Reader {
     fn expand(
         &mut self,
         scope: &Scope,
-        f: &FunctionProto,
+        f: &Function,
         n: &NodeProto,
         inputs: &[Option<ValueId>],
         outputs: usize,
     ) -> Result<Graph, String> {
+        let Function { proto: f, cost } = f;
         if inputs.len() > f.input.len() || outputs > f.output.len() {
             return Err("the call has more operands or results than it".to_owned());
         }
-        self.library.left =
-            self.library.left.checked_sub(f.node.len()).ok_or("the model's functions expand to too much")?;
+        if self.depth >= MAX_DEPTH {
+            return Err(format!("calls nest deeper than {MAX_DEPTH}"));
+        }
+        spend(&mut self.library.left, *cost)?;
         let mut attributes: HashMap<&str, &AttributeProto> =
             f.attribute_proto.iter().map(|a| (a.name(), a)).collect();
         attributes.extend(n.attribute.iter().map(|a| (a.name(), a)));
@@ -167,7 +233,7 @@ impl Reader {
         let info = |name: &String| ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
         let proto = GraphProto {
             name: f.name.clone(),
-            node: Filling { attributes, absent }.nodes(&f.node),
+            node: Filling { attributes, absent }.nodes(&f.node, 0, &mut self.library.left)?,
             input: names().filter(|(i, _)| present(*i).is_some()).map(|(_, name)| info(name)).collect(),
             output: f.output.iter().take(outputs).map(info).collect(),
             value_info: f.value_info.clone(),

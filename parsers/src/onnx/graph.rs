@@ -2,8 +2,9 @@
 use super::function::Library;
 use super::tensor::{Loader, shorten};
 use super::{order, sparse, types};
+use bytes::Bytes;
 use hoist_formats::onnx::generated::tensor_proto::DataLocation;
-use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, TensorAnnotation, ValueInfoProto};
+use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto};
 use hoist_formats::onnx::kept::QUANTIZATION;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Notes, ValueId};
@@ -11,11 +12,13 @@ use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
 use prost::Message as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Diagnostics collected before reading stops.
 const MAX_DIAGS: usize = 64;
+/// Bytes of the tensors that the quantization annotations of a graph name, each time one is named.
+const MAX_ANNOTATIONS: usize = 256 << 20;
 
 /// Reads the graphs of one model.
 pub(super) struct Reader {
@@ -55,23 +58,45 @@ pub(super) fn notes(doc: &str, props: &[StringStringEntryProto]) -> Option<Box<N
     Some(Box::new(Notes { doc: doc.to_owned(), props, ..Notes::default() }))
 }
 
-/// Attaches quantization parameters to the value they describe.
-fn annotate(scope: &mut Scope, proto: &GraphProto, a: &TensorAnnotation) -> Result<(), Diag> {
-    let (what, names) = (shorten(a.tensor_name()), &scope.names);
-    let unknown = || {
-        Diag::error("E0202", format!("a quantization annotation is about `{what}`, which nothing defines"))
+/// Attaches quantization parameters to the values they describe.
+fn annotate(scope: &mut Scope, proto: &GraphProto) -> Result<(), Diag> {
+    let inside = |t: &&TensorProto| t.data_location() != DataLocation::External;
+    let tensors: HashMap<&str, &TensorProto> = if proto.quantization_annotation.is_empty() {
+        HashMap::new()
+    } else {
+        proto.initializer.iter().rev().filter(inside).map(|t| (t.name(), t)).collect()
     };
-    let v = *names.get(a.tensor_name()).ok_or_else(unknown)?;
-    let mut notes = scope.graph.value(v).notes.as_deref().cloned().unwrap_or_default();
-    for pair in &a.quant_parameter_tensor_names {
-        let tensor = proto.initializer.iter().find(|t| t.name() == pair.value());
-        let tensor = tensor.filter(|t| t.data_location() != DataLocation::External).ok_or_else(|| {
-            let name = shorten(pair.value());
-            Diag::error("E0202", format!("the quantization annotation of `{what}` names `{name}`, which is no initializer in the file"))
-        })?;
-        notes.opaque.push((format!("{QUANTIZATION}{}", pair.key()), tensor.encode_to_vec().into()));
+    let mut encoded: HashMap<&str, Bytes> = HashMap::new();
+    let mut all: BTreeMap<ValueId, Notes> = BTreeMap::new();
+    let mut left = MAX_ANNOTATIONS;
+    for a in &proto.quantization_annotation {
+        let what = shorten(a.tensor_name());
+        let unknown = || {
+            Diag::error(
+                "E0202",
+                format!("a quantization annotation is about `{what}`, which nothing defines"),
+            )
+        };
+        let v = *scope.names.get(a.tensor_name()).ok_or_else(unknown)?;
+        let kept = || scope.graph.value(v).notes.as_deref().cloned().unwrap_or_default();
+        let notes = all.entry(v).or_insert_with(kept);
+        for pair in &a.quant_parameter_tensor_names {
+            let tensor = *tensors.get(pair.value()).ok_or_else(|| {
+                let name = shorten(pair.value());
+                Diag::error("E0202", format!("the quantization annotation of `{what}` names `{name}`, which is no initializer in the file"))
+            })?;
+            let bytes = encoded.entry(tensor.name()).or_insert_with(|| tensor.encode_to_vec().into());
+            left = left.checked_sub(bytes.len()).ok_or_else(|| {
+                Diag::error(
+                    "E0202",
+                    format!("quantization annotations name more than {MAX_ANNOTATIONS} bytes of tensors"),
+                )
+                .hint("drop them from the model, or let each name tensors of its own")
+            })?;
+            notes.opaque.push((format!("{QUANTIZATION}{}", pair.key()), bytes.clone()));
+        }
     }
-    scope.graph.set_notes(v, notes);
+    all.into_iter().for_each(|(v, notes)| scope.graph.set_notes(v, notes));
     Ok(())
 }
 
@@ -159,10 +184,8 @@ impl Reader {
                 }
             }
         }
-        for a in &proto.quantization_annotation {
-            if let Err(d) = annotate(&mut scope, proto, a) {
-                self.report(d);
-            }
+        if let Err(d) = annotate(&mut scope, proto) {
+            self.report(d);
         }
         for o in &proto.output {
             self.output(&mut scope, o);
@@ -252,7 +275,7 @@ impl Reader {
             && scope.graph.constant(v).is_none()
             && let Err(d) = scope.graph.declare_type(v, &ty)
         {
-            self.warnings.push(Diag { severity: hoist_ir::diag::Severity::Warning, ..d });
+            self.warn(Diag { severity: hoist_ir::diag::Severity::Warning, ..d });
         }
         scope.graph.add_output(name, v);
         if let Some(n) = notes(info.doc_string(), &info.metadata_props) {

@@ -18,6 +18,7 @@ use hoist_ir::ops::Custom;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{TensorType, Type};
 use prost::Message as _;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Constants up to this many bytes that a body uses from outside become the body's own, so that inference sees them.
@@ -168,8 +169,9 @@ impl Reader {
     fn attributes(&mut self, n: &NodeProto) -> Result<Vec<(String, Attr)>, Diag> {
         let mut out: Vec<(String, Attr)> = vec![];
         let mut body = 0;
+        let mut names = HashSet::new();
         for a in &n.attribute {
-            if a.name().is_empty() || out.iter().any(|(k, _)| k == a.name()) {
+            if a.name().is_empty() || !names.insert(a.name()) {
                 let d = Diag::error(
                     "E0304",
                     format!("attribute `{}` is given twice or has no name", shorten(a.name())),

@@ -4,8 +4,8 @@ use hoist_formats::onnx::generated::SparseTensorProto;
 use hoist_ir::diag::Diag;
 use hoist_ir::tensor::{Tensor, byte_count, strides};
 
-/// Most bytes a sparse tensor may take when written out.
-const MAX_DENSE: usize = 1 << 30;
+/// Most bytes that the sparse tensors of a model may take when written out.
+pub(super) const MAX_DENSE: usize = 1 << 30;
 
 /// The dense tensor of `proto`: `values` at `indices`, zero elsewhere. Indices are flat positions `[n]` or coordinates `[n, rank]`.
 pub(super) fn read(proto: &SparseTensorProto, loader: &mut Loader) -> Result<Tensor, Diag> {
@@ -17,9 +17,10 @@ pub(super) fn read(proto: &SparseTensorProto, loader: &mut Loader) -> Result<Ten
     let (values, indices) = (loader.read(values)?, loader.read(indices)?);
     let shape = sizes(&proto.dims).map_err(bad)?;
     let bytes = byte_count(values.dtype(), &shape).map_err(|e| bad(e.to_string()))?;
-    if bytes > MAX_DENSE || values.dtype().is_packed() {
-        return Err(bad("it cannot be written out densely".to_owned()));
-    }
+    loader.dense = match loader.dense.checked_sub(bytes) {
+        Some(left) if !values.dtype().is_packed() => left,
+        _ => return Err(bad("it cannot be written out densely".to_owned())),
+    };
     let n = values.len();
     let flat = indices.to_i64s().map_err(|e| bad(e.to_string()))?;
     let steps: Vec<usize> = match indices.shape() {

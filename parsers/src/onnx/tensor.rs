@@ -1,4 +1,5 @@
 //! `TensorProto` to tensors, without copying raw and external data.
+use super::sparse::MAX_DENSE;
 use super::types::MAX_RANK;
 use crate::source::{Source, resolve_sidecar};
 use bytes::Bytes;
@@ -19,6 +20,8 @@ pub(super) struct Loader {
     model: (Arc<Path>, Bytes),
     dirs: Vec<PathBuf>,
     files: BTreeMap<String, (Arc<Path>, Bytes)>,
+    /// Bytes that sparse tensors may still take when written out.
+    pub(super) dense: usize,
 }
 
 fn bad(name: &str, message: impl std::fmt::Display) -> Diag {
@@ -37,7 +40,12 @@ pub(super) fn shorten(name: &str) -> String {
 
 impl Loader {
     pub(super) fn new(source: &Source, dirs: Vec<PathBuf>) -> Self {
-        Self { model: (source.path().into(), source.bytes().clone()), dirs, files: BTreeMap::new() }
+        Self {
+            model: (source.path().into(), source.bytes().clone()),
+            dirs,
+            files: BTreeMap::new(),
+            dense: MAX_DENSE,
+        }
     }
 
     /// The tensor of `proto`.
