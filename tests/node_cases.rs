@@ -30,7 +30,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Why attention on 16-bit floats differs in the last place.
-const STEPWISE: &str = "ONNX's numbers are rounded to 16 bits after each step, ours where the formula says so";
+const STEPWISE: &str =
+    "ONNX's numbers are rounded to 16 bits after each step, ours where the formula says so";
 
 /// Cases where ONNX infers what does not hold.
 const MISTYPED: &[(&str, &str)] = &[(

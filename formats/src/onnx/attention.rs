@@ -1,4 +1,5 @@
 //! Forms of the attention operators of ONNX Runtime that the IR has; others pass through.
+#![expect(clippy::unnecessary_wraps, reason = "fixes have one signature")]
 use super::bind::MICROSOFT;
 use super::row::Fix::{If, OnRead};
 use super::row::{Foreign, Row, row_of};

@@ -383,7 +383,9 @@ pub fn rows() -> &'static [Row] {
             all.push(row(op, foreign, 18));
             all.push(row(op, foreign, 1).until(17).with(&[AXES]));
         }
-        VENDORS.iter().for_each(|rows| all.extend_from_slice(rows));
+        for rows in VENDORS {
+            all.extend_from_slice(rows);
+        }
         for (op, foreign) in STRETCHED {
             all.push(row(op, foreign, 1).until(6).with(&[Prepare(old::broadcast_axis)]));
         }

@@ -255,8 +255,14 @@ mod tests {
             })
             .collect();
         let attrs = attrs.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
-        let node =
-            Foreign { domain: "".into(), op_type: op_type.to_owned(), opset, attrs, inputs: args, outputs };
+        let node = Foreign {
+            domain: String::new(),
+            op_type: op_type.to_owned(),
+            opset,
+            attrs,
+            inputs: args,
+            outputs,
+        };
         let row = read_row("", op_type, opset).expect("there is a row");
         let results = row.lift(&mut Builder::at_end(&mut g, Origin::default()), node)?;
         assert_eq!(results.len(), outputs);
@@ -326,10 +332,10 @@ mod tests {
         let x = f32s(&[400], &[1.0; 400]);
         let ratio = || ("ratio", Attr::Float(0.75));
         for (opset, attrs) in [(9, vec![ratio()]), (6, vec![ratio(), ("is_test", Attr::Int(1))])] {
-            let y = run("Dropout", opset, &attrs, &[x.clone()], 2, true).expect("fits");
+            let y = run("Dropout", opset, &attrs, std::slice::from_ref(&x), 2, true).expect("fits");
             assert_eq!(y, [x.clone(), x.clone()]);
         }
-        let y = run("Dropout", 10, &[ratio()], &[x.clone()], 2, true).expect("fits");
+        let y = run("Dropout", 10, &[ratio()], std::slice::from_ref(&x), 2, true).expect("fits");
         assert_eq!(y[1].dtype(), hoist_ir::dtype::DType::Bool);
         let y = run("Dropout", 6, &[ratio()], &[x], 2, true).expect("fits");
         let (y, mask) = (y[0].to_f64s().expect("numbers"), y[1].to_f64s().expect("numbers"));

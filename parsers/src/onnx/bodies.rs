@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 impl Reader {
     /// Adds a node whose bodies the IR knows. What they use from outside becomes operands.
-    #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
     pub(super) fn with_bodies(
         &mut self,
         scope: &mut Scope,

@@ -128,7 +128,6 @@ impl Reader {
     }
 
     /// Adds the node in the IR's form. Inside a body, an operator whose shapes cannot fit passes through: the branch may never run.
-    #[expect(clippy::too_many_arguments, reason = "all parts of one node")]
     fn lifted(
         &mut self,
         scope: &mut Scope,

@@ -195,14 +195,14 @@ impl Shared<'_> {
                 }
                 Ok(())
             }
-            Axis::Is(i) => unify(sizes, i, dim.clone(), operand),
+            Axis::Is(i) => unify(sizes, i, dim, operand),
             Axis::Hiddens(k) => {
                 if dim.known().is_some_and(|n| n % k as u64 != 0) {
                     let m = format!("operand {operand} has an axis of size {dim}, not a multiple of {k}");
                     return Err(OpError::shape(m));
                 }
                 let one = dim.to_sym().and_then(|d| d.exact_div(&SymInt::from(k as i64)));
-                unify(sizes, HIDDEN, Dim::from_sym(one), operand)
+                unify(sizes, HIDDEN, &Dim::from_sym(one), operand)
             }
         }
     }
@@ -238,8 +238,8 @@ pub(super) fn macs(inputs: &[Option<&Type>]) -> Option<u64> {
 }
 
 /// Settles size `i` to what is known of it; fixed sizes count more than symbols.
-fn unify(sizes: &mut Sizes, i: usize, dim: Dim, operand: usize) -> Result<(), OpError> {
-    let Some(settled) = sizes[i].meet(&dim) else {
+fn unify(sizes: &mut Sizes, i: usize, dim: &Dim, operand: usize) -> Result<(), OpError> {
+    let Some(settled) = sizes[i].meet(dim) else {
         let m = format!("operand {operand} is for {} {dim}, others are for {}", NAMES[i], sizes[i]);
         return Err(OpError::shape(m));
     };
