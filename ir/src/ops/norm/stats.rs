@@ -53,9 +53,9 @@ pub(super) fn check_per_channel(cx: &InferCx<'_>, i: usize, channels: &Dim) -> R
     let Some(shape) = cx.shape(i)? else { return Ok(channels.clone()) };
     let met = if let [c] = shape.as_slice() { channels.meet(c) } else { None };
     met.ok_or_else(|| match cx.ty(i) {
-        Ok(ty) => OpError::shape(format!(
-            "operand {i} is {ty}, not one number for each of {channels} channels"
-        )),
+        Ok(ty) => {
+            OpError::shape(format!("operand {i} is {ty}, not one number for each of {channels} channels"))
+        }
         Err(e) => e,
     })
 }
