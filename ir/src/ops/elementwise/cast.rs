@@ -172,13 +172,15 @@ fn power_code(v: f64, saturate: bool, mode: RoundMode) -> u8 {
     if v.is_nan() || v < 0.0 {
         return NAN;
     }
-    let fraction = v.to_bits() & ((1 << 52) - 1);
+    // Without the sign of -0.
+    let bits = v.abs().to_bits();
+    let fraction = bits & ((1 << 52) - 1);
     let up = match mode {
         RoundMode::Up => fraction != 0,
         RoundMode::Down => false,
         RoundMode::Nearest => fraction >= 1 << 51,
     };
-    let code = (v.to_bits() >> 52) as i64 - 1023 + 127 + i64::from(up);
+    let code = (bits >> 52) as i64 - 1023 + 127 + i64::from(up);
     match u8::try_from(code) {
         Ok(c) if c < NAN => c,
         _ if !saturate => NAN,
@@ -204,6 +206,7 @@ mod tests {
         assert_eq!((code(1.1, RoundMode::Up), code(1.1, RoundMode::Down)), (128, 127));
         assert_eq!((code(1.5, RoundMode::Nearest), code(1.49, RoundMode::Nearest)), (128, 127));
         assert_eq!((code(0.0, RoundMode::Up), code(f64::INFINITY, RoundMode::Up)), (0, 0xfe));
+        assert_eq!(code(-0.0, RoundMode::Up), 0);
         assert_eq!((code(1e300, RoundMode::Up), code(1e-300, RoundMode::Up)), (0xfe, 0));
         for v in [0.0, f64::INFINITY, 1e300, 1e-300, f64::NAN, -1.0] {
             assert_eq!(power_code(v, false, RoundMode::Nearest), 0xff, "{v}");

@@ -56,6 +56,16 @@ pub(crate) fn infer_with<O: Clone + Into<Op>>(
     inputs: &[Option<Type>],
     constants: &[(usize, &Tensor)],
 ) -> Result<Vec<Type>, OpError> {
+    infer_full(op, inputs, constants, 1)
+}
+
+/// [`infer_with`] for a node with that many outputs.
+pub(crate) fn infer_full<O: Clone + Into<Op>>(
+    op: &O,
+    inputs: &[Option<Type>],
+    constants: &[(usize, &Tensor)],
+    outputs: usize,
+) -> Result<Vec<Type>, OpError> {
     let op: Op = op.clone().into();
     let tensor = |i: usize| constants.iter().find(|c| c.0 == i).map(|c| c.1);
     let known: Vec<Option<Known<'_>>> = inputs
@@ -63,7 +73,7 @@ pub(crate) fn infer_with<O: Clone + Into<Op>>(
         .enumerate()
         .map(|(i, ty)| ty.as_ref().map(|ty| Known { ty, tensor: tensor(i), content: None }))
         .collect();
-    infer_op(&op, &InferCx::new(op.schema(), &known, &[], 0, 1))
+    infer_op(&op, &InferCx::new(op.schema(), &known, &[], 0, outputs))
 }
 
 /// An `f32` tensor.

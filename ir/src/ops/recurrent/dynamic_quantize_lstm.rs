@@ -32,7 +32,7 @@ crate::op! {
         activation_beta: Vec<f32> = vec![],
         /// Functions f, g, h of each direction; `Sigmoid`, `Tanh`, `Tanh` when left out.
         activations: Option<Vec<String>> = None,
-        /// Bound of the magnitude of every activation function's input.
+        /// Bound of the magnitude of the gates before their activation functions; unlike that of `lstm` not of the cell state's.
         clip: Option<f32> = None,
         /// Order of the time steps.
         direction: Direction = Direction::Forward,

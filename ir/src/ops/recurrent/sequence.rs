@@ -35,13 +35,15 @@ pub(super) struct Cell<'a, T> {
     pub spare: Vec<T>,
     functions: &'a [Activation],
     bound: Option<T>,
+    /// Functions from this one on are not bounded.
+    unbounded_from: usize,
     /// Recurrent weights, `[gates * hidden, hidden]`.
     r: &'a [T],
     packs: [Packs<T>; 2],
 }
 
 impl<'a> Cell<'a, f32> {
-    /// A cell with recurrent weights `r` `[gates * hidden, hidden]`.
+    /// A cell with recurrent weights `r` `[gates * hidden, hidden]`, of which only the gates are bounded, the cell state is not.
     pub(super) fn new(
         hidden: usize,
         functions: &'a [Activation],
@@ -50,7 +52,17 @@ impl<'a> Cell<'a, f32> {
         peepholes: Option<&'a [f32]>,
     ) -> Self {
         let packs = std::array::from_fn(|_| Packs::default());
-        Self { hidden, peepholes, inner_bias: None, spare: vec![], functions, bound, r, packs }
+        Self {
+            hidden,
+            peepholes,
+            inner_bias: None,
+            spare: vec![],
+            functions,
+            bound,
+            unbounded_from: 2,
+            r,
+            packs,
+        }
     }
 }
 
@@ -69,9 +81,9 @@ impl<T: Curve> Cell<'_, T> {
         let right = Matrix::row_major(weights, rows.len(), k)?.transposed().kept_in(self.packs.get(part));
         Ok(gemm(T::ONE, Matrix::row_major(h, h.len() / k, k)?, right, mode, out)?)
     }
-    /// Bounds `x` and applies activation function `i`.
+    /// Bounds `x`, where the function's input is bounded, and applies activation function `i`.
     pub(super) fn activate(&self, i: usize, x: &mut [T]) {
-        if let Some(c) = self.bound {
+        if let Some(c) = self.bound.filter(|_| i < self.unbounded_from) {
             let low = T::ZERO - c;
             for v in x.iter_mut() {
                 *v = if *v < low {
@@ -296,6 +308,7 @@ impl<T: Curve> Problem<'_, T> {
             spare: vec![],
             functions: &self.functions[d],
             bound: self.bound,
+            unbounded_from: usize::MAX,
             r: part(&self.r, d, rows * hidden)?,
             packs: std::array::from_fn(|_| Packs::default()),
         };
