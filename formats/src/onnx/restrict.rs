@@ -35,6 +35,21 @@ pub fn one_type(graph: &Graph, out: &Foreign) -> Result<(), String> {
     }
 }
 
+/// Checks that constant positions of `OneHot` are not counted from the end, which began in operator set 11.
+///
+/// # Errors
+/// What the operator set lacks, as a phrase.
+pub fn positions_from_front(graph: &Graph, out: &Foreign) -> Result<(), String> {
+    if out.opset >= 11 || out.op_type != "OneHot" {
+        return Ok(());
+    }
+    let positions = out.value(0).and_then(|v| graph.constant(v)).and_then(|t| t.to_f64s().ok());
+    match positions.is_some_and(|p| p.iter().any(|v| *v < 0.0)) {
+        true => Err("negative positions (since opset 11)".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Operators whose axes could be counted from the end only since operator set 11.
 const COUNTED: &[&str] = &[
     "ArgMax",
@@ -130,6 +145,18 @@ mod tests {
         let concat = "graph(%x: f32[*]) {\n  %y = concat(%x, %x) {axis=-1}\n  return y: %y\n}\n";
         assert!(lowered(concat, 10).is_err_and(|e| e.contains("since opset 11")));
         assert!(lowered(concat, 11).is_ok());
+    }
+
+    #[test]
+    fn constant_positions_count_from_the_front_before_11() {
+        let text = |first: i64| {
+            format!(
+                "graph(%v: f32[2]) {{\n  %i = const i64[2] [{first}, 1]\n  %d = const i64[] [3]\n  %y = one_hot(%i, %d, %v)\n  return y: %y\n}}\n"
+            )
+        };
+        assert!(lowered(&text(-1), 10).is_err_and(|e| e.contains("since opset 11")));
+        assert!(lowered(&text(0), 10).is_ok());
+        assert!(lowered(&text(-1), 11).is_ok());
     }
 
     #[test]
