@@ -14,6 +14,7 @@ pub mod lower;
 pub mod ml;
 pub mod old;
 pub mod quantized;
+pub mod restrict;
 pub mod row;
 mod signatures;
 pub mod vendor;

@@ -1,5 +1,6 @@
 //! A binding row ties one IR operator to one ONNX operator over a range of operator sets. Reading and writing use the same row.
 use super::dtype;
+use super::restrict::{axes_from_front, one_type, positions_from_front};
 use super::versions::{ir_name, signature};
 use hoist_ir::attr::{Attr, Word};
 use hoist_ir::builder::Builder;
@@ -345,7 +346,13 @@ impl Row {
         while out.inputs.last() == Some(&Arg::None) {
             out.inputs.pop();
         }
-        self.types_fit(graph, n, out)
+        self.types_fit(graph, n, out)?;
+        if self.domain.is_empty() {
+            one_type(graph, out)?;
+            positions_from_front(graph, out)?;
+            axes_from_front(graph, n, out)?;
+        }
+        Ok(())
     }
 }
 
