@@ -96,7 +96,9 @@ fn annotate(scope: &mut Scope, proto: &GraphProto) -> Result<(), Diag> {
             notes.opaque.push((format!("{QUANTIZATION}{}", pair.key()), bytes.clone()));
         }
     }
-    all.into_iter().for_each(|(v, notes)| scope.graph.set_notes(v, notes));
+    for (v, notes) in all {
+        scope.graph.set_notes(v, notes);
+    }
     Ok(())
 }
 
