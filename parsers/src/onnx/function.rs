@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What all definitions together may cost: functions that call functions multiply, and so do attributes that are handed on. A node costs
-/// 1, as do 64 bytes of what is copied.
-const MAX_COST: usize = 400_000;
-/// Cost of a call beside that of its nodes.
-const CALL: usize = 32;
+/// 1, as do 64 bytes of what is copied; a body or a call costs [`BODY`] more.
+const MAX_COST: usize = 200_000;
+/// Cost of a call or body beside that of its nodes.
+const BODY: usize = 32;
 /// Bodies and definitions inside each other.
 pub(super) const MAX_DEPTH: usize = 64;
 
@@ -51,7 +51,7 @@ fn extent_of(a: &AttributeProto) -> (usize, usize) {
     let mut sum = (0, a.t.iter().map(|t| raw(t)).sum::<usize>() + a.tensors.iter().map(raw).sum::<usize>());
     for g in a.g.as_deref().into_iter().chain(&a.graphs) {
         let (nodes, shared) = extent(&g.node);
-        sum = (sum.0 + nodes, sum.1 + shared + g.initializer.iter().map(raw).sum::<usize>());
+        sum = (sum.0 + BODY + nodes, sum.1 + shared + g.initializer.iter().map(raw).sum::<usize>());
     }
     sum
 }
@@ -82,7 +82,7 @@ impl Library {
         let key = |f: &FunctionProto| (domain(f.domain()), f.name().to_owned(), f.overload().to_owned());
         let measured = |f: &FunctionProto| {
             let (nodes, shared) = extent(&f.node);
-            Arc::new(Function { proto: f.clone(), cost: CALL + cost(nodes, f.encoded_len(), shared) })
+            Arc::new(Function { proto: f.clone(), cost: BODY + cost(nodes, f.encoded_len(), shared) })
         };
         let functions: BTreeMap<Key, _> = model.functions.iter().map(|f| (key(f), measured(f))).collect();
         acyclic(&functions)?;
@@ -267,5 +267,89 @@ impl Reader {
             None => Ok(graph),
             Some(d) => Err(d.message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::{ReadOptions, read};
+    use crate::source::Source;
+    use hoist_formats::onnx::generated::OperatorSetIdProto;
+    use hoist_formats::onnx::generated::attribute_proto::AttributeType;
+
+    fn node(domain: &str, op: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+        NodeProto {
+            domain: Some(domain.to_owned()),
+            op_type: Some(op.to_owned()),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            attribute,
+            ..NodeProto::default()
+        }
+    }
+    fn info(name: &str) -> ValueInfoProto {
+        ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() }
+    }
+    /// What reading warns of where `f.f0` is called with `attribute`, and function `i` of `count` has the nodes `nodes(i)`.
+    fn warnings(
+        count: usize,
+        attribute: Vec<AttributeProto>,
+        nodes: impl Fn(usize) -> Vec<NodeProto>,
+    ) -> Vec<String> {
+        let set = |d: &str| OperatorSetIdProto { domain: Some(d.to_owned()), version: Some(18) };
+        let function = |i: usize| FunctionProto {
+            domain: Some("f".to_owned()),
+            name: Some(format!("f{i}")),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            attribute: vec!["b".to_owned()],
+            opset_import: vec![set(""), set("f")],
+            node: nodes(i),
+            ..FunctionProto::default()
+        };
+        let graph = GraphProto {
+            input: vec![info("x")],
+            node: vec![node("f", "f0", attribute)],
+            output: vec![info("y")],
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            ir_version: Some(9),
+            opset_import: vec![set(""), set("f")],
+            functions: (0..count).map(function).collect(),
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        let source = Source::from_bytes("m.onnx", model.encode_to_vec().into());
+        let found = read(&source, &ReadOptions::default()).expect("reads").warnings;
+        found.into_iter().map(|d| d.message).collect()
+    }
+
+    #[test]
+    fn calls_do_not_nest_without_end() {
+        let chain = |i: usize| vec![node("f", &format!("f{}", i + 1), vec![])];
+        let found = warnings(20_000, vec![], chain);
+        assert!(found.iter().any(|w| w.contains("deeper than 64")), "{found:?}");
+    }
+
+    #[test]
+    fn attributes_that_are_handed_on_count() {
+        let graph = |name: &str, node: Vec<NodeProto>| AttributeProto {
+            name: Some(name.to_owned()),
+            r#type: Some(AttributeType::Graph as i32),
+            g: Some(Box::new(GraphProto { node, output: vec![info("y")], ..GraphProto::default() })),
+            ..AttributeProto::default()
+        };
+        let given = |name: &str| AttributeProto {
+            name: Some(name.to_owned()),
+            ref_attr_name: Some("b".to_owned()),
+            r#type: Some(AttributeType::Graph as i32),
+            ..AttributeProto::default()
+        };
+        let twice = || node("", "If", vec![given("then_branch"), given("else_branch")]);
+        let double = |i: usize| vec![node("f", &format!("f{}", i + 1), vec![graph("b", vec![twice()])])];
+        let found = warnings(40, vec![graph("b", vec![node("", "Relu", vec![])])], double);
+        assert!(found.iter().any(|w| w.contains("expand to too much")), "{found:?}");
     }
 }

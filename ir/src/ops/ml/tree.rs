@@ -135,6 +135,19 @@ impl Aggregate {
     }
 }
 
+/// Most numbers that the scores of an ensemble may be.
+const MAX_SCORES: usize = 1 << 26;
+
+/// Room for the scores of all rows.
+///
+/// # Errors
+/// When they are too many.
+pub fn scores<T>(rows: usize, targets: usize) -> Result<Vec<T>, OpError> {
+    let n = rows.checked_mul(targets).filter(|n| targets <= MAX_SCORES && *n <= MAX_SCORES);
+    let too_many = || OpError::new("E0307", format!("{rows} rows of {targets} scores are too many"));
+    n.map(Vec::with_capacity).ok_or_else(too_many)
+}
+
 /// Numbers of one row: for each target its total, if any tree gave one.
 ///
 /// # Errors

@@ -1,13 +1,12 @@
 //! `tree_ensemble`
 use super::scale::check_rows;
 use super::scores::PostTransform;
-use super::tree::{Aggregate, Forest, Mode, Node, features, rows_of, totals};
+use super::tree::{Aggregate, Forest, Mode, Node, features, rows_of, scores, totals};
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
-use crate::ops::linear::compute::count;
 use crate::tensor::Tensor;
 use crate::tensor::convert::Wide;
 use crate::types::{TensorType, Type};
@@ -153,7 +152,7 @@ impl Semantics for TreeEnsemble {
         let (forest, data, transform, how) =
             (self.forest()?, features(x)?, self.transform()?, self.aggregate()?);
         let double = x.dtype() == DType::F64;
-        let mut out = Vec::with_capacity(count(&[rows, targets])?);
+        let mut out = scores(rows, targets)?;
         for r in 0..rows {
             let row = totals(&forest, &data[r * width..][..width], targets, how, double)?;
             let mut row: Vec<f64> = row.into_iter().map(|v| v.unwrap_or(0.0)).collect();

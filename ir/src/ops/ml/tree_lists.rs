@@ -1,7 +1,7 @@
 //! `tree_ensemble_regressor` and `tree_ensemble_classifier`: trees as parallel lists of nodes and weights.
 use super::scale::{FEATURES, SCORES, check_rows};
 use super::scores::{PostTransform, logistic};
-use super::tree::{Aggregate, Forest, Mode, Node, features, rows_of, totals};
+use super::tree::{Aggregate, Forest, Mode, Node, features, rows_of, scores, totals};
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
@@ -282,7 +282,7 @@ fn regress(op: &TreeEnsembleRegressor, cx: &EvalCx<'_>) -> Result<Vec<Value>, Op
     let (forest, data) = (op.lists()?.forest()?, features(x)?);
     let base = numbers(&op.base_values, op.base_values_as_tensor.as_ref())?;
     let double = x.dtype() == DType::F64;
-    let mut out = Vec::with_capacity(count(&[rows, targets])?);
+    let mut out = scores(rows, targets)?;
     for r in 0..rows {
         let row = totals(&forest, &data[r * width..][..width], targets, op.aggregate_function, double)?;
         let start = out.len();

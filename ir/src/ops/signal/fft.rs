@@ -6,7 +6,7 @@ use num_complex::Complex;
 pub(super) type C64 = Complex<f64>;
 
 /// Longest transform: bounds memory and time of lengths that come from a file.
-const LONGEST: usize = 1 << 25;
+const LONGEST: usize = 1 << 23;
 
 /// A forward transform of a fixed length.
 pub(super) struct Plan {

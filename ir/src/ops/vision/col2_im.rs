@@ -27,6 +27,9 @@ crate::op! {
     } where T: ANY, S: I64_ONLY;
 }
 
+/// Most elements of the result: their sums take up to 16 bytes each, whatever the element type.
+const LARGEST: usize = 1 << 27;
+
 /// Image positions of the elements of a column matrix `[block elements, blocks]`.
 struct Plane {
     image: usize,
@@ -159,6 +162,12 @@ impl Semantics for Col2Im {
             let zero = Tensor::from_ints(&[0]).reshape(&[0])?.cast(x.dtype(), false)?;
             let none = shape.contains(&0).then(|| zero.reshape(&shape)).transpose()?;
             return one(none.ok_or_else(|| OpError::shape("columns without elements"))?);
+        }
+        if count(&shape)? > LARGEST {
+            return Err(OpError::new(
+                "E0307",
+                format!("images of more than {LARGEST} elements are not summed"),
+            ));
         }
         let plane = self.plane(&image, &block, blocks)?;
         let sums = match x.widen()? {

@@ -67,8 +67,8 @@ crate::op! {
     } where T1: FLOATS, T2: I64_ONLY;
 }
 
-/// Most samples of a region along one axis, and in all: more come from nonsense only.
-const MAX_SAMPLES: (usize, usize) = (1 << 20, 1 << 30);
+/// Most samples of a region along one axis, and of all channels of all regions: more come from nonsense only.
+const MAX_SAMPLES: (usize, usize) = (1 << 20, 1 << 33);
 
 /// One sample of one axis: both neighbours and the weight of the second; `None` outside the map.
 type Tap<T> = Option<(usize, usize, T)>;
@@ -193,7 +193,8 @@ impl RoiAlign {
             let b = &boxes[r * 4..r * 4 + 4];
             let (xs, ys) =
                 (self.samples(b[0], b[2], columns, width)?, self.samples(b[1], b[3], rows, height)?);
-            if xs.taps.len().saturating_mul(ys.taps.len()) > MAX_SAMPLES.1 {
+            let taps = xs.taps.len().saturating_mul(ys.taps.len());
+            if taps.saturating_mul(channels).saturating_mul(regions) > MAX_SAMPLES.1 {
                 return Err(OpError::eval("a region needs too many samples"));
             }
             for (c, out) in out.chunks_exact_mut(rows * columns).enumerate() {
