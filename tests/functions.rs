@@ -1,4 +1,4 @@
-//! Model-local functions: kept as they are, run, and expanded on request. Expected values are ONNX Runtime's (testdata/gen/functions_onnx.py).
+//! Model-local functions: kept as they are, run, and expanded on request. Expected values are ONNX Runtime's (`testdata/gen/functions_onnx.py`).
 use hoist_emitters::onnx::{WriteOptions, plan};
 use hoist_ir::eval::Value;
 use hoist_ir::model::{Executor, Model};
@@ -12,18 +12,10 @@ use hoist_runtime::reference::{Reference, ReferenceOptions};
 use std::path::Path;
 
 const X: [f32; 8] = [0.5, -1.0, 2.0, 0.0, 1.0, 1.0, -3.0, 0.25];
-const Y: [f32; 8] = [
-    0.219_304_58,
-    0.193_905_44,
-    0.380_740_02,
-    0.206_049_9,
-    0.287_079_99,
-    0.287_079_99,
-    0.193_565_95,
-    0.232_274_07,
-];
+const Y: [f32; 8] =
+    [0.219_304_58, 0.193_905_44, 0.380_74, 0.206_049_9, 0.287_08, 0.287_08, 0.193_565_95, 0.232_274_07];
 const W: [f32; 8] =
-    [1.648_721_2, 0.367_879_45, 7.389_056, 1.0, 2.718_281_7, 2.718_281_7, 0.049_787_067, 1.284_025_4];
+    [1.648_721_2, 0.367_879_45, 7.389_056, 1.0, 2.718_281_7, 2.718_281_7, 0.049_787_07, 1.284_025_4];
 
 fn model() -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/models/functions.onnx");

@@ -3,7 +3,7 @@ use hoist_emitters::onnx::{WriteOptions, plan};
 use hoist_formats::onnx::generated::{
     DeviceConfigurationProto, GraphProto, ModelProto, NodeDeviceConfigurationProto, NodeProto,
     OperatorSetIdProto, ShardingSpecProto, StringStringEntryProto, TensorAnnotation, TensorProto,
-    TrainingInfoProto, TypeProto, ValueInfoProto, type_proto,
+    TensorShapeProto, TrainingInfoProto, TypeProto, ValueInfoProto, type_proto,
 };
 use hoist_ir::diag::Diags;
 use hoist_ir::model::Model;
@@ -13,6 +13,7 @@ use hoist_parsers::source::Source;
 use hoist_passes::{Options, Pipeline, run};
 use prost::Message;
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 fn text(s: &str) -> Option<String> {
     Some(s.to_owned())
 }
@@ -36,7 +37,7 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
 }
 
 fn value(name: &str) -> ValueInfoProto {
-    let tensor = type_proto::Tensor { elem_type: Some(1), shape: Some(Default::default()) };
+    let tensor = type_proto::Tensor { elem_type: Some(1), shape: Some(TensorShapeProto::default()) };
     let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
     ValueInfoProto { name: text(name), r#type: Some(ty), ..Default::default() }
 }

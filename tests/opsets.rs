@@ -99,6 +99,7 @@ fn wanted(opset: Option<i64>, how: How) -> Vec<i64> {
     opset.map_or_else(|| all.to_vec(), |o| vec![o])
 }
 
+#[expect(clippy::print_stderr, reason = "shows refusals when asked to")]
 fn one(case: &Case, opset: Option<i64>, loud: bool, oracle: Option<&Path>, out: &mut Outcome) {
     for how in [How::Given, How::SymbolPerAxis, How::Constant] {
         let (graph, inputs) = variant::variant(&case.graph, &case.inputs, how).expect("the case holds");
