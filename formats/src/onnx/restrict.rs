@@ -44,10 +44,10 @@ pub fn positions_from_front(graph: &Graph, out: &Foreign) -> Result<(), String> 
         return Ok(());
     }
     let positions = out.value(0).and_then(|v| graph.constant(v)).and_then(|t| t.to_f64s().ok());
-    match positions.is_some_and(|p| p.iter().any(|v| *v < 0.0)) {
-        true => Err("negative positions (since opset 11)".to_owned()),
-        false => Ok(()),
+    if positions.is_some_and(|p| p.iter().any(|v| *v < 0.0)) {
+        return Err("negative positions (since opset 11)".to_owned());
     }
+    Ok(())
 }
 
 /// Operators whose axes could be counted from the end only since operator set 11.
