@@ -24,7 +24,7 @@ use num_complex::Complex;
 use random::SplitMix64;
 
 pub use files::{from_npz, to_npz};
-pub use sizes::DimBindings;
+pub use sizes::{DimBindings, Open};
 
 /// Most bytes of one seeded input.
 const MAX_BYTES: usize = 2 << 30;
@@ -34,7 +34,15 @@ const MAX_BYTES: usize = 2 << 30;
 /// # Errors
 /// `E0603` for inputs whose rank or type is unknown, and for bindings that give a negative or too large size.
 pub fn seeded(graph: &Graph, seed: u64, sizes: &DimBindings) -> Result<Vec<Value>, Diag> {
-    let chosen = sizes.choose(graph);
+    seeded_open(graph, seed, sizes, Open::Small)
+}
+
+/// As [`seeded`], with a choice of what dimensions get for which no size is given.
+///
+/// # Errors
+/// Those of [`seeded`].
+pub fn seeded_open(graph: &Graph, seed: u64, sizes: &DimBindings, open: Open) -> Result<Vec<Value>, Diag> {
+    let chosen = sizes.choose(graph, open);
     let input = |(i, v): (usize, &hoist_ir::graph::ValueId)| {
         let name = graph.value_label(*v);
         let mut random = SplitMix64::new(seed, i as u64);

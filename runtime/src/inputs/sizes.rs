@@ -14,12 +14,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DimBindings(pub BTreeMap<String, u64>);
 
+/// What a dimension gets for which no size is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Open {
+    /// Few of everything, as [`DimBindings`] says.
+    #[default]
+    Small,
+    /// 256 along the last axis of an input, 1 along every other: for models that take one long signal or text.
+    Long,
+}
+
 /// Sizes of all symbols of one graph.
-pub(super) struct Chosen(BTreeMap<Arc<str>, u64>);
+pub(super) struct Chosen {
+    sizes: BTreeMap<Arc<str>, u64>,
+    open: Open,
+}
 
 impl DimBindings {
     /// Chooses a size for each symbol in the inputs of `graph`.
-    pub(super) fn choose(&self, graph: &Graph) -> Chosen {
+    pub(super) fn choose(&self, graph: &Graph, open: Open) -> Chosen {
         let mut chosen = BTreeMap::new();
         let mut plain = 0;
         for v in graph.inputs() {
@@ -31,8 +44,9 @@ impl DimBindings {
                         continue;
                     }
                     let given = self.0.get(&*symbol).copied();
-                    let size =
-                        given.or_else(|| special(Some(&symbol), axis, shape.len())).unwrap_or_else(|| {
+                    let size = given
+                        .or_else(|| special(open, Some(&symbol), axis, shape.len()))
+                        .unwrap_or_else(|| {
                             plain += 1;
                             8 + (plain - 1) % 9
                         });
@@ -40,7 +54,7 @@ impl DimBindings {
                 }
             }
         }
-        Chosen(chosen)
+        Chosen { sizes: chosen, open }
     }
 }
 
@@ -52,8 +66,11 @@ fn tensor_of(ty: &Type) -> Option<&TensorType> {
     }
 }
 
-/// The default of a batch or image axis.
-fn special(symbol: Option<&str>, axis: usize, rank: usize) -> Option<u64> {
+/// The default of a batch or image axis, or of any axis where inputs are to be long.
+fn special(open: Open, symbol: Option<&str>, axis: usize, rank: usize) -> Option<u64> {
+    if open == Open::Long {
+        return Some(if axis + 1 == rank { 256 } else { 1 });
+    }
     let name = symbol.unwrap_or_default().to_ascii_lowercase();
     if axis == 0 || name.contains("batch") || name == "n" || name == "b" {
         return Some(2);
@@ -68,7 +85,8 @@ impl Chosen {
             Dim::Known(n) => Some(*n),
             Dim::Unknown => None,
             Dim::Expr(e) => {
-                let value = |s: &str| self.0.get(s).and_then(|n| i64::try_from(*n).ok()).map(SymInt::from);
+                let value =
+                    |s: &str| self.sizes.get(s).and_then(|n| i64::try_from(*n).ok()).map(SymInt::from);
                 u64::try_from(e.substitute(&value)?.as_const()?).ok()
             }
         }
@@ -81,7 +99,7 @@ impl Chosen {
         };
         let size = |(axis, dim): (usize, &Dim)| {
             let n = match dim {
-                Dim::Unknown => Some(special(None, axis, dims.len()).unwrap_or(8)),
+                Dim::Unknown => Some(special(self.open, None, axis, dims.len()).unwrap_or(8)),
                 _ => self.dim(dim),
             };
             n.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {

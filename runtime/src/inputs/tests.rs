@@ -195,3 +195,18 @@ fn arrays_that_make_no_sequence_are_refused() {
         assert_eq!(read(&bad).expect_err("unfit").code, "E0603");
     }
 }
+
+#[test]
+fn long_inputs_are_long_along_the_last_axis_only() {
+    let g = hoist_ir::text::parse_graph("graph(%x: f32[?, T], %s: f32[2, ?, 3], %k: i64[]) {\n return %x\n}")
+        .expect("valid");
+    let shapes = |open| -> Vec<String> {
+        let all = seeded_open(&g, 0, &DimBindings::default(), open).expect("made up");
+        all.iter().map(|v| v.ty().to_string()).collect()
+    };
+    assert_eq!(shapes(Open::Long), ["f32[1, 256]", "f32[2, 1, 3]", "i64[]"]);
+    assert_eq!(shapes(Open::Small), ["f32[2, 8]", "f32[2, 8, 3]", "i64[]"]);
+    let given = DimBindings([("T".to_owned(), 5)].into());
+    let first = seeded_open(&g, 0, &given, Open::Long).expect("made up")[0].ty().to_string();
+    assert_eq!(first, "f32[1, 5]");
+}
