@@ -1,5 +1,6 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
+use super::pairs::Parts;
 use super::promote::{Rank, ir_dtype};
 use super::symbols::Symbols;
 use crate::pytorch::schema::{self, Argument, Node, OptionalTensor, SymBoolArg, SymFloatArg, SymIntArg};
@@ -113,6 +114,8 @@ pub struct Cx<'p> {
     pub symbols: Symbols,
     /// Tensors and views made so far.
     pub tensors: Vec<Tensor>,
+    /// Complex values: real ones with a last axis of 2.
+    pub pairs: HashMap<V, Parts>,
     /// Storages behind them.
     pub bases: Vec<Base>,
     /// Names, innermost graph last.

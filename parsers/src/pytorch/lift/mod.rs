@@ -17,6 +17,8 @@ pub mod aten;
 mod cx;
 mod emit;
 mod origin;
+mod pair_ops;
+mod pairs;
 mod promote;
 mod run;
 mod signature;
@@ -58,6 +60,7 @@ pub fn read(source: &Source) -> Result<Model, Diags> {
         graph: Graph::new(archive.model()),
         symbols: symbols::Symbols::of(program),
         tensors: vec![],
+        pairs: HashMap::new(),
         bases: vec![],
         env: vec![HashMap::new()],
         types: &program.graph_module.graph,
