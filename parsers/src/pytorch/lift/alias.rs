@@ -71,6 +71,12 @@ pub enum Step {
     Expand(Vec<Size>),
     /// Elements at these positions of the flattened tensor, under these sizes.
     Pick(Vec<i64>, Vec<i64>),
+    /// The pairs of a complex tensor.
+    AsPairs,
+    /// The complex tensor that pairs stand for.
+    AsComplex,
+    /// The complex conjugate.
+    Conjugate,
 }
 
 impl Cx<'_> {
@@ -113,6 +119,10 @@ impl Cx<'_> {
     pub fn mark_doubtful(&mut self, id: TensorId) {
         let base = self.tensors[id].base;
         self.bases[base].doubtful = true;
+    }
+    /// Whether tensor `id` is complex.
+    pub fn shows_complex(&self, id: TensorId) -> bool {
+        self.is_complex(self.tensors[id].value)
     }
     /// Whether `id` shows a whole storage, unchanged.
     pub fn is_whole(&self, id: TensorId) -> bool {
@@ -187,6 +197,9 @@ impl Cx<'_> {
                 let picked = self.gather(flat, at, 0)?;
                 self.reshape_to(picked, sizes)
             }
+            Step::AsPairs => self.as_pairs(v),
+            Step::AsComplex => self.as_complex(v),
+            Step::Conjugate => self.conjugate(v),
         }
     }
     /// `before` with the part that `step` shows replaced by `new`.
@@ -219,6 +232,9 @@ impl Cx<'_> {
                 let flat = self.with("scatter_elements", &[flat, at, new], &[("axis", Attr::Int(0))])?;
                 self.reshape(flat, &sizes)
             }
+            Step::AsPairs => self.as_complex(new),
+            Step::AsComplex => self.as_pairs(new),
+            Step::Conjugate => self.conjugate(new),
         }
     }
     /// `x` with positions `start..end` of `axis` (in steps) replaced by `new`.

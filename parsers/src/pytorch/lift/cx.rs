@@ -116,6 +116,8 @@ pub struct Cx<'p> {
     pub tensors: Vec<Tensor>,
     /// Complex values: real ones with a last axis of 2.
     pub pairs: HashMap<V, Parts>,
+    /// Constants that several nodes use, by what they are.
+    pub tables: HashMap<String, V>,
     /// Storages behind them.
     pub bases: Vec<Base>,
     /// Names, innermost graph last.

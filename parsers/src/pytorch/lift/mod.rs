@@ -61,6 +61,7 @@ pub fn read(source: &Source) -> Result<Model, Diags> {
         symbols: symbols::Symbols::of(program),
         tensors: vec![],
         pairs: HashMap::new(),
+        tables: HashMap::new(),
         bases: vec![],
         env: vec![HashMap::new()],
         types: &program.graph_module.graph,

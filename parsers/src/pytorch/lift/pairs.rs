@@ -5,6 +5,7 @@
 //! apart, they are kept beside the joined value, so that chains of arithmetic take nothing apart again.
 use super::cx::{Cx, R, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
+use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
@@ -37,6 +38,23 @@ pub fn complex_type(part: DType) -> R<DType> {
         other => Err(unsupported(format!("complex numbers with parts of {other}"))
             .hint("complex64 and complex128 are supported")),
     }
+}
+/// Inputs and outputs of a model are real: the formats written have no operators on complex numbers.
+pub fn complex_interface(what: &str, name: &str) -> Diag {
+    let hint = if what == "input" {
+        "take pairs of real numbers and begin with torch.view_as_complex(x)"
+    } else {
+        "end the model with torch.view_as_real(y), or `.real`, `.imag`, `.abs()`"
+    };
+    unsupported(format!("{what} `{name}` is complex; models have real inputs and outputs")).hint(hint)
+}
+/// The type of the stored pairs of a complex type.
+pub fn stored_type(ty: TensorType) -> TensorType {
+    let mut shape = ty.shape;
+    if let Some(dims) = &mut shape {
+        dims.push(Dim::Known(2));
+    }
+    TensorType { dtype: part_type(ty.dtype), shape }
 }
 /// The stored pairs of a complex tensor, as a real tensor with a last axis of 2; the bytes stay where they are.
 pub fn stored_pairs(t: &Tensor) -> R<Tensor> {
@@ -179,6 +197,23 @@ impl Cx<'_> {
             }
         }
     }
+    /// The complex conjugate; a real tensor is its own.
+    pub fn conjugate(&mut self, v: V) -> R<V> {
+        match (self.is_complex(v), self.parts(v)) {
+            (false, _) | (_, Parts::Real(_)) => Ok(v),
+            (_, Parts::Apart(re, im)) => {
+                let im = self.u("neg", im)?;
+                self.complex(re, im)
+            }
+            (_, Parts::Joined) => {
+                let part = part_type(self.dtype(v)?);
+                let signs = Tensor::from_vec(&[2], vec![1.0f64, -1.0]).cast(part, false);
+                let signs = self.constant(signs.map_err(|e| malformed(e.to_string()))?);
+                let y = self.raw("mul", &[v, signs], &[])?;
+                Ok(self.mark(y, Parts::Joined))
+            }
+        }
+    }
     /// [`Cx::cast`] from or to a complex type. A complex number is no real one: taking its real part is up to the caller.
     pub(super) fn cast_complex(&mut self, v: V, to: DType) -> R<V> {
         match (self.is_complex(v), to.is_complex()) {
@@ -208,6 +243,16 @@ impl Cx<'_> {
             (true, false) => Err(unsupported(format!("complex numbers as {to}"))
                 .hint("take `.real`, `.imag`, `.abs()` or torch.view_as_real(x)")),
         }
+    }
+    /// The constant that `key` names, made at its first use.
+    pub fn shared(&mut self, key: String, make: impl FnOnce(&Self) -> R<Tensor>) -> R<V> {
+        if let Some(v) = self.tables.get(&key) {
+            return Ok(*v);
+        }
+        let t = make(self)?;
+        let v = self.constant(t);
+        self.tables.insert(key, v);
+        Ok(v)
     }
     /// Type of `v` as the program sees it.
     pub fn logical_type(&self, v: V) -> R<TensorType> {

@@ -3,6 +3,7 @@ use super::alias::{Owner, TensorId};
 use super::aten;
 use super::cx::{Cx, Out, R, Size, V, Val, malformed, unsupported};
 use super::origin;
+use super::pairs;
 use crate::pytorch::schema::{self, Argument, Node, SymBoolArg, SymFloatArg, SymIntArg, TensorMeta};
 use hoist_ir::diag::Diag;
 use hoist_ir::types::{TensorType, Type};
@@ -172,12 +173,20 @@ impl<'p> Cx<'p> {
                 return Err(unsupported(format!("`{}` is not supported", origin::op_name(name))));
             }
             Target::Known(f, in_place) => {
+                let f = if self.has_complex_operand(node) { aten::complex_form(&node.target, f)? } else { f };
                 let out = f(self)?;
                 self.check_read(node)?;
                 if in_place { self.write_back(&out)? } else { out }
             }
         };
         self.bind(node, out)
+    }
+    fn has_complex_operand(&mut self, node: &Node) -> bool {
+        let mut names = node.inputs.iter().flat_map(|i| i.arg.names());
+        names.any(|n| match self.lookup(n) {
+            Ok(Val::Tensor(id)) => self.shows_complex(*id),
+            _ => false,
+        })
     }
     /// An argument that no lifting function looked at would be ignored silently.
     fn check_read(&self, node: &Node) -> R<()> {
@@ -285,14 +294,18 @@ impl<'p> Cx<'p> {
     /// The computed type must be the one the program declares; symbolic sizes are taken over from it.
     fn check_type(&mut self, name: &str, v: V, meta: &TensorMeta) -> R<()> {
         let declared: Type = self.declared_type(meta)?.into();
-        let computed = self.graph.ty(v).clone();
+        let computed: Type = self.logical_type(v)?.into();
         let d = match computed.meet(&declared) {
             None => Some(Diag::error(
                 "E0402",
                 format!("`{name}` is declared {declared} and computed as {computed}"),
             )),
             Some(_) if self.graph.constant(v).is_some() => None,
-            Some(_) => self.graph.declare_type(v, &declared).err(),
+            Some(_) => {
+                let stored = self.declared_type(meta)?;
+                let stored: Type = if self.is_complex(v) { pairs::stored_type(stored) } else { stored }.into();
+                self.graph.declare_type(v, &stored).err()
+            }
         };
         if let Some(d) = d {
             return Err(d.hint("this is a defect of Hoist or a damaged file: please report it with the file"));

@@ -2,6 +2,7 @@
 use super::alias::Owner;
 use super::cx::{Cx, R, Size, V, Val, malformed, unsupported};
 use super::promote::ir_dtype;
+use super::pairs;
 use super::weights;
 use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::sample::Sample;
@@ -61,7 +62,7 @@ impl<'p> Cx<'p> {
             return Ok(*v);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let v = self.graph.add_const(tensor);
+        let v = self.any_constant(tensor)?;
         self.graph.set_name(v, Some(name.into()));
         known.push((payload.view.clone(), v));
         Ok(v)
@@ -73,6 +74,9 @@ impl<'p> Cx<'p> {
                 let meta =
                     meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", &t.name));
+                }
                 let v = self.graph.add_input(&t.name, ty.into());
                 let id = self.new_tensor(v, Owner::Input(t.name.as_str().into()));
                 self.define(&t.name, Val::Tensor(id));
@@ -159,6 +163,9 @@ impl<'p> Cx<'p> {
                     return Err(unsupported(format!("output `{name}` is no tensor or number")));
                 }
             };
+            if self.is_complex(v) {
+                return Err(pairs::complex_interface("output", name));
+            }
             out.push((name, v));
         }
         Ok(out)
