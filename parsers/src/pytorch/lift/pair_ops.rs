@@ -32,7 +32,7 @@ fn rule(name: &str) -> Option<Rule> {
     })
 }
 
-impl Cx<'_> {
+impl Cx {
     /// A node with complex operands.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub fn stored_pairs(t: &Tensor) -> R<Tensor> {
     Tensor::from_bytes(part_type(t.dtype()), &sizes, bytes, span).map_err(bad)
 }
 
-impl Cx<'_> {
+impl Cx {
     /// Whether `v` is a complex tensor.
     pub fn is_complex(&self, v: V) -> bool {
         self.pairs.contains_key(&v)

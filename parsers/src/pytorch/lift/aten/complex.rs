@@ -136,40 +136,40 @@ pub(super) fn form(name: &str, ordinary: super::Lift) -> R<super::Lift> {
     })
 }
 
-fn refuse(_: &mut Cx<'_>) -> R<Out> {
+fn refuse(_: &mut Cx) -> R<Out> {
     Err(unsupported("this operator is not defined on complex numbers"))
 }
-fn same(cx: &mut Cx<'_>) -> R<Out> {
+fn same(cx: &mut Cx) -> R<Out> {
     Ok(Out::Same(cx.tensor_id("self")?))
 }
-fn seen_as(cx: &mut Cx<'_>, step: Step) -> R<Out> {
+fn seen_as(cx: &mut Cx, step: Step) -> R<Out> {
     let id = cx.tensor_id("self")?;
     if matches!(step, Step::AsPairs) && !cx.shows_complex(id) {
         return Err(malformed("view_as_real is for complex tensors"));
     }
     Ok(Out::View(id, vec![step]))
 }
-fn complex(cx: &mut Cx<'_>) -> R<Out> {
+fn complex(cx: &mut Cx) -> R<Out> {
     let (re, im) = cx.pair("real", "imag")?;
     let (re, im) = together(cx, re, im)?;
     Ok(Out::Fresh(cx.complex(re, im)?))
 }
 /// Two tensors repeated to their common sizes.
-fn together(cx: &mut Cx<'_>, a: V, b: V) -> R<(V, V)> {
+fn together(cx: &mut Cx, a: V, b: V) -> R<(V, V)> {
     if cx.dims(a)? == cx.dims(b)? {
         return Ok((a, b));
     }
     let sum = cx.b("add", a, b)?;
     Ok((cx.expand_like(a, sum)?, cx.expand_like(b, sum)?))
 }
-fn polar(cx: &mut Cx<'_>) -> R<Out> {
+fn polar(cx: &mut Cx) -> R<Out> {
     let (r, phi) = cx.pair("abs", "angle")?;
     let (c, s) = (cx.u("cos", phi)?, cx.u("sin", phi)?);
     let (re, im) = (cx.b("mul", r, c)?, cx.b("mul", r, s)?);
     Ok(Out::Fresh(cx.complex(re, im)?))
 }
 /// The real or imaginary part as a view.
-fn part(cx: &mut Cx<'_>, which: i64) -> R<Out> {
+fn part(cx: &mut Cx, which: i64) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let z = cx.read_tensor(id)?;
     if !cx.is_complex(z) {
@@ -178,14 +178,14 @@ fn part(cx: &mut Cx<'_>, which: i64) -> R<Out> {
     let axis = cx.rank(z)?;
     Ok(Out::View(id, vec![Step::AsPairs, Step::Select(axis, which.into())]))
 }
-fn conjugate(cx: &mut Cx<'_>) -> R<Out> {
+fn conjugate(cx: &mut Cx) -> R<Out> {
     Ok(Out::View(cx.tensor_id("self")?, vec![Step::Conjugate]))
 }
-fn negative(cx: &mut Cx<'_>) -> R<V> {
+fn negative(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     cx.u("neg", x)
 }
-fn adjoint(cx: &mut Cx<'_>) -> R<Out> {
+fn adjoint(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let z = cx.read_tensor(id)?;
     let mut perm: Vec<usize> = (0..cx.rank(z)?).collect();
@@ -195,16 +195,16 @@ fn adjoint(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::View(id, vec![Step::Permute(perm), Step::Conjugate]))
 }
-fn of(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>) -> R<Out> {
+fn of(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
     let z = cx.t("self")?;
     Ok(Out::Fresh(f(cx, z)?))
 }
-fn real_of(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>) -> R<Out> {
+fn real_of(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
     of(cx, f)
 }
 
 /// `self ** exponent`: small whole exponents by products, others as `exp(exponent log self)`.
-fn power(cx: &mut Cx<'_>, double: bool) -> R<Out> {
+fn power(cx: &mut Cx, double: bool) -> R<Out> {
     let (a, b) = (cx.operand("self")?, cx.operand("exponent")?);
     let dtype = if double { DType::C128 } else { cx.common(&[&a, &b])? };
     let x = cx.value_of(&a, dtype)?;
@@ -217,7 +217,7 @@ fn power(cx: &mut Cx<'_>, double: bool) -> R<Out> {
     let w = cx.value_of(&b, dtype)?;
     Ok(Out::Fresh(math::pow(cx, x, w)?))
 }
-fn fixed_power(cx: &mut Cx<'_>, x: V, p: f64) -> R<Option<V>> {
+fn fixed_power(cx: &mut Cx, x: V, p: f64) -> R<Option<V>> {
     let inverse = p < 0.0;
     let y = if p.abs() == 0.5 {
         math::sqrt(cx, x)?
@@ -251,7 +251,7 @@ fn fixed_power(cx: &mut Cx<'_>, x: V, p: f64) -> R<Option<V>> {
 const MAX_FACTORS: i64 = 4096;
 
 /// A product along an axis, or of all elements: halves are multiplied until one factor is left.
-fn prod(cx: &mut Cx<'_>) -> R<Out> {
+fn prod(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let x = match cx.opt_dtype("dtype")? {
         Some(to) => cx.cast(x, to)?,
@@ -288,7 +288,7 @@ fn prod(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(if keep { x } else { cx.squeeze(x, &[axis as i64])? }))
 }
 /// Variance: the mean squared distance from the mean, which is real.
-fn moments(cx: &mut Cx<'_>, root: bool, with_mean: bool) -> R<Out> {
+fn moments(cx: &mut Cx, root: bool, with_mean: bool) -> R<Out> {
     let x = cx.t("self")?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
     let correction = if cx.bool_or("unbiased", true)? { cx.float_or("correction", 1.0)? } else { 0.0 };
@@ -313,7 +313,7 @@ fn moments(cx: &mut Cx<'_>, root: bool, with_mean: bool) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean)]))
 }
 /// The norm of the absolute values.
-fn norm(cx: &mut Cx<'_>) -> R<Out> {
+fn norm(cx: &mut Cx) -> R<Out> {
     let p = match (cx.has("p"), cx.has("ord")) {
         (true, _) => cx.float("p")?,
         (_, true) => cx.float("ord")?,
@@ -322,7 +322,7 @@ fn norm(cx: &mut Cx<'_>) -> R<Out> {
     let z = cx.t(if cx.has("self") { "self" } else { "A" })?;
     let given = cx.ints_or_empty("dim")?;
     let matrix = if given.is_empty() { cx.rank(z)? == 2 } else { given.len() == 2 };
-    if matrix && cx.node.target.contains("linalg_norm") && cx.has("ord") {
+    if matrix && cx.target().contains("linalg_norm") && cx.has("ord") {
         return Err(unsupported("norms of complex matrices are not supported"));
     }
     let z = match cx.opt_dtype("dtype")? {
@@ -341,28 +341,28 @@ fn norm(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(y))
 }
 /// The sum of `conj(a) b`.
-fn scalar_product(cx: &mut Cx<'_>, a: &str, b: &str) -> R<Out> {
+fn scalar_product(cx: &mut Cx, a: &str, b: &str) -> R<Out> {
     let (a, b) = cx.pair(a, b)?;
     let a = cx.conjugate(a)?;
     let y = cx.b("mul", a, b)?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(y)?)?;
     Ok(Out::Fresh(cx.reduce("reduce_sum", y, &[axis], false)?))
 }
-fn finite(cx: &mut Cx<'_>) -> R<Out> {
+fn finite(cx: &mut Cx) -> R<Out> {
     of(cx, |cx, z| {
         let (nan, inf) = (cx.u("is_nan", z)?, cx.u("is_inf", z)?);
         let either = cx.b("or", nan, inf)?;
         cx.u("not", either)
     })
 }
-fn is_real(cx: &mut Cx<'_>) -> R<Out> {
+fn is_real(cx: &mut Cx) -> R<Out> {
     of(cx, |cx, z| {
         let im = cx.im(z)?;
         cx.bn("equal", im, 0.0)
     })
 }
 /// `|a - b| <= atol + rtol |b|`, equal ones included.
-fn is_close(cx: &mut Cx<'_>) -> R<Out> {
+fn is_close(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let (rtol, atol) = (cx.float_or("rtol", 1e-5)?, cx.float_or("atol", 1e-8)?);
     let same = cx.b("equal", a, b)?;
@@ -383,7 +383,7 @@ fn is_close(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(y))
 }
 /// A conversion; that to a real type drops the imaginary part, as PyTorch does.
-fn converted(cx: &mut Cx<'_>) -> R<Out> {
+fn converted(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let z = cx.read_tensor(id)?;
     let to = match cx.opt_t("other")? {
@@ -406,7 +406,7 @@ fn converted(cx: &mut Cx<'_>) -> R<Out> {
     }
 }
 /// `start + weight (end - start)`, from the nearer end as PyTorch has it.
-fn lerp(cx: &mut Cx<'_>) -> R<Out> {
+fn lerp(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "end")?;
     let dtype = cx.dtype(a)?;
     let w = cx.operand("weight")?;

@@ -2,7 +2,7 @@
 use super::fourier::{Norm, Transform};
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::lift::promote::to_float;
+use crate::pytorch::lift::promote::{DEFAULT_FLOAT, to_float};
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
@@ -62,7 +62,7 @@ impl Form {
         matches!(self, Self::RealForward | Self::HermitianInverse)
     }
     /// The transform of the axis where real and complex meet, or of the only one.
-    fn apply(self, cx: &mut Cx<'_>, x: V, axis: usize, n: Option<Size>, norm: Norm) -> R<V> {
+    fn apply(self, cx: &mut Cx, x: V, axis: usize, n: Option<Size>, norm: Norm) -> R<V> {
         let n = match n {
             Some(n) => n,
             None if self.to_real() => {
@@ -84,7 +84,7 @@ impl Form {
 }
 
 /// The operand as floats.
-fn operand(cx: &mut Cx<'_>) -> R<V> {
+fn operand(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     let dtype = to_float(cx.dtype(x)?);
     if matches!(dtype, DType::F16 | DType::BF16) {
@@ -92,7 +92,7 @@ fn operand(cx: &mut Cx<'_>) -> R<V> {
     }
     cx.cast(x, dtype)
 }
-fn norm(cx: &Cx<'_>, inverse: bool) -> R<Norm> {
+fn norm(cx: &Cx, inverse: bool) -> R<Norm> {
     match (cx.str_or("norm", "backward")?, inverse) {
         ("backward", false) | ("forward", true) => Ok(Norm::None),
         ("backward", true) | ("forward", false) => Ok(Norm::ByLength),
@@ -100,17 +100,17 @@ fn norm(cx: &Cx<'_>, inverse: bool) -> R<Norm> {
         (other, _) => Err(malformed(format!("normalization `{other}` is unknown"))),
     }
 }
-fn one(cx: &mut Cx<'_>, form: Form) -> R<Out> {
+fn one(cx: &mut Cx, form: Form) -> R<Out> {
     let x = operand(cx)?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     let (n, norm) = (cx.opt_size("n")?, norm(cx, form.inverse())?);
     Ok(Out::Fresh(form.apply(cx, x, axis, n, norm)?))
 }
 /// The axes of an n-dimensional transform with the lengths asked for.
-fn plan(cx: &Cx<'_>, x: V) -> R<Vec<(usize, Option<Size>)>> {
+fn plan(cx: &Cx, x: V) -> R<Vec<(usize, Option<Size>)>> {
     let rank = cx.rank(x)?;
     let sizes = if cx.has("s") { Some(cx.sizes("s")?) } else { None };
-    let two = cx.node.target.contains("fft2");
+    let two = cx.target().contains("fft2");
     let axes: Vec<usize> = match (cx.has("dim"), two) {
         (true, _) => cx.ints("dim")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?,
         (false, true) => vec![wrap(-2, rank)?, wrap(-1, rank)?],
@@ -126,14 +126,14 @@ fn plan(cx: &Cx<'_>, x: V) -> R<Vec<(usize, Option<Size>)>> {
     }
     Ok(axes.into_iter().zip(sizes).map(|(a, s)| (a, Some(s).filter(|s| *s != Size::Known(-1)))).collect())
 }
-fn many(cx: &mut Cx<'_>, form: Form) -> R<Out> {
+fn many(cx: &mut Cx, form: Form) -> R<Out> {
     let x = operand(cx)?;
     let norm = norm(cx, form.inverse())?;
     let mut axes = plan(cx, x)?;
     let plain = if form.inverse() { Form::Inverse } else { Form::Forward };
     let last = if form.to_real() || form.from_real() { axes.pop() } else { None };
     let mut y = x;
-    let step = |cx: &mut Cx<'_>, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
+    let step = |cx: &mut Cx, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
     if let (Some(last), true) = (&last, form.from_real()) {
         y = step(cx, y, form, last)?;
     }
@@ -150,7 +150,7 @@ fn many(cx: &mut Cx<'_>, form: Form) -> R<Out> {
 }
 
 /// Normalization of core `ATen` by number.
-fn numbered(cx: &Cx<'_>) -> R<Norm> {
+fn numbered(cx: &Cx) -> R<Norm> {
     match cx.int("normalization")? {
         0 => Ok(Norm::None),
         1 => Ok(Norm::ByRoot),
@@ -158,11 +158,11 @@ fn numbered(cx: &Cx<'_>) -> R<Norm> {
         other => Err(malformed(format!("normalization {other} is unknown"))),
     }
 }
-fn core_axes(cx: &Cx<'_>, x: V) -> R<Vec<usize>> {
+fn core_axes(cx: &Cx, x: V) -> R<Vec<usize>> {
     let rank = cx.rank(x)?;
     cx.ints("dim")?.into_iter().map(|d| wrap(d, rank)).collect()
 }
-fn core_c2c(cx: &mut Cx<'_>) -> R<Out> {
+fn core_c2c(cx: &mut Cx) -> R<Out> {
     let x = operand(cx)?;
     let form = if cx.bool_or("forward", true)? { Form::Forward } else { Form::Inverse };
     let norm = numbered(cx)?;
@@ -170,7 +170,7 @@ fn core_c2c(cx: &mut Cx<'_>) -> R<Out> {
     let y = axes.iter().rev().try_fold(x, |y, axis| form.apply(cx, y, *axis, None, norm))?;
     Ok(Out::Fresh(y))
 }
-fn core_r2c(cx: &mut Cx<'_>) -> R<Out> {
+fn core_r2c(cx: &mut Cx) -> R<Out> {
     let x = operand(cx)?;
     let first = if cx.bool_or("onesided", true)? { Form::RealForward } else { Form::Forward };
     let norm = numbered(cx)?;
@@ -181,7 +181,7 @@ fn core_r2c(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::Fresh(y))
 }
-fn core_c2r(cx: &mut Cx<'_>) -> R<Out> {
+fn core_c2r(cx: &mut Cx) -> R<Out> {
     let x = operand(cx)?;
     let norm = numbered(cx)?;
     let n = cx.size("last_dim_size")?;
@@ -192,7 +192,7 @@ fn core_c2r(cx: &mut Cx<'_>) -> R<Out> {
 }
 
 /// Moves the zero frequency to the middle, or back.
-fn shift(cx: &mut Cx<'_>, back: bool) -> R<Out> {
+fn shift(cx: &mut Cx, back: bool) -> R<Out> {
     let mut x = cx.t("self")?;
     let rank = cx.rank(x)?;
     let axes: Vec<usize> = if cx.has("dim") {
@@ -218,10 +218,12 @@ fn shift(cx: &mut Cx<'_>, back: bool) -> R<Out> {
 const MAX_LINE: i64 = 1 << 24;
 
 /// `k / (n d)` for the frequencies of a transform of length `n`.
-fn frequencies(cx: &mut Cx<'_>, half: bool) -> R<Out> {
+fn frequencies(cx: &mut Cx, half: bool) -> R<Out> {
     let (n, d) = (cx.int("n")?, cx.float_or("d", 1.0)?);
-    cx.has("dtype");
-    let dtype = cx.declared_dtype(0)?;
+    let dtype = match cx.opt_dtype("dtype")? {
+        Some(dtype) => dtype,
+        None => cx.declared_dtype(0)?.unwrap_or(DEFAULT_FLOAT),
+    };
     if !(1..=MAX_LINE).contains(&n) {
         return Err(malformed(format!("{n} frequencies")));
     }

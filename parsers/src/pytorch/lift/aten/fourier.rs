@@ -88,22 +88,22 @@ enum Kind {
 
 impl Transform {
     /// The transform of a real or complex tensor.
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, x: V) -> R<V> {
+    pub(super) fn whole(&self, cx: &mut Cx, x: V) -> R<V> {
         self.run(cx, x, Kind::Whole)
     }
     /// The first half of the spectrum of a real tensor.
-    pub(super) fn half(&self, cx: &mut Cx<'_>, x: V) -> R<V> {
+    pub(super) fn half(&self, cx: &mut Cx, x: V) -> R<V> {
         if cx.is_complex(x) {
             return Err(malformed("a one-sided transform is for real tensors"));
         }
         self.run(cx, x, Kind::Half)
     }
     /// The real signal of which `x` is the first half of the spectrum.
-    pub(super) fn back(&self, cx: &mut Cx<'_>, x: V) -> R<V> {
+    pub(super) fn back(&self, cx: &mut Cx, x: V) -> R<V> {
         let x = if cx.is_complex(x) { x } else { cx.complex_of_real(x)? };
         self.run(cx, x, Kind::Back)
     }
-    fn run(&self, cx: &mut Cx<'_>, x: V, kind: Kind) -> R<V> {
+    fn run(&self, cx: &mut Cx, x: V, kind: Kind) -> R<V> {
         if let Size::Known(n) = self.n
             && !(1..=MAX_LENGTH).contains(&n)
         {
@@ -154,7 +154,7 @@ impl Transform {
         m
     }
     /// The transform as a product with its matrix.
-    fn product(&self, cx: &mut Cx<'_>, x: V, n: i64, kind: Kind) -> R<V> {
+    fn product(&self, cx: &mut Cx, x: V, n: i64, kind: Kind) -> R<V> {
         let rank = cx.rank(x)?;
         let x = to_last(cx, x, self.axis)?;
         let (size, complex) = (cx.known(x, rank - 1).unwrap_or(0), cx.is_complex(x));
@@ -193,7 +193,7 @@ impl Transform {
     }
 
     /// The transform as an operator.
-    fn operator(&self, cx: &mut Cx<'_>, x: V, kind: Kind) -> R<V> {
+    fn operator(&self, cx: &mut Cx, x: V, kind: Kind) -> R<V> {
         let rank = cx.rank(x)?;
         let part = part_type(cx.dtype(x)?);
         let fast = matches!(self.n, Size::Known(n) if n.count_ones() == 1);
@@ -224,7 +224,7 @@ impl Transform {
         if turned { cx.conjugate(y) } else { Ok(y) }
     }
     /// The result of the operator, which divides by the length when it goes back, as the norm asks.
-    fn scaled(&self, cx: &mut Cx<'_>, y: V, inverse: bool) -> R<V> {
+    fn scaled(&self, cx: &mut Cx, y: V, inverse: bool) -> R<V> {
         let by = match (self.norm, inverse) {
             (Norm::None, false) | (Norm::ByLength, true) => return Ok(y),
             (norm, _) => norm,
@@ -249,13 +249,13 @@ impl Transform {
 }
 
 /// `axis` moved to the end.
-fn to_last(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
+fn to_last(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let mut perm: Vec<usize> = (0..cx.rank(x)?).filter(|i| *i != axis).collect();
     perm.push(axis);
     cx.permute(x, &perm)
 }
 /// Undoes [`to_last`].
-fn from_last(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
+fn from_last(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let last = cx.rank(x)? - 1;
     let mut perm: Vec<usize> = (0..last).collect();
     perm.insert(axis, last);
