@@ -129,7 +129,7 @@ const COMMON: &[&str] = &[
 
 /// The function that lifts operator `name` when an operand is complex; `ordinary` is that for real ones.
 pub(super) fn form(name: &str, ordinary: super::Lift) -> R<super::Lift> {
-    let own = OWN.iter().chain(super::fft::OWN).find(|row| row.0 == name).map(|row| row.1);
+    let own = OWN.iter().chain(super::fft::OWN).chain(super::stft::OWN).find(|row| row.0 == name).map(|row| row.1);
     own.or_else(|| COMMON.contains(&name).then_some(ordinary)).ok_or_else(|| {
         unsupported(format!("`{name}` of complex numbers is not supported"))
             .hint("compute on real and imaginary parts: torch.view_as_real(x)")

@@ -28,6 +28,7 @@ mod reduce;
 mod resize;
 mod scatter;
 mod special;
+mod stft;
 mod sym;
 mod unary;
 mod unpool;
@@ -67,6 +68,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("loss", loss::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
+    ("stft", stft::TABLE),
     ("sym", sym::TABLE),
 ];
 
