@@ -14,6 +14,7 @@ mod conv;
 mod create;
 mod cumulate;
 mod index;
+mod linalg;
 mod linear;
 mod loss;
 mod norm;
@@ -47,6 +48,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("cumulate", cumulate::TABLE),
     ("order", order::TABLE),
     ("linear", linear::TABLE),
+    ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
