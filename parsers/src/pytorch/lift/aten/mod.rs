@@ -9,6 +9,7 @@ mod arithmetic;
 mod attention;
 mod binary;
 mod broadcast;
+mod cell;
 mod compare;
 mod conv;
 mod create;
@@ -18,8 +19,10 @@ mod linear;
 mod loss;
 mod norm;
 mod order;
+mod packed;
 mod pieces;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
@@ -48,6 +51,9 @@ const FAMILIES: &[(&str, Table)] = &[
     ("order", order::TABLE),
     ("linear", linear::TABLE),
     ("attention", attention::TABLE),
+    ("recurrent", recurrent::TABLE),
+    ("packed", packed::TABLE),
+    ("cell", cell::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
