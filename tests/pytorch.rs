@@ -55,7 +55,7 @@ fn lift(folder: &Path) -> Result<Model, String> {
     let (exported, scripted) = (folder.join("model.pt2"), folder.join("model.pt"));
     let path = if exported.is_file() { exported } else { scripted };
     let source = Source::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    pytorch::lift::read(&source).map_err(|d| format!("is refused: {d}"))
+    pytorch::program::read(&source).map_err(|d| format!("is refused: {d}"))
 }
 
 /// The arrays `{kind}0`, `{kind}1`, ...
