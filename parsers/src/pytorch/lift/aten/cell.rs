@@ -10,27 +10,27 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// What the input and the state contribute to the gates.
-fn contributions(cx: &mut Cx<'_>, hx: V) -> R<(V, V)> {
+fn contributions(cx: &mut Cx, hx: V) -> R<(V, V)> {
     let x = cx.t("input")?;
     let (w_ih, w_hh) = (cx.t("w_ih")?, cx.t("w_hh")?);
     let (b_ih, b_hh) = (cx.opt_t("b_ih")?, cx.opt_t("b_hh")?);
     Ok((linear_of(cx, x, w_ih, b_ih)?, linear_of(cx, hx, w_hh, b_hh)?))
 }
-fn plain(cx: &mut Cx<'_>, activation: &str) -> R<Out> {
+fn plain(cx: &mut Cx, activation: &str) -> R<Out> {
     let hx = cx.t("hx")?;
     let (a, b) = contributions(cx, hx)?;
     let sum = cx.b("add", a, b)?;
     Ok(Out::Fresh(cx.u(activation, sum)?))
 }
 /// `n` equal parts of the last axis.
-fn parts(cx: &mut Cx<'_>, v: V, n: i64) -> R<Vec<V>> {
+fn parts(cx: &mut Cx, v: V, n: i64) -> R<Vec<V>> {
     let axis = cx.rank(v)?.checked_sub(1).ok_or_else(|| malformed("gates are no vectors"))?;
     let width = cx.known(v, axis).ok_or_else(|| unsupported("a recurrent cell of dynamic width"))?;
     let size = width / n;
     (0..n).map(|k| cx.slice_known(v, axis, k * size, (k + 1) * size)).collect()
 }
 
-fn lstm_cell(cx: &mut Cx<'_>) -> R<Out> {
+fn lstm_cell(cx: &mut Cx) -> R<Out> {
     let [h, c] = cx.ts("hx")?[..] else { return Err(malformed("an LSTM cell has two states")) };
     let (a, b) = contributions(cx, h)?;
     let gates = cx.b("add", a, b)?;
@@ -42,7 +42,7 @@ fn lstm_cell(cx: &mut Cx<'_>) -> R<Out> {
     let t = cx.u("tanh", c)?;
     Ok(Out::Many(vec![Out::Fresh(cx.b("mul", o, t)?), Out::Fresh(c)]))
 }
-fn gru_cell(cx: &mut Cx<'_>) -> R<Out> {
+fn gru_cell(cx: &mut Cx) -> R<Out> {
     let h = cx.t("hx")?;
     let (a, b) = contributions(cx, h)?;
     let (a, b) = (parts(cx, a, 3)?, parts(cx, b, 3)?);

@@ -22,7 +22,7 @@ pub(super) struct Packed {
 
 impl Packed {
     /// The packed sequence in these two arguments.
-    pub fn of(cx: &mut Cx<'_>, data: &str, sizes: &str) -> R<Self> {
+    pub fn of(cx: &mut Cx, data: &str, sizes: &str) -> R<Self> {
         let (data, sizes) = (cx.t(data)?, cx.t(sizes)?);
         let sizes = cx.cast(sizes, DType::I64)?;
         // All sequences have the first step.
@@ -36,7 +36,7 @@ impl Packed {
         Ok(Self { data, sizes, lengths, lengths_i32, has })
     }
     /// The sequences side by side: `[steps, batch, features..]`. What lies beyond a sequence's end repeats some element of another one.
-    pub fn padded(&self, cx: &mut Cx<'_>) -> R<V> {
+    pub fn padded(&self, cx: &mut Cx) -> R<V> {
         // Where each step begins in the data.
         let axis = cx.constant(hoist_ir::tensor::Tensor::scalar(0i64));
         let start = cx.with("cum_sum", &[self.sizes, axis], &[("exclusive", Attr::Bool(true))])?;
@@ -49,20 +49,20 @@ impl Packed {
         cx.gather(self.data, at, 0)
     }
     /// `[steps, batch, features..]` packed.
-    pub fn pack(&self, cx: &mut Cx<'_>, x: V) -> R<V> {
+    pub fn pack(&self, cx: &mut Cx, x: V) -> R<V> {
         packed(cx, x, self.has)
     }
 }
 
 /// The rows of `[steps, batch, features..]` for which `has` (`[steps, batch]`) holds, in their order.
-fn packed(cx: &mut Cx<'_>, x: V, has: V) -> R<V> {
+fn packed(cx: &mut Cx, x: V, has: V) -> R<V> {
     let at = cx.u("non_zero", has)?;
     let at = cx.permute(at, &[1, 0])?;
     cx.op("gather_nd", &[x, at])
 }
 
 /// `(data, batch_sizes)` of padded sequences with falling `lengths`.
-fn pack_padded(cx: &mut Cx<'_>) -> R<Out> {
+fn pack_padded(cx: &mut Cx) -> R<Out> {
     let (mut x, lengths) = (cx.t("input")?, cx.t("lengths")?);
     if cx.bool_or("batch_first", false)? {
         x = cx.swap(x, 0, 1)?;
@@ -79,7 +79,7 @@ fn pack_padded(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(data), Out::Fresh(sizes)]))
 }
 /// `(padded, lengths)`; steps beyond a sequence's end hold `padding_value`, and there are at least `total_length` steps.
-fn pad_packed(cx: &mut Cx<'_>) -> R<Out> {
+fn pad_packed(cx: &mut Cx) -> R<Out> {
     let p = Packed::of(cx, "data", "batch_sizes")?;
     let x = p.padded(cx)?;
     let value = cx.operand("padding_value")?;

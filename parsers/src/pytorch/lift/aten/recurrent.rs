@@ -67,7 +67,7 @@ struct Layer<'a> {
 }
 
 /// All layers: `input, hx, params, ...` with `batch_first`, or packed `data, batch_sizes, hx, params, ...`.
-fn network(cx: &mut Cx<'_>, kind: &Kind) -> R<Out> {
+fn network(cx: &mut Cx, kind: &Kind) -> R<Out> {
     let (count, both) = (cx.int("num_layers")?, cx.bool_or("bidirectional", false)?);
     let (dropout, train) = (cx.float_or("dropout", 0.0)?, cx.bool_or("train", false)?);
     if train && dropout != 0.0 && count > 1 {
@@ -110,7 +110,7 @@ fn network(cx: &mut Cx<'_>, kind: &Kind) -> R<Out> {
 }
 
 /// The parameters in the order of layers and directions.
-fn parameters(cx: &mut Cx<'_>, kind: &Kind, layers: i64, directions: usize) -> R<Vec<Weights>> {
+fn parameters(cx: &mut Cx, kind: &Kind, layers: i64, directions: usize) -> R<Vec<Weights>> {
     let all = cx.ts("params")?;
     let biases = cx.bool_or("has_biases", true)?;
     let cells = usize::try_from(layers).ok().and_then(|n| n.checked_mul(directions)).unwrap_or(0);
@@ -129,14 +129,14 @@ fn parameters(cx: &mut Cx<'_>, kind: &Kind, layers: i64, directions: usize) -> R
 }
 
 /// The initial states of one layer; none when they are zeros.
-fn state(cx: &mut Cx<'_>, all: Option<&V>, from: i64, count: usize) -> R<Option<V>> {
+fn state(cx: &mut Cx, all: Option<&V>, from: i64, count: usize) -> R<Option<V>> {
     match all {
         Some(v) if !is_zeros(cx, *v) => cx.slice_known(*v, 0, from, from + count as i64).map(Some),
         _ => Ok(None),
     }
 }
 /// Whether a value is known to hold zeros only.
-fn is_zeros(cx: &Cx<'_>, v: V) -> bool {
+fn is_zeros(cx: &Cx, v: V) -> bool {
     let zero = |t: &Tensor| t.len() == 1 && t.to_f64s().is_ok_and(|v| v == [0.0]);
     if let Some(t) = cx.graph.constant(v) {
         return zero(t) || matches!(t.storage(), hoist_ir::tensor::Storage::Splat(_)) && first_is_zero(t);
@@ -150,7 +150,7 @@ fn first_is_zero(t: &Tensor) -> bool {
     !t.is_empty() && corner.and_then(|c| c.to_f64s()).is_ok_and(|v| v == [0.0])
 }
 
-fn layer(cx: &mut Cx<'_>, l: &Layer<'_>) -> R<Run> {
+fn layer(cx: &mut Cx, l: &Layer<'_>) -> R<Run> {
     if l.weights.iter().any(|w| w.projection.is_some()) {
         return projected(cx, l);
     }
@@ -159,7 +159,7 @@ fn layer(cx: &mut Cx<'_>, l: &Layer<'_>) -> R<Run> {
     let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
     let hidden = cx.known(l.weights[0].recurrent, 1);
     let hidden = hidden.ok_or_else(|| unsupported("a recurrent layer of dynamic width"))?;
-    let blocks = |cx: &mut Cx<'_>, part: fn(&Weights) -> V| -> R<V> {
+    let blocks = |cx: &mut Cx, part: fn(&Weights) -> V| -> R<V> {
         let each = l.weights.iter().map(|w| in_order(cx, part(w), l.kind.gates, hidden));
         let each: Vec<V> = each.collect::<R<_>>()?;
         stack(cx, &each, wide)
@@ -174,7 +174,7 @@ fn layer(cx: &mut Cx<'_>, l: &Layer<'_>) -> R<Run> {
     }
     let b = if biases.is_empty() { None } else { Some(stack(cx, &biases, wide)?) };
     let x = cx.cast(l.x, wide)?;
-    let widen = |cx: &mut Cx<'_>, v: Option<V>| v.map(|v| cx.cast(v, wide)).transpose();
+    let widen = |cx: &mut Cx, v: Option<V>| v.map(|v| cx.cast(v, wide)).transpose();
     let (h, c) = (widen(cx, l.h)?, widen(cx, l.c)?);
     let mut inputs = vec![Some(x), Some(w), Some(r), b, l.lengths, h];
     if l.kind.cell_state {
@@ -203,7 +203,7 @@ fn attributes(l: &Layer<'_>, hidden: i64) -> Vec<(&'static str, Attr)> {
     attrs
 }
 /// `[steps, directions, batch, hidden]` as `[steps, batch, directions * hidden]`.
-fn joined(cx: &mut Cx<'_>, y: V, width: i64) -> R<V> {
+fn joined(cx: &mut Cx, y: V, width: i64) -> R<V> {
     if cx.known(y, 1) == Some(1) {
         return cx.squeeze(y, &[1]);
     }
@@ -212,7 +212,7 @@ fn joined(cx: &mut Cx<'_>, y: V, width: i64) -> R<V> {
     cx.reshape(y, &sizes)
 }
 /// Blocks of `hidden` rows in another order.
-fn in_order(cx: &mut Cx<'_>, v: V, order: &[i64], hidden: i64) -> R<V> {
+fn in_order(cx: &mut Cx, v: V, order: &[i64], hidden: i64) -> R<V> {
     if order.len() == 1 {
         return Ok(v);
     }
@@ -234,7 +234,7 @@ fn in_order(cx: &mut Cx<'_>, v: V, order: &[i64], hidden: i64) -> R<V> {
     join(cx, &parts, 0)
 }
 /// Joins along an axis; constants lazily.
-fn join(cx: &mut Cx<'_>, parts: &[V], axis: usize) -> R<V> {
+fn join(cx: &mut Cx, parts: &[V], axis: usize) -> R<V> {
     let known: Option<Vec<Tensor>> = parts.iter().map(|v| cx.graph.constant(*v).cloned()).collect();
     match known {
         Some(all) if all.len() > 1 => {
@@ -245,7 +245,7 @@ fn join(cx: &mut Cx<'_>, parts: &[V], axis: usize) -> R<V> {
     }
 }
 /// One matrix or vector per direction, under a new first axis, in an element type.
-fn stack(cx: &mut Cx<'_>, each: &[V], dtype: DType) -> R<V> {
+fn stack(cx: &mut Cx, each: &[V], dtype: DType) -> R<V> {
     let mut lines = vec![];
     for v in each {
         lines.push(match cx.graph.constant(*v).cloned() {
@@ -265,7 +265,7 @@ fn stack(cx: &mut Cx<'_>, each: &[V], dtype: DType) -> R<V> {
 
 /// A layer whose hidden state is a projection `h = P (o . tanh c)`. It is computed as one without, whose state is `h' = o . tanh c`: the
 /// recurrent weights `R` of `h` are `R P` of `h'`. An initial `h`, which no `h'` stands for, becomes further input of the first step.
-fn projected(cx: &mut Cx<'_>, l: &Layer<'_>) -> R<Run> {
+fn projected(cx: &mut Cx, l: &Layer<'_>) -> R<Run> {
     let (mut ys, mut hs, mut cs) = (vec![], vec![], vec![]);
     for (k, weights) in l.weights.iter().enumerate() {
         let projection = weights.projection.ok_or_else(|| malformed("a direction lacks its projection"))?;
@@ -294,7 +294,7 @@ fn projected(cx: &mut Cx<'_>, l: &Layer<'_>) -> R<Run> {
     Ok(Run { y: cx.concat(&ys, 2)?, h: cx.concat(&hs, 0)?, c })
 }
 /// Where the step that is taken first lies: truth values `[steps, 1 or batch, 1]`.
-fn first_step(cx: &mut Cx<'_>, x: V, lengths: Option<V>, reverse: bool) -> R<V> {
+fn first_step(cx: &mut Cx, x: V, lengths: Option<V>, reverse: bool) -> R<V> {
     let steps = cx.dim(x, 0)?;
     let all = cx.iota(&steps)?;
     let all = cx.reshape_to(all, &[-1, 1, 1])?;
@@ -311,7 +311,7 @@ fn first_step(cx: &mut Cx<'_>, x: V, lengths: Option<V>, reverse: bool) -> R<V> 
 }
 
 /// One layer of an LSTM as decomposed programs contain it. The fourth result is working memory, which nothing reads.
-fn mkldnn_layer(cx: &mut Cx<'_>) -> R<Out> {
+fn mkldnn_layer(cx: &mut Cx) -> R<Out> {
     // The number that oneDNN's callers pass for an LSTM.
     if cx.int("mode")? != 2 || cx.int_or("num_layers", 1)? != 1 || cx.bool_or("bidirectional", false)? {
         return Err(unsupported("this use of mkldnn_rnn_layer"));
@@ -331,7 +331,7 @@ fn mkldnn_layer(cx: &mut Cx<'_>) -> R<Out> {
     let weights = [Weights { input, recurrent, biases, projection: None }];
     let (h, c) = (cx.t("hx_")?, cx.t("cx_")?);
     let ranks = [cx.rank(h)?, cx.rank(c)?];
-    let three = |cx: &mut Cx<'_>, v: V, rank: usize| if rank == 2 { cx.unsqueeze(v, &[0]) } else { Ok(v) };
+    let three = |cx: &mut Cx, v: V, rank: usize| if rank == 2 { cx.unsqueeze(v, &[0]) } else { Ok(v) };
     let states = (three(cx, h, ranks[0])?, three(cx, c, ranks[1])?);
     let reverse = cx.bool_or("reverse", false)?;
     let all = Layer {
@@ -345,7 +345,7 @@ fn mkldnn_layer(cx: &mut Cx<'_>) -> R<Out> {
     };
     let run = layer(cx, &all)?;
     let y = if batch_first { cx.swap(run.y, 0, 1)? } else { run.y };
-    let back = |cx: &mut Cx<'_>, v: V, rank: usize| if rank == 2 { cx.squeeze(v, &[0]) } else { Ok(v) };
+    let back = |cx: &mut Cx, v: V, rank: usize| if rank == 2 { cx.squeeze(v, &[0]) } else { Ok(v) };
     let h = back(cx, run.h, ranks[0])?;
     let c = run.c.ok_or_else(|| malformed("an LSTM has no cell state"))?;
     let c = back(cx, c, ranks[1])?;
