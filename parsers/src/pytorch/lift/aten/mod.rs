@@ -22,6 +22,7 @@ mod order;
 mod packed;
 mod pieces;
 mod pool;
+mod quantize;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -54,6 +55,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("recurrent", recurrent::TABLE),
     ("packed", packed::TABLE),
     ("cell", cell::TABLE),
+    ("quantize", quantize::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
