@@ -7,3 +7,4 @@ pub mod pickle;
 pub mod sample;
 pub mod schema;
 pub mod tensor;
+pub mod torchscript;
