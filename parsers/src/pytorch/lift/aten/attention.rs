@@ -8,18 +8,18 @@ use hoist_ir::dtype::DType;
 pub(super) const TABLE: super::Table =
     &[("scaled_dot_product_attention", sdpa), ("_scaled_dot_product_flash_attention_for_cpu", flash)];
 
-fn sdpa(cx: &mut Cx<'_>) -> R<Out> {
+fn sdpa(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(attention(cx)?.0))
 }
 /// The result and the logarithm of the sum of exponentials.
-fn flash(cx: &mut Cx<'_>) -> R<Out> {
+fn flash(cx: &mut Cx) -> R<Out> {
     let (y, scores) = attention(cx)?;
     let last = cx.rank(scores)? - 1;
     let l = super::reduce::log_sum_exp(cx, scores, &[last], false)?;
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(l)]))
 }
 /// `softmax(q k' scale + mask) v` and the scores before softmax.
-fn attention(cx: &mut Cx<'_>) -> R<(V, V)> {
+fn attention(cx: &mut Cx) -> R<(V, V)> {
     let (q, k, v) = (cx.t("query")?, cx.t("key")?, cx.t("value")?);
     if cx.float_or("dropout_p", 0.0)? != 0.0 {
         return Err(unsupported("attention with dropout is random").hint("call .eval() before torch.export"));
@@ -63,7 +63,7 @@ fn attention(cx: &mut Cx<'_>) -> R<(V, V)> {
     Ok((cx.cast(y, dtype)?, scores))
 }
 /// The scale, by default `1 / sqrt(head size)`, on the queries.
-fn scaled(cx: &mut Cx<'_>, q: V, scale: Option<f64>) -> R<V> {
+fn scaled(cx: &mut Cx, q: V, scale: Option<f64>) -> R<V> {
     let last = cx.rank(q)? - 1;
     match (scale, cx.known(q, last)) {
         (Some(s), _) => cx.bn("mul", q, s),
@@ -79,19 +79,19 @@ fn scaled(cx: &mut Cx<'_>, q: V, scale: Option<f64>) -> R<V> {
     }
 }
 /// Position `(i, j)` is allowed where `j <= i`, for any numbers of queries and keys.
-fn causal(cx: &mut Cx<'_>, scores: V) -> R<V> {
+fn causal(cx: &mut Cx, scores: V) -> R<V> {
     let n = cx.rank(scores)?;
     let (rows, columns): (Size, Size) = (cx.dim(scores, n - 2)?, cx.dim(scores, n - 1)?);
     let (i, j) = (cx.iota(&rows)?, cx.iota(&columns)?);
     let i = cx.unsqueeze(i, &[1])?;
     cx.b("less_or_equal", j, i)
 }
-fn forbid(cx: &mut Cx<'_>, scores: V, keep: V) -> R<V> {
+fn forbid(cx: &mut Cx, scores: V, keep: V) -> R<V> {
     let never = cx.num(scores, f64::NEG_INFINITY)?;
     cx.choose(keep, scores, never)
 }
 /// Each head of keys or values serves a group of consecutive heads of queries.
-fn repeat_heads(cx: &mut Cx<'_>, k: V, q: V) -> R<V> {
+fn repeat_heads(cx: &mut Cx, k: V, q: V) -> R<V> {
     let (axis_q, rank) = (cx.rank(q)? - 3, cx.rank(k)?);
     let axis = rank - 3;
     let (Some(heads), Some(own)) = (cx.known(q, axis_q), cx.known(k, axis)) else {

@@ -31,7 +31,7 @@ mod view;
 mod window;
 
 /// Lifts the current node.
-pub(super) type Lift = fn(&mut Cx<'_>) -> R<Out>;
+pub(super) type Lift = fn(&mut Cx) -> R<Out>;
 /// Rows of a family.
 type Table = &'static [(&'static str, Lift)];
 

@@ -34,7 +34,7 @@ struct Window {
 }
 
 impl Window {
-    fn of(cx: &Cx<'_>, axes: usize) -> R<Self> {
+    fn of(cx: &Cx, axes: usize) -> R<Self> {
         let kernel = per_axis(cx, "kernel_size", axes, 1)?;
         let strides = cx.ints_or_empty("stride")?;
         let strides = match strides.len() {
@@ -66,7 +66,7 @@ impl Window {
         Some(if self.ceil && (n - 1).checked_mul(s)? >= size + self.pads[axis] { n - 1 } else { n })
     }
 }
-fn avg_pool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn avg_pool(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let window = Window::of(cx, axes)?;
     let include = cx.bool_or("count_include_pad", true)?;
@@ -83,7 +83,7 @@ fn avg_pool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
 /// The sum of each window, over the border padded with zeros, divided by a constant count per place.
-fn counted_average(cx: &mut Cx<'_>, x: V, w: &Window, include: bool, divisor: Option<i64>) -> R<V> {
+fn counted_average(cx: &mut Cx, x: V, w: &Window, include: bool, divisor: Option<i64>) -> R<V> {
     let axes = w.kernel.len();
     let sizes = cx.fixed_sizes(x)?;
     let outs: Option<Vec<i64>> = (0..axes).map(|i| w.output(i, sizes[i + 2])).collect();
@@ -128,7 +128,7 @@ fn counted_average(cx: &mut Cx<'_>, x: V, w: &Window, include: bool, divisor: Op
     }
     Ok(y)
 }
-fn max_pool(cx: &mut Cx<'_>, axes: usize, with_indices: bool) -> R<Out> {
+fn max_pool(cx: &mut Cx, axes: usize, with_indices: bool) -> R<Out> {
     let x = cx.t("self")?;
     let window = Window::of(cx, axes)?;
     let (x, bare) = batched(cx, x, axes)?;
@@ -142,7 +142,7 @@ fn max_pool(cx: &mut Cx<'_>, axes: usize, with_indices: bool) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
 /// ONNX counts positions in the whole tensor, PyTorch within each channel.
-fn local_positions(cx: &mut Cx<'_>, at: V, x: V, axes: usize) -> R<V> {
+fn local_positions(cx: &mut Cx, at: V, x: V, axes: usize) -> R<V> {
     let sizes: Vec<Size> = (2..2 + axes).map(|a| cx.dim(x, a)).collect::<R<_>>()?;
     let area = cx.size_product(&sizes)?;
     let area = cx.size_scalar(&area)?;
@@ -153,7 +153,7 @@ fn bounds(n: i64, out: i64) -> Vec<(i64, i64)> {
     (0..out).map(|i| (i * n / out, ((i + 1) * n + out - 1) / out)).collect()
 }
 /// Requested sizes.
-fn adaptive_sizes(cx: &Cx<'_>, axes: usize) -> R<Vec<i64>> {
+fn adaptive_sizes(cx: &Cx, axes: usize) -> R<Vec<i64>> {
     let list = cx.ints("output_size")?;
     let list = if list.len() == 1 { vec![list[0]; axes] } else { list };
     if list.len() != axes || list.iter().any(|n| *n < 0 || *n > 1 << 16) {
@@ -161,7 +161,7 @@ fn adaptive_sizes(cx: &Cx<'_>, axes: usize) -> R<Vec<i64>> {
     }
     Ok(list)
 }
-fn adaptive_avg(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn adaptive_avg(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
     let outs = adaptive_sizes(cx, axes)?;
@@ -177,7 +177,7 @@ fn adaptive_avg(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     };
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
-fn even_or_ragged(cx: &mut Cx<'_>, x: V, outs: &[i64]) -> R<V> {
+fn even_or_ragged(cx: &mut Cx, x: V, outs: &[i64]) -> R<V> {
     let sizes = cx.fixed_sizes(x)?;
     let inner = &sizes[2..];
     if outs.iter().zip(inner).all(|(o, n)| *o > 0 && n % o == 0 && *n > 0) {
@@ -198,7 +198,7 @@ fn even_or_ragged(cx: &mut Cx<'_>, x: V, outs: &[i64]) -> R<V> {
     Ok(y)
 }
 /// `f` of each adaptive window along an axis, joined.
-fn pieces(cx: &mut Cx<'_>, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut Cx<'_>, V) -> R<V>) -> R<V> {
+fn pieces(cx: &mut Cx, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut Cx, V) -> R<V>) -> R<V> {
     if n == out {
         return Ok(x);
     }
@@ -215,7 +215,7 @@ fn pieces(cx: &mut Cx<'_>, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut 
     cx.concat(&parts, axis)
 }
 /// Maxima of adaptive windows with their positions within the channel.
-fn adaptive_max(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn adaptive_max(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
     let outs = adaptive_sizes(cx, axes)?;
