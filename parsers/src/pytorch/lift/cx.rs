@@ -1,8 +1,9 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
+use super::blockers::Blockers;
 use super::pairs::Parts;
 use super::promote::Rank;
-use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
@@ -175,7 +176,7 @@ pub struct Cx {
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
-    pub diags: Diags,
+    pub diags: Blockers,
 }
 
 /// An error in the program's own rules.
@@ -205,7 +206,7 @@ impl Cx {
             read: RefCell::default(),
             origin: Origin::default(),
             warnings: vec![],
-            diags: Diags::default(),
+            diags: Blockers::default(),
         }
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.

@@ -133,7 +133,8 @@ impl Cx {
                 self.axes_value(axes, if name == "unsqueeze" { rank + count } else { rank })?
             }
             None => {
-                let ones: Vec<i64> = (0..rank as i64).filter(|i| self.known(x, *i as usize) == Some(1)).collect();
+                let ones: Vec<i64> =
+                    (0..rank as i64).filter(|i| self.known(x, *i as usize) == Some(1)).collect();
                 self.int_list(&ones)
             }
         };
@@ -225,7 +226,8 @@ impl Cx {
     }
     /// A product: real when all operands are.
     fn product_of(&mut self, name: &str, inputs: &[Option<V>], attrs: Attrs<'_>) -> R<V> {
-        let bias = matches!(name, "conv" | "conv_transpose").then(|| inputs.get(2).copied().flatten()).flatten();
+        let bias =
+            matches!(name, "conv" | "conv_transpose").then(|| inputs.get(2).copied().flatten()).flatten();
         let factors: Vec<V> = match bias {
             Some(_) => inputs.iter().take(2).copied().flatten().collect(),
             None => inputs.iter().copied().flatten().collect(),

@@ -23,7 +23,8 @@ const MAX_UNROLLED: i64 = 4096;
 fn input(cx: &mut Cx) -> R<(V, usize, bool)> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
-    let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
+    let to =
+        cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
     let x = cx.cast(x, to)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let (x, scalar) = at_least_1d(cx, x)?;
@@ -32,7 +33,7 @@ fn input(cx: &mut Cx) -> R<(V, usize, bool)> {
 /// Running sum along an axis.
 pub(super) fn running_sum(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let dtype = cx.dtype(x)?;
-    let narrow = !dtype.is_float() && !matches!(dtype, DType::I32 | DType::I64);
+    let narrow = !dtype.is_float() && !dtype.is_complex() && !matches!(dtype, DType::I32 | DType::I64);
     let x = if narrow { cx.cast(x, DType::I64)? } else { x };
     let at = cx.constant(hoist_ir::tensor::Tensor::scalar(axis as i64));
     let y = cx.b("cum_sum", x, at)?;

@@ -133,7 +133,8 @@ fn many(cx: &mut Cx, form: Form) -> R<Out> {
     let plain = if form.inverse() { Form::Inverse } else { Form::Forward };
     let last = if form.to_real() || form.from_real() { axes.pop() } else { None };
     let mut y = x;
-    let step = |cx: &mut Cx, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
+    let step =
+        |cx: &mut Cx, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
     if let (Some(last), true) = (&last, form.from_real()) {
         y = step(cx, y, form, last)?;
     }
@@ -231,7 +232,8 @@ fn frequencies(cx: &mut Cx, half: bool) -> R<Out> {
     let scale = 1.0 / (n as f64 * d);
     let at = |k: i64| if half || k < (n + 1) / 2 { k } else { k - n };
     let line: Vec<f64> = (0..count).map(|k| at(k) as f64 * scale).collect();
-    let t = Tensor::from_vec(&[line.len()], line).cast(if dtype.is_complex() { DType::F64 } else { dtype }, false);
+    let t = Tensor::from_vec(&[line.len()], line)
+        .cast(if dtype.is_complex() { DType::F64 } else { dtype }, false);
     let v = cx.constant(t.map_err(|e| malformed(e.to_string()))?);
     Ok(Out::Fresh(cx.cast(v, dtype)?))
 }

@@ -116,7 +116,13 @@ impl Transform {
                 let kept = if kind == Kind::Back { n / 2 + 1 } else { *n };
                 let x = cx.slice_known(x, self.axis, 0, size.min(kept))?;
                 let rows = size.min(kept) * if cx.is_complex(x) { 2 } else { 1 };
-                let columns = if kind == Kind::Half { (n / 2 + 1) * 2 } else if kind == Kind::Back { *n } else { 2 * n };
+                let columns = if kind == Kind::Half {
+                    (n / 2 + 1) * 2
+                } else if kind == Kind::Back {
+                    *n
+                } else {
+                    2 * n
+                };
                 let most = if n.count_ones() == 1 { MAX_MATRIX } else { MAX_MATRIX_ODD };
                 if rows > 0 && rows.saturating_mul(columns) <= most {
                     return self.product(cx, x, *n, kind);
@@ -168,7 +174,9 @@ impl Transform {
         let m = cx.shared(key, |_| {
             let m = self.matrix(size, complex, n, kind);
             let rows = m.len() / columns as usize;
-            Tensor::from_vec(&[rows, columns as usize], m).cast(part, false).map_err(|e| malformed(e.to_string()))
+            Tensor::from_vec(&[rows, columns as usize], m)
+                .cast(part, false)
+                .map_err(|e| malformed(e.to_string()))
         })?;
         // Sizes of 0 are copied: only the last axes change.
         let mut shape = vec![0; rank - 1];
@@ -198,7 +206,13 @@ impl Transform {
         let part = part_type(cx.dtype(x)?);
         let fast = matches!(self.n, Size::Known(n) if n.count_ones() == 1);
         let wide = if fast { part } else { DType::F64 };
-        let to = if cx.is_complex(x) && wide == DType::F64 { DType::C128 } else if cx.is_complex(x) { cx.dtype(x)? } else { wide };
+        let to = if cx.is_complex(x) && wide == DType::F64 {
+            DType::C128
+        } else if cx.is_complex(x) {
+            cx.dtype(x)?
+        } else {
+            wide
+        };
         let mut x = cx.cast(x, to)?;
         // The operator goes back with a positive exponent, and forth with a negative one.
         let turned = match kind {

@@ -9,6 +9,7 @@ mod arithmetic;
 mod attention;
 mod binary;
 mod broadcast;
+mod cell;
 mod compare;
 mod complex;
 mod complex_math;
@@ -18,12 +19,16 @@ mod cumulate;
 mod fft;
 mod fourier;
 mod index;
+mod linalg;
 mod linear;
 mod loss;
 mod norm;
 mod order;
+mod packed;
 mod pieces;
 mod pool;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
@@ -52,7 +57,12 @@ const FAMILIES: &[(&str, Table)] = &[
     ("cumulate", cumulate::TABLE),
     ("order", order::TABLE),
     ("linear", linear::TABLE),
+    ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
+    ("recurrent", recurrent::TABLE),
+    ("packed", packed::TABLE),
+    ("cell", cell::TABLE),
+    ("quantize", quantize::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),

@@ -68,7 +68,8 @@ pub(super) fn back(cx: &mut Cx, x: V, scalar: bool) -> R<V> {
 fn sum_input(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
-    let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
+    let to =
+        cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
     cx.cast(x, to)
 }
 fn sum(cx: &mut Cx) -> R<Out> {

@@ -39,8 +39,7 @@ fn window(cx: &mut Cx, value: impl Fn(f64, f64) -> f64) -> R<Out> {
         return Err(malformed(format!("a window of length {n}")));
     }
     let period = if periodic { n } else { n - 1 } as f64;
-    let line: Vec<f64> =
-        if n == 1 { vec![1.0] } else { (0..n).map(|i| value(i as f64, period)).collect() };
+    let line: Vec<f64> = if n == 1 { vec![1.0] } else { (0..n).map(|i| value(i as f64, period)).collect() };
     let t = Tensor::from_vec(&[line.len()], line).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
     Ok(Out::Fresh(cx.constant(t)))
 }
@@ -192,7 +191,9 @@ impl Frames {
         let short = self.n <= 1024 || self.n.count_ones() > 1;
         let most = if self.n.count_ones() == 1 { MAX_MATRIX } else { MAX_MATRIX_ODD };
         match weights {
-            Some(w) if !cx.is_complex(x) && cx.dtype(x)? == DType::F32 && short && 2 * bins * self.n <= most => {
+            Some(w)
+                if !cx.is_complex(x) && cx.dtype(x)? == DType::F32 && short && 2 * bins * self.n <= most =>
+            {
                 self.convolved(cx, x, bins, &w)
             }
             _ => self.operator(cx, x, onesided),
