@@ -186,11 +186,12 @@ fn glu(cx: &mut Cx<'_>) -> R<Out> {
 }
 /// Nothing at inference.
 fn dropout(cx: &mut Cx<'_>) -> R<Out> {
+    let x = if cx.has("input") { "input" } else { "self" };
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
     let plain = matches!(cx.node.target.split('.').nth(3), Some("dropout" | "feature_dropout"));
     if train && p == 1.0 && plain {
         // Everything is dropped, which is not random.
-        let x = cx.t("input")?;
+        let x = cx.t(x)?;
         return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
     }
     if train && p != 0.0 {
@@ -198,7 +199,7 @@ fn dropout(cx: &mut Cx<'_>) -> R<Out> {
             unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
         );
     }
-    Ok(Out::Same(cx.tensor_id("input")?))
+    Ok(Out::Same(cx.tensor_id(x)?))
 }
 fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
