@@ -59,7 +59,7 @@ fn put_case(dir: &Path, case: &Case) -> Option<bool> {
 
 fn put_digits(dir: &Path) {
     let source = Source::open(root().join("testdata/models/digits.pt2")).expect("opens");
-    let model = hoist_parsers::pytorch::lift::read(&source).expect("lifts");
+    let model = hoist_parsers::pytorch::program::read(&source).expect("lifts");
     let inputs = model.samples[0].inputs.clone();
     let expected = Reference::new(&model, ReferenceOptions::default())
         .expect("known operators")

@@ -1,6 +1,6 @@
 //! Any bytes as an exported program: read or refused; what is read is a valid graph.
 #![no_main]
-use hoist_parsers::pytorch::lift::read;
+use hoist_parsers::pytorch::program::read;
 use hoist_parsers::source::Source;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -63,6 +63,25 @@ impl Graph {
         self.values[v].content = content;
         v
     }
+    /// Puts the inputs in another order: input `order[i]` becomes input `i`.
+    ///
+    /// # Errors
+    /// When `order` is no permutation.
+    pub fn permute_inputs(&mut self, order: &[usize]) -> Result<(), Diag> {
+        let mut sorted = order.to_vec();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..self.inputs.len()) {
+            return Err(Diag::error(
+                "E0901",
+                "the inputs of a graph are put in an order that is no permutation",
+            ));
+        }
+        self.inputs = order.iter().map(|i| self.inputs[*i]).collect();
+        for (i, v) in self.inputs.clone().into_iter().enumerate() {
+            self.values[v].def = Def::Input(i as u32);
+        }
+        Ok(())
+    }
     /// Appends an output that shows `value`.
     pub fn add_output(&mut self, name: &str, value: ValueId) {
         self.values[value].uses.push(Use::Output(self.outputs.len() as u32));

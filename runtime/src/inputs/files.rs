@@ -80,6 +80,18 @@ pub fn from_npz(graph: &Graph, bytes: &Bytes) -> Result<Vec<Value>, Diag> {
     Err(unfit(m).hint(format!("name the arrays {}", names.join(", "))))
 }
 
+/// All arrays of a `.npz` file as tensors, with their names, in the order of the file.
+///
+/// # Errors
+/// `E0603` when the file is damaged.
+pub fn tensors_from_npz(bytes: &Bytes) -> Result<Vec<(String, Tensor)>, Diag> {
+    let arrays = read_npz(bytes).map_err(|e| unfit(e.to_string()))?;
+    let one = |a: &Array| {
+        Ok((a.name.clone(), to_tensor(a).map_err(|e| unfit(format!("array `{}`: {e}", a.name)))?))
+    };
+    arrays.iter().map(one).collect()
+}
+
 /// Whether the array is that of the value `name` or of something in it.
 fn belongs(array: &str, name: &str) -> bool {
     array.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

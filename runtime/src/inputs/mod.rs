@@ -23,7 +23,7 @@ use hoist_ir::types::{TensorType, Type};
 use num_complex::Complex;
 use random::SplitMix64;
 
-pub use files::{from_npz, to_npz};
+pub use files::{from_npz, tensors_from_npz, to_npz};
 pub use sizes::{DimBindings, Open};
 
 /// Most bytes of one seeded input.

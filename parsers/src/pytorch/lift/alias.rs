@@ -2,7 +2,7 @@
 //!
 //! A [`Base`] is a storage with its present value. A [`Tensor`] is a chain of view steps on a base. Reading a tensor whose base
 //! was written since replays its steps; writing through a view carries the new value back along the chain.
-use super::cx::{Cx, R, Size, V, unsupported};
+use super::cx::{Cx, Meta, R, Size, V, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum Owner {
 pub struct Base {
     /// Its present value.
     pub value: V,
-    /// Counts writes.
+    /// Changes with each write; no two storages ever have the same one.
     pub version: u32,
     /// What it belongs to.
     pub owner: Owner,
@@ -41,6 +41,8 @@ pub struct Tensor {
     steps: Vec<Step>,
     value: V,
     version: u32,
+    /// What the program states about it.
+    pub meta: Option<Meta>,
 }
 
 /// One view operation.
@@ -73,12 +75,57 @@ pub enum Step {
     Pick(Vec<i64>, Vec<i64>),
 }
 
-impl Cx<'_> {
+impl Step {
+    /// Sizes and positions it holds.
+    pub fn sizes(&self) -> Vec<&Size> {
+        match self {
+            Self::Reshape(to, from) => to.iter().chain(from).collect(),
+            Self::Slice { start, end, .. } => vec![start, end],
+            Self::Select(_, index) => vec![index],
+            Self::Expand(sizes) => sizes.iter().collect(),
+            Self::Permute(_) | Self::Unsqueeze(_) | Self::Squeeze(_) | Self::Pick(..) => vec![],
+        }
+    }
+    /// The step with `f` of each size and position.
+    #[must_use]
+    pub fn map(self, f: &dyn Fn(Size) -> Size) -> Self {
+        let all = |sizes: Vec<Size>| sizes.into_iter().map(f).collect();
+        match self {
+            Self::Reshape(to, from) => Self::Reshape(all(to), all(from)),
+            Self::Slice { axis, start, end, step } => {
+                Self::Slice { axis, start: f(start), end: f(end), step }
+            }
+            Self::Select(axis, index) => Self::Select(axis, f(index)),
+            Self::Expand(sizes) => Self::Expand(all(sizes)),
+            other => other,
+        }
+    }
+}
+
+impl Cx {
+    /// A version that no storage had.
+    pub fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+    /// Index of the storage of tensor `id`.
+    pub fn base_of(&self, id: TensorId) -> usize {
+        self.tensors[id].base
+    }
+    /// The views that lead from the storage to tensor `id`.
+    pub fn steps_of(&self, id: TensorId) -> &[Step] {
+        &self.tensors[id].steps
+    }
+    /// Replaces the views of tensor `id`; gives those it had.
+    pub fn set_steps(&mut self, id: TensorId, steps: Vec<Step>) -> Vec<Step> {
+        std::mem::replace(&mut self.tensors[id].steps, steps)
+    }
     /// A new storage with a tensor that shows all of it.
     pub fn new_tensor(&mut self, value: V, owner: Owner) -> TensorId {
-        self.bases.push(Base { value, version: 0, owner, doubtful: false });
+        let version = self.tick();
+        self.bases.push(Base { value, version, owner, doubtful: false });
         let base = self.bases.len() - 1;
-        self.tensors.push(Tensor { base, steps: vec![], value, version: 0 });
+        self.tensors.push(Tensor { base, steps: vec![], value, version, meta: None });
         self.tensors.len() - 1
     }
     /// A view of tensor `of`.
@@ -90,7 +137,7 @@ impl Cx<'_> {
         let Tensor { base, steps: mut all, .. } = self.tensors[of].clone();
         all.extend(steps);
         let version = self.bases[base].version;
-        self.tensors.push(Tensor { base, steps: all, value, version });
+        self.tensors.push(Tensor { base, steps: all, value, version, meta: None });
         Ok(self.tensors.len() - 1)
     }
     /// The present value of tensor `id`.
@@ -132,7 +179,7 @@ impl Cx<'_> {
             new = self.backward(step, before, new)?;
         }
         self.bases[base].value = new;
-        self.bases[base].version += 1;
+        self.bases[base].version = self.tick();
         self.tensors[id].value = value;
         self.tensors[id].version = self.bases[base].version;
         Ok(())

@@ -1,13 +1,15 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
-use super::promote::{Rank, ir_dtype};
-use super::symbols::Symbols;
-use crate::pytorch::schema::{self, Argument, Node, OptionalTensor, SymBoolArg, SymFloatArg, SymIntArg};
-use hoist_ir::diag::{Diag, Diags};
+use super::blockers::Blockers;
+use super::promote::Rank;
+use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Arguments that say where and how to compute, not what.
+const NO_MEANING: &[&str] = &["device", "layout", "pin_memory", "memory_format", "non_blocking", "generator"];
 
 /// Result of lifting.
 pub type R<T> = Result<T, Diag>;
@@ -69,21 +71,61 @@ pub enum Operand {
     Scalar(Scalar),
 }
 
-/// What a name of the program stands for.
+/// A value at conversion time: an argument of a call, or what a name of the program stands for.
 #[derive(Clone, Debug)]
 pub enum Val {
+    /// Nothing.
+    None,
     /// A tensor.
     Tensor(TensorId),
     /// An integer.
     Int(Size),
-    /// A 0-d boolean value.
-    Bool(V),
-    /// A 0-d float value.
-    Float(V),
-    /// Something that is no value of a graph: a token, a script object.
+    /// A known float.
+    Float(f64),
+    /// A computed float: a 0-d value.
+    FloatValue(V),
+    /// A known truth value.
+    Bool(bool),
+    /// A computed truth value: a 0-d boolean value.
+    BoolValue(V),
+    /// A known complex number: real and imaginary part.
+    Complex(f64, f64),
+    /// A text.
+    Str(Arc<str>),
+    /// An element type; `None` is one the IR lacks, named for messages.
+    DType(Result<DType, Arc<str>>),
+    /// How elements are laid out: 1 contiguous, 2 channels last, 3 channels last (3-D), 4 as before.
+    MemoryFormat(u32),
+    /// A list or tuple.
+    List(Vec<Val>),
+    /// Something that is no value of a graph: a device, a token, a script object, a graph.
     Opaque,
     /// The result of a node that could not be lifted; what reads it is skipped.
     Failed,
+}
+
+/// Type and layout that a program states for a tensor. Sizes and strides (in elements) are `None` where symbolic.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// Element type; none when the IR lacks it.
+    pub dtype: Option<DType>,
+    /// Sizes.
+    pub sizes: Vec<Option<i64>>,
+    /// Distances between neighbours of each axis.
+    pub strides: Vec<Option<i64>>,
+}
+
+/// A call of an operator.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The operator with namespace and overload, as `aten.conv2d.default`.
+    pub target: String,
+    /// Arguments by name, in the order of the schema. Those with their defaults may be absent.
+    pub args: Vec<(String, Val)>,
+    /// What the program states about the results that are tensors, lists flattened. Empty when it states nothing.
+    pub results: Vec<Option<Meta>>,
+    /// Number of results that the program names.
+    pub outputs: usize,
 }
 
 /// What a lifting function gives.
@@ -106,29 +148,25 @@ pub enum Out {
 }
 
 /// State of lifting one program.
-pub struct Cx<'p> {
+pub struct Cx {
     /// The graph being built.
     pub graph: Graph,
-    /// Symbols with one value.
-    pub symbols: Symbols,
     /// Tensors and views made so far.
     pub tensors: Vec<Tensor>,
     /// Storages behind them.
     pub bases: Vec<Base>,
-    /// Names, innermost graph last.
-    pub env: Vec<HashMap<&'p str, Val>>,
-    /// Types of the graph being lifted.
-    pub types: &'p schema::Graph,
-    /// The node being lifted.
-    pub node: &'p Node,
-    /// Where it comes from.
-    pub origin: Origin,
+    /// Last version given to a storage.
+    pub clock: u32,
+    /// The call being lifted.
+    pub call: Call,
     /// Which of its arguments were read.
     pub read: RefCell<Vec<bool>>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
-    pub diags: Diags,
+    pub diags: Blockers,
 }
 
 /// An error in the program's own rules.
@@ -144,46 +182,73 @@ fn wrong(name: &str, what: &str) -> Diag {
     malformed(format!("argument `{name}` is no {what}"))
 }
 
-impl<'p> Cx<'p> {
-    /// The argument `name`, unless it is absent or none.
-    pub fn arg(&self, name: &str) -> Option<&'p Argument> {
-        let at = self.node.inputs.iter().position(|i| i.name == name)?;
-        if let Some(seen) = self.read.borrow_mut().get_mut(at) {
-            *seen = true;
-        }
-        match &self.node.inputs[at].arg {
-            Argument::None | Argument::OptionalTensor(OptionalTensor::None(_)) => None,
-            arg => Some(arg),
+impl Cx {
+    /// Begins a program whose graph is called `name`.
+    pub fn new(name: &str) -> Self {
+        Self {
+            graph: Graph::new(name),
+            tensors: vec![],
+            bases: vec![],
+            clock: 0,
+            call: Call::default(),
+            read: RefCell::default(),
+            origin: Origin::default(),
+            warnings: vec![],
+            diags: Blockers::default(),
         }
     }
-    /// Whether the argument `name` is given.
+    /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.
+    pub fn lift(&mut self, f: super::aten::Lift, call: Call) -> R<Out> {
+        *self.read.borrow_mut() = vec![false; call.args.len()];
+        self.call = call;
+        let out = f(self)?;
+        for ((name, val), read) in self.call.args.iter().zip(self.read.borrow().iter()) {
+            if !read && !NO_MEANING.contains(&name.as_str()) && !matches!(val, Val::None) {
+                return Err(unsupported(format!("argument `{name}` is not supported")));
+            }
+        }
+        Ok(out)
+    }
+    /// The operator with namespace and overload, as `aten.conv2d.default`.
+    pub fn target(&self) -> &str {
+        &self.call.target
+    }
+    /// Marks argument `i` as read and gives it.
+    pub fn arg_at(&self, i: usize) -> Option<&Val> {
+        if let Some(seen) = self.read.borrow_mut().get_mut(i) {
+            *seen = true;
+        }
+        self.call.args.get(i).map(|(_, v)| v)
+    }
+    /// The argument `name`, unless it is absent or none.
+    pub fn arg(&self, name: &str) -> Option<&Val> {
+        let at = self.call.args.iter().position(|(n, _)| n == name)?;
+        self.arg_at(at).filter(|v| !matches!(v, Val::None))
+    }
+    /// Whether the argument `name` is given and not none.
     pub fn has(&self, name: &str) -> bool {
         self.arg(name).is_some()
     }
-    fn need(&self, name: &str) -> R<&'p Argument> {
-        self.arg(name).ok_or_else(|| malformed(format!("argument `{name}` is missing")))
+    /// Whether the call names the argument `name`, even as none: tells overloads apart.
+    pub fn names(&self, name: &str) -> bool {
+        self.call.args.iter().any(|(n, _)| n == name)
     }
-    /// What the program's name `name` stands for.
-    pub fn lookup(&self, name: &str) -> R<&Val> {
-        self.env.last().and_then(|e| e.get(name)).ok_or_else(|| malformed(format!("`{name}` is not defined")))
+    fn need(&self, name: &str) -> R<&Val> {
+        self.arg(name).ok_or_else(|| malformed(format!("argument `{name}` is missing")))
     }
 
     /// The tensor `name`, to look through or to alias.
     pub fn tensor_id(&self, name: &str) -> R<TensorId> {
         match self.need(name)? {
-            Argument::Tensor(t) | Argument::OptionalTensor(OptionalTensor::Tensor(t)) => {
-                self.named_tensor(&t.name)
-            }
+            Val::Tensor(id) => Ok(*id),
             _ => Err(wrong(name, "tensor")),
         }
     }
-    fn named_tensor(&self, name: &str) -> R<TensorId> {
-        match self.lookup(name)? {
-            Val::Tensor(id) => Ok(*id),
-            _ => Err(malformed(format!("`{name}` is no tensor"))),
-        }
+    /// Whether the argument `name` is a tensor.
+    pub fn is_tensor(&self, name: &str) -> bool {
+        matches!(self.arg(name), Some(Val::Tensor(_)))
     }
-    /// The present value of tensor argument `name`.
+    /// The present value of tensor argument `name`. A Python number is a 0-d tensor.
     pub fn t(&mut self, name: &str) -> R<V> {
         let id = self.tensor_id(name)?;
         self.read_tensor(id)
@@ -192,13 +257,19 @@ impl<'p> Cx<'p> {
     pub fn opt_t(&mut self, name: &str) -> R<Option<V>> {
         if self.has(name) { self.t(name).map(Some) } else { Ok(None) }
     }
+    fn list(&self, name: &str, what: &str) -> R<&[Val]> {
+        match self.need(name)? {
+            Val::List(list) => Ok(list),
+            _ => Err(wrong(name, what)),
+        }
+    }
     /// The tensors of list argument `name`, to alias.
     pub fn tensor_ids(&self, name: &str) -> R<Vec<TensorId>> {
-        match self.need(name)? {
-            Argument::Tensors(list) => list.iter().map(|t| self.named_tensor(&t.name)).collect(),
-            Argument::Ints(list) if list.is_empty() => Ok(vec![]),
+        let one = |v: &Val| match v {
+            Val::Tensor(id) => Ok(*id),
             _ => Err(wrong(name, "list of tensors")),
-        }
+        };
+        self.list(name, "list of tensors")?.iter().map(one).collect()
     }
     /// The present values of list argument `name`.
     pub fn ts(&mut self, name: &str) -> R<Vec<V>> {
@@ -207,42 +278,18 @@ impl<'p> Cx<'p> {
     }
     /// The present values of a list with gaps.
     pub fn opt_ts(&mut self, name: &str) -> R<Vec<Option<V>>> {
-        let ids: Vec<Option<TensorId>> = match self.need(name)? {
-            Argument::Tensors(list) => {
-                list.iter().map(|t| self.named_tensor(&t.name).map(Some)).collect::<R<_>>()?
-            }
-            Argument::OptionalTensors(list) => {
-                let one = |t: &OptionalTensor| match t {
-                    OptionalTensor::Tensor(t) => self.named_tensor(&t.name).map(Some),
-                    OptionalTensor::None(_) => Ok(None),
-                };
-                list.iter().map(one).collect::<R<_>>()?
-            }
-            _ => return Err(wrong(name, "list of optional tensors")),
+        let one = |v: &Val| match v {
+            Val::Tensor(id) => Ok(Some(*id)),
+            Val::None => Ok(None),
+            _ => Err(wrong(name, "list of optional tensors")),
         };
+        let ids: Vec<_> = self.list(name, "list of optional tensors")?.iter().map(one).collect::<R<_>>()?;
         ids.into_iter().map(|id| id.map(|id| self.read_tensor(id)).transpose()).collect()
     }
 
-    fn named_int(&self, name: &str) -> R<Size> {
-        match self.lookup(name)? {
-            Val::Int(s) => Ok(s.clone()),
-            _ => Err(malformed(format!("`{name}` is no integer"))),
-        }
-    }
-    fn sym_int(&self, arg: &SymIntArg) -> R<Size> {
-        match arg {
-            SymIntArg::Int(v) => Ok(Size::Known(*v)),
-            SymIntArg::Name(n) => self.named_int(n),
-        }
-    }
     /// The integer `name`, perhaps symbolic.
     pub fn size(&self, name: &str) -> R<Size> {
-        match self.need(name)? {
-            Argument::Int(v) => Ok(Size::Known(*v)),
-            Argument::SymInt(s) => self.sym_int(s),
-            Argument::Bool(b) => Ok(Size::Known(i64::from(*b))),
-            _ => Err(wrong(name, "integer")),
-        }
+        as_size(self.need(name)?).ok_or_else(|| wrong(name, "integer"))
     }
     /// The integer `name`, perhaps symbolic, if given.
     pub fn opt_size(&self, name: &str) -> R<Option<Size>> {
@@ -262,10 +309,11 @@ impl<'p> Cx<'p> {
     /// The integers `name`, perhaps symbolic. A single integer is a list of one.
     pub fn sizes(&self, name: &str) -> R<Vec<Size>> {
         match self.need(name)? {
-            Argument::Ints(v) => Ok(v.iter().map(|v| Size::Known(*v)).collect()),
-            Argument::SymInts(v) => v.iter().map(|s| self.sym_int(s)).collect(),
-            Argument::Tensors(v) if v.is_empty() => Ok(vec![]),
-            Argument::Int(_) | Argument::SymInt(_) => Ok(vec![self.size(name)?]),
+            Val::List(list) => {
+                let one = |v| as_size(v).ok_or_else(|| wrong(name, "list of integers"));
+                list.iter().map(one).collect()
+            }
+            Val::Int(s) => Ok(vec![s.clone()]),
             _ => Err(wrong(name, "list of integers")),
         }
     }
@@ -284,20 +332,20 @@ impl<'p> Cx<'p> {
     /// The Python number `name`.
     pub fn scalar(&self, name: &str) -> R<Scalar> {
         Ok(match self.need(name)? {
-            Argument::Int(v) => Scalar::Int(Size::Known(*v)),
-            Argument::SymInt(s) => Scalar::Int(self.sym_int(s)?),
-            Argument::Float(v) | Argument::SymFloat(SymFloatArg::Float(schema::Float(v))) => {
-                Scalar::Float(*v)
-            }
-            Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v)) => Scalar::Bool(*v),
-            Argument::Complex(_) => return Err(unsupported("complex numbers are not supported")),
+            Val::Int(s) => Scalar::Int(s.clone()),
+            Val::Float(v) => Scalar::Float(*v),
+            Val::Bool(v) => Scalar::Bool(*v),
+            Val::Complex(..) => return Err(unsupported("complex numbers are not supported")),
             _ => return Err(wrong(name, "number")),
         })
     }
     /// The known number `name`.
     pub fn float(&self, name: &str) -> R<f64> {
         let fixed = || unsupported(format!("argument `{name}` must be a fixed number"));
-        self.scalar(name)?.known().ok_or_else(fixed)
+        match self.need(name)? {
+            Val::FloatValue(_) | Val::BoolValue(_) => Err(fixed()),
+            _ => self.scalar(name)?.known().ok_or_else(fixed),
+        }
     }
     /// The known number `name`, or `default`.
     pub fn float_or(&self, name: &str, default: f64) -> R<f64> {
@@ -305,28 +353,45 @@ impl<'p> Cx<'p> {
     }
     /// The known numbers `name`, if given.
     pub fn opt_floats(&self, name: &str) -> R<Option<Vec<f64>>> {
+        let one = |v: &Val| match v {
+            Val::Float(v) => Ok(*v),
+            Val::Int(Size::Known(v)) => Ok(*v as f64),
+            _ => Err(wrong(name, "list of numbers")),
+        };
         match self.arg(name) {
             None => Ok(None),
-            Some(Argument::Floats(v)) => Ok(Some(v.clone())),
-            Some(Argument::Ints(v)) => Ok(Some(v.iter().map(|v| *v as f64).collect())),
-            Some(Argument::Float(v)) => Ok(Some(vec![*v])),
-            Some(_) => Err(wrong(name, "list of numbers")),
+            Some(Val::List(list)) => list.iter().map(one).collect::<R<_>>().map(Some),
+            Some(v) => Ok(Some(vec![one(v)?])),
         }
     }
     /// The truth value `name`, or `default`.
     pub fn bool_or(&self, name: &str, default: bool) -> R<bool> {
         match self.arg(name) {
             None => Ok(default),
-            Some(Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v))) => Ok(*v),
-            Some(Argument::Int(v)) => Ok(*v != 0),
+            Some(Val::Bool(v)) => Ok(*v),
+            Some(Val::Int(Size::Known(v))) => Ok(*v != 0),
+            Some(Val::BoolValue(_)) => Err(unsupported(format!("argument `{name}` must be fixed"))),
             Some(_) => Err(wrong(name, "truth value")),
         }
     }
+    /// The known truth values `name`, if given.
+    pub fn opt_bools(&self, name: &str) -> R<Option<Vec<bool>>> {
+        let one = |v: &Val| match v {
+            Val::Bool(v) => Ok(*v),
+            Val::Int(Size::Known(v)) => Ok(*v != 0),
+            _ => Err(wrong(name, "list of truth values")),
+        };
+        match self.arg(name) {
+            None => Ok(None),
+            Some(Val::List(list)) => list.iter().map(one).collect::<R<_>>().map(Some),
+            Some(v) => Ok(Some(vec![one(v)?])),
+        }
+    }
     /// The text `name`, or `default`.
-    pub fn str_or(&self, name: &str, default: &'static str) -> R<&'p str> {
+    pub fn str_or<'a>(&'a self, name: &str, default: &'a str) -> R<&'a str> {
         match self.arg(name) {
             None => Ok(default),
-            Some(Argument::String(v)) => Ok(v),
+            Some(Val::Str(v)) => Ok(v),
             Some(_) => Err(wrong(name, "text")),
         }
     }
@@ -334,23 +399,16 @@ impl<'p> Cx<'p> {
     pub fn opt_dtype(&self, name: &str) -> R<Option<DType>> {
         match self.arg(name) {
             None => Ok(None),
-            Some(Argument::ScalarType(code)) => {
-                let known = code.dtype().and_then(ir_dtype);
-                known
-                    .map(Some)
-                    .ok_or_else(|| unsupported(format!("element type {} is not supported", code.0)))
-            }
+            Some(Val::DType(Ok(d))) => Ok(Some(*d)),
+            Some(Val::DType(Err(what))) => Err(no_dtype(what)),
             Some(_) => Err(wrong(name, "element type")),
         }
     }
     /// A tensor or number.
     pub fn operand(&mut self, name: &str) -> R<Operand> {
         match self.need(name)? {
-            Argument::Tensor(_) | Argument::OptionalTensor(_) => Ok(Operand::Tensor(self.t(name)?)),
-            Argument::SymFloat(SymFloatArg::Name(n)) => match self.lookup(n)? {
-                Val::Float(v) => Ok(Operand::Tensor(*v)),
-                _ => Err(wrong(name, "number")),
-            },
+            Val::Tensor(_) => Ok(Operand::Tensor(self.t(name)?)),
+            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Tensor(*v)),
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }
     }
@@ -358,34 +416,38 @@ impl<'p> Cx<'p> {
     pub fn opt_operand(&mut self, name: &str) -> R<Option<Operand>> {
         if self.has(name) { self.operand(name).map(Some) } else { Ok(None) }
     }
-    /// The graph argument at position `i`, with its name.
-    pub fn subgraph(&self, i: usize) -> R<&'p schema::Graph> {
-        match self.node.inputs.get(i).map(|n| &n.arg) {
-            Some(Argument::Graph(_, g)) => Ok(g),
-            _ => Err(malformed(format!("argument {i} is no graph"))),
+    /// What the program states about tensor result `i`, lists flattened; none when it states nothing.
+    pub fn declared(&self, i: usize) -> Option<&Meta> {
+        self.call.results.get(i)?.as_ref()
+    }
+    /// Declared element type of result `i`; none when the program states none.
+    ///
+    /// # Errors
+    /// When the IR lacks the type.
+    pub fn declared_dtype(&self, i: usize) -> R<Option<DType>> {
+        match self.declared(i) {
+            None => Ok(None),
+            Some(Meta { dtype: None, .. }) => Err(no_dtype("of the result")),
+            Some(m) => Ok(m.dtype),
         }
     }
-    /// Names in the arguments from position `i` on, lists flattened: the operands of a higher-order operator.
-    pub fn operand_names(&self, i: usize) -> Vec<&'p str> {
-        self.node.inputs.iter().skip(i).flat_map(|n| n.arg.names()).collect()
-    }
-    /// Declared type of result `i`, through a list result.
-    pub fn declared(&self, i: usize) -> R<&'p schema::TensorMeta> {
-        let names: Vec<&'p str> = self.node.outputs.iter().flat_map(Argument::names).collect();
-        let meta = names.get(i).and_then(|n| self.types.tensor_values.get(n));
-        meta.ok_or_else(|| malformed(format!("result {i} has no declared type")))
-    }
-    /// Declared element type of result `i`.
-    pub fn declared_dtype(&self, i: usize) -> R<DType> {
-        let dtype = self.declared(i)?.dtype;
-        let known = dtype.dtype().and_then(ir_dtype);
-        known.ok_or_else(|| unsupported(format!("element type {} is not supported", dtype.0)))
-    }
-    /// Declared type of the tensor argument `name`.
-    pub fn declared_arg(&self, name: &str) -> Option<&'p schema::TensorMeta> {
+    /// What the program states about the tensor argument `name`.
+    pub fn declared_arg(&self, name: &str) -> Option<&Meta> {
         match self.arg(name)? {
-            Argument::Tensor(t) => self.types.tensor_values.get(&t.name),
+            Val::Tensor(id) => self.tensors.get(*id)?.meta.as_ref(),
             _ => None,
         }
+    }
+}
+
+fn no_dtype(what: &str) -> Diag {
+    unsupported(format!("element type {what} is not supported"))
+}
+/// An integer or truth value as an integer.
+fn as_size(v: &Val) -> Option<Size> {
+    match v {
+        Val::Int(s) => Some(s.clone()),
+        Val::Bool(b) => Some(Size::Known(i64::from(*b))),
+        _ => None,
     }
 }

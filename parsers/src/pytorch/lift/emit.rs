@@ -22,7 +22,7 @@ pub fn wrap(axis: i64, rank: usize) -> R<usize> {
     }
 }
 
-impl Cx<'_> {
+impl Cx {
     /// Adds a node of operator `name` with these attributes and `outputs` results.
     pub fn node_n(
         &mut self,

@@ -58,19 +58,19 @@ pub(super) const TABLE: super::Table = &[
     ("_softmax_backward_data", softmax_backward),
 ];
 
-fn plain(cx: &mut Cx<'_>, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
+fn plain(cx: &mut Cx, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
     let x = cx.t("self")?;
     Ok(Out::Fresh(cx.with(op, &[x], attrs)?))
 }
-fn relu(cx: &mut Cx<'_>) -> R<Out> {
+fn relu(cx: &mut Cx) -> R<Out> {
     plain(cx, "relu", &[])
 }
-fn bounded(cx: &mut Cx<'_>, low: f64, high: f64) -> R<Out> {
+fn bounded(cx: &mut Cx, low: f64, high: f64) -> R<Out> {
     let x = cx.t("self")?;
     Ok(Out::Fresh(clip(cx, x, Some(low), Some(high))?))
 }
 /// `x Phi(x)`; with `tanh`, Hendrycks and Gimpel's approximation.
-fn gelu(cx: &mut Cx<'_>) -> R<Out> {
+fn gelu(cx: &mut Cx) -> R<Out> {
     let approximate = cx.str_or("approximate", "none")?;
     match approximate {
         "none" => formula(cx, |cx, x| {
@@ -95,10 +95,10 @@ fn gelu(cx: &mut Cx<'_>) -> R<Out> {
     }
 }
 /// `log(1 + exp(x))`.
-pub(super) fn softplus_of(cx: &mut Cx<'_>, x: V) -> R<V> {
+pub(super) fn softplus_of(cx: &mut Cx, x: V) -> R<V> {
     cx.u("softplus", x)
 }
-fn softplus(cx: &mut Cx<'_>) -> R<Out> {
+fn softplus(cx: &mut Cx) -> R<Out> {
     let (beta, threshold) = (cx.float_or("beta", 1.0)?, cx.float_or("threshold", 20.0)?);
     formula(cx, |cx, x| {
         let z = if beta == 1.0 { x } else { cx.bn("mul", x, beta)? };
@@ -108,7 +108,7 @@ fn softplus(cx: &mut Cx<'_>) -> R<Out> {
         cx.choose(linear, x, y)
     })
 }
-fn elu(cx: &mut Cx<'_>) -> R<Out> {
+fn elu(cx: &mut Cx) -> R<Out> {
     let (alpha, scale, input_scale) =
         (cx.float_or("alpha", 1.0)?, cx.float_or("scale", 1.0)?, cx.float_or("input_scale", 1.0)?);
     if scale == 1.0 && input_scale == 1.0 {
@@ -123,14 +123,14 @@ fn elu(cx: &mut Cx<'_>) -> R<Out> {
         cx.choose(up, high, low)
     })
 }
-fn rrelu(cx: &mut Cx<'_>) -> R<Out> {
+fn rrelu(cx: &mut Cx) -> R<Out> {
     if cx.bool_or("training", false)? {
         return Err(unsupported("rrelu in training mode is random"));
     }
     let slope = f64::midpoint(cx.float_or("lower", 0.125)?, cx.float_or("upper", 1.0 / 3.0)?);
     plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
 }
-fn prelu(cx: &mut Cx<'_>) -> R<Out> {
+fn prelu(cx: &mut Cx) -> R<Out> {
     let (x, w) = (cx.t("self")?, cx.t("weight")?);
     let (rank, w_rank) = (cx.rank(x)?, cx.rank(w)?);
     // One slope per channel, axis 1.
@@ -143,14 +143,14 @@ fn prelu(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Fresh(cx.b("p_relu", x, w)?))
 }
-fn threshold(cx: &mut Cx<'_>) -> R<Out> {
+fn threshold(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (at, value) = (cx.float("threshold")?, cx.float("value")?);
     let low = cx.bn("less_or_equal", x, at)?;
     let value = cx.num(x, value)?;
     Ok(Out::Fresh(cx.choose(low, value, x)?))
 }
-fn hardshrink(cx: &mut Cx<'_>) -> R<Out> {
+fn hardshrink(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let bound = cx.float_or("lambd", 0.5)?;
     let size = cx.u("abs", x)?;
@@ -158,7 +158,7 @@ fn hardshrink(cx: &mut Cx<'_>) -> R<Out> {
     let zero = cx.num(x, 0.0)?;
     Ok(Out::Fresh(cx.choose(small, zero, x)?))
 }
-fn softshrink(cx: &mut Cx<'_>) -> R<Out> {
+fn softshrink(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let bound = cx.float_or("lambd", 0.5)?;
     let (above, below) = (cx.bn("greater", x, bound)?, cx.bn("less", x, -bound)?);
@@ -169,12 +169,12 @@ fn softshrink(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.choose(above, high, y)?))
 }
 /// `-softplus(-x)`.
-pub(super) fn log_sigmoid(cx: &mut Cx<'_>, x: V) -> R<V> {
+pub(super) fn log_sigmoid(cx: &mut Cx, x: V) -> R<V> {
     let minus = cx.u("neg", x)?;
     let y = softplus_of(cx, minus)?;
     cx.u("neg", y)
 }
-fn glu(cx: &mut Cx<'_>) -> R<Out> {
+fn glu(cx: &mut Cx) -> R<Out> {
     let axis = cx.int_or("dim", -1)?;
     formula(cx, |cx, x| {
         let axis = wrap(axis, cx.rank(x)?)?;
@@ -185,10 +185,10 @@ fn glu(cx: &mut Cx<'_>) -> R<Out> {
     })
 }
 /// Nothing at inference.
-fn dropout(cx: &mut Cx<'_>) -> R<Out> {
+fn dropout(cx: &mut Cx) -> R<Out> {
     let x = if cx.has("input") { "input" } else { "self" };
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
-    let plain = matches!(cx.node.target.split('.').nth(3), Some("dropout" | "feature_dropout"));
+    let plain = matches!(cx.target().split('.').nth(1), Some("dropout" | "feature_dropout"));
     if train && p == 1.0 && plain {
         // Everything is dropped, which is not random.
         let x = cx.t(x)?;
@@ -201,7 +201,7 @@ fn dropout(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::Same(cx.tensor_id(x)?))
 }
-fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
+fn native_dropout(cx: &mut Cx) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
     if train && p != 0.0 {
         return Err(
@@ -215,7 +215,7 @@ fn native_dropout(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(cx.u("identity", x)?), Out::Fresh(mask)]))
 }
 /// `grad * mask * scale`.
-fn native_dropout_backward(cx: &mut Cx<'_>) -> R<Out> {
+fn native_dropout_backward(cx: &mut Cx) -> R<Out> {
     let (g, mask, scale) = (cx.t("grad_output")?, cx.t("mask")?, cx.float("scale")?);
     let dtype = cx.dtype(g)?;
     let mask = cx.cast(mask, dtype)?;
@@ -223,7 +223,7 @@ fn native_dropout_backward(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.bn("mul", y, scale)?))
 }
 /// `(grad - sum(grad * y)) * y` along the axis of the softmax.
-fn softmax_backward(cx: &mut Cx<'_>) -> R<Out> {
+fn softmax_backward(cx: &mut Cx) -> R<Out> {
     let (g, y) = (cx.t("grad_output")?, cx.t("output")?);
     let to = cx.opt_dtype("input_dtype")?.unwrap_or(cx.dtype(g)?);
     let axis = wrap(cx.int("dim")?, cx.rank(g)?)?;

@@ -22,7 +22,7 @@ fn bounds(n: i64, out: i64) -> Vec<(i64, i64)> {
     (0..out).map(|i| (i * n / out, ((i + 1) * n + out - 1) / out)).collect()
 }
 /// Requested sizes.
-fn requested(cx: &Cx<'_>, axes: usize) -> R<Vec<Size>> {
+fn requested(cx: &Cx, axes: usize) -> R<Vec<Size>> {
     let list = cx.sizes("output_size")?;
     let list = if list.len() == 1 { vec![list[0].clone(); axes] } else { list };
     let fits = |s: &Size| !matches!(s, Size::Known(n) if !(0..=1 << 16).contains(n));
@@ -34,7 +34,7 @@ fn requested(cx: &Cx<'_>, axes: usize) -> R<Vec<Size>> {
 fn all_known(sizes: &[Size]) -> Option<Vec<i64>> {
     sizes.iter().map(|s| if let Size::Known(n) = s { Some(*n) } else { None }).collect()
 }
-fn average(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn average(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
     let outs = requested(cx, axes)?;
@@ -53,7 +53,7 @@ fn average(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     };
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
-fn even_or_ragged(cx: &mut Cx<'_>, x: V, inner: &[i64], outs: &[i64]) -> R<V> {
+fn even_or_ragged(cx: &mut Cx, x: V, inner: &[i64], outs: &[i64]) -> R<V> {
     if outs.iter().zip(inner).all(|(o, n)| *o > 0 && n % o == 0 && *n > 0) {
         let kernel: Vec<i64> = outs.iter().zip(inner).map(|(o, n)| n / o).collect();
         if kernel.iter().all(|k| *k == 1) {
@@ -70,7 +70,7 @@ fn even_or_ragged(cx: &mut Cx<'_>, x: V, inner: &[i64], outs: &[i64]) -> R<V> {
     Ok(y)
 }
 /// The mean of each window along an axis, joined.
-fn pieces(cx: &mut Cx<'_>, x: V, axis: usize, n: i64, out: i64) -> R<V> {
+fn pieces(cx: &mut Cx, x: V, axis: usize, n: i64, out: i64) -> R<V> {
     if n == out {
         return Ok(x);
     }
@@ -98,7 +98,7 @@ struct Windows {
 }
 
 impl Windows {
-    fn of(cx: &mut Cx<'_>, x: V, axis: usize, out: &Size) -> R<Self> {
+    fn of(cx: &mut Cx, x: V, axis: usize, out: &Size) -> R<Self> {
         let (n, i) = (cx.dim(x, axis)?, cx.iota(out)?);
         let (n, out) = (cx.size_scalar(&n)?, cx.size_scalar(out)?);
         let i = cx.unsqueeze(i, &[1])?;
@@ -116,7 +116,7 @@ impl Windows {
         Ok(Self { places: cx.b("min", places, last)?, own, lengths })
     }
 }
-fn gathered_average(cx: &mut Cx<'_>, x: V, outs: &[Size]) -> R<V> {
+fn gathered_average(cx: &mut Cx, x: V, outs: &[Size]) -> R<V> {
     let dtype = cx.dtype(x)?;
     let mut y = cx.wide(x)?;
     for (i, out) in outs.iter().enumerate() {
@@ -141,7 +141,7 @@ fn gathered_average(cx: &mut Cx<'_>, x: V, outs: &[Size]) -> R<V> {
 }
 
 /// Maxima of adaptive windows with their positions within the channel.
-fn maximum(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn maximum(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let (x, bare) = batched(cx, x, axes)?;
     let outs = requested(cx, axes)?;
@@ -155,7 +155,7 @@ fn maximum(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
 /// One axis after the other, the last first: of equal elements the first in memory wins, as in PyTorch.
-fn gathered_maximum(cx: &mut Cx<'_>, x: V, outs: &[Size]) -> R<(V, V)> {
+fn gathered_maximum(cx: &mut Cx, x: V, outs: &[Size]) -> R<(V, V)> {
     let sizes = cx.shape_of(x)?;
     let area = cx.size_product(&sizes[2..])?;
     let at = cx.iota(&area)?;
@@ -174,7 +174,7 @@ fn gathered_maximum(cx: &mut Cx<'_>, x: V, outs: &[Size]) -> R<(V, V)> {
     Ok((y, at))
 }
 /// Each window's elements in a row of their own, then one maximum with its position.
-fn fixed_maximum(cx: &mut Cx<'_>, x: V, inner: &[i64], outs: &[i64]) -> R<(V, V)> {
+fn fixed_maximum(cx: &mut Cx, x: V, inner: &[i64], outs: &[i64]) -> R<(V, V)> {
     if outs.contains(&0) || inner.contains(&0) {
         return Err(unsupported("adaptive pooling of nothing"));
     }

@@ -27,7 +27,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// `self + alpha * other`, or its difference, or with operands exchanged.
-fn sum(cx: &mut Cx<'_>, minus: bool, reversed: bool) -> R<Out> {
+fn sum(cx: &mut Cx, minus: bool, reversed: bool) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let (a, b) = if reversed { (b, a) } else { (a, b) };
     let dtype = cx.dtype(a)?;
@@ -48,14 +48,14 @@ fn sum(cx: &mut Cx<'_>, minus: bool, reversed: bool) -> R<Out> {
     }))
 }
 /// A product; that of truth values is their conjunction.
-pub(super) fn times(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
+pub(super) fn times(cx: &mut Cx, a: V, b: V) -> R<V> {
     if cx.dtype(a)? == DType::Bool { cx.b("and", a, b) } else { cx.b("mul", a, b) }
 }
-fn mul(cx: &mut Cx<'_>) -> R<Out> {
+fn mul(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     Ok(Out::Fresh(times(cx, a, b)?))
 }
-fn div(cx: &mut Cx<'_>) -> R<Out> {
+fn div(cx: &mut Cx) -> R<Out> {
     match cx.str_or("rounding_mode", "")? {
         "" => {
             let (a, b) = cx.float_pair("self", "other")?;
@@ -70,12 +70,12 @@ fn div(cx: &mut Cx<'_>) -> R<Out> {
         other => Err(malformed(format!("rounding mode `{other}` is unknown"))),
     }
 }
-fn floor_divide(cx: &mut Cx<'_>) -> R<Out> {
+fn floor_divide(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     Ok(Out::Fresh(floor_quotient(cx, a, b)?))
 }
 /// Whether `r` is not zero and has another sign than `b`.
-fn crosses(cx: &mut Cx<'_>, r: V, b: V) -> R<V> {
+fn crosses(cx: &mut Cx, r: V, b: V) -> R<V> {
     let (r_below, b_below) = (cx.bn("less", r, 0.0)?, cx.bn("less", b, 0.0)?);
     let differ = cx.b("xor", r_below, b_below)?;
     let zero = cx.bn("equal", r, 0.0)?;
@@ -83,7 +83,7 @@ fn crosses(cx: &mut Cx<'_>, r: V, b: V) -> R<V> {
     cx.b("and", some, differ)
 }
 /// `floor(a / b)` as PyTorch computes it: exact for integers; for floats from the remainder, so that it fits `remainder`.
-pub(super) fn floor_quotient(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
+pub(super) fn floor_quotient(cx: &mut Cx, a: V, b: V) -> R<V> {
     let dtype = cx.dtype(a)?;
     if dtype.is_unsigned_int() {
         return cx.b("div", a, b);
@@ -111,7 +111,7 @@ pub(super) fn floor_quotient(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
     let zero = cx.bn("equal", b, 0.0)?;
     cx.choose(zero, plain, q)
 }
-fn remainder(cx: &mut Cx<'_>) -> R<Out> {
+fn remainder(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     if !cx.dtype(a)?.is_float() {
         return Ok(Out::Fresh(cx.b("mod", a, b)?));
@@ -121,11 +121,11 @@ fn remainder(cx: &mut Cx<'_>) -> R<Out> {
     let moved = cx.b("add", r, b)?;
     Ok(Out::Fresh(cx.choose(crosses, moved, r)?))
 }
-fn fmod(cx: &mut Cx<'_>) -> R<Out> {
+fn fmod(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     Ok(Out::Fresh(cx.with("mod", &[a, b], &[("fmod", Attr::Bool(true))])?))
 }
-fn pow(cx: &mut Cx<'_>) -> R<Out> {
+fn pow(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.operand("self")?, cx.operand("exponent")?);
     let dtype = cx.common(&[&a, &b])?;
     let x = cx.value_of(&a, dtype)?;
@@ -140,7 +140,7 @@ fn pow(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.b("pow", x, y)?))
 }
 /// The exponents that PyTorch computes without `pow`.
-fn fixed_power(cx: &mut Cx<'_>, x: V, p: f64) -> R<Option<V>> {
+fn fixed_power(cx: &mut Cx, x: V, p: f64) -> R<Option<V>> {
     let float = cx.dtype(x)?.is_float();
     if cx.dtype(x)? == DType::Bool {
         return Ok(None);
@@ -161,13 +161,13 @@ fn fixed_power(cx: &mut Cx<'_>, x: V, p: f64) -> R<Option<V>> {
         return Ok(None);
     }))
 }
-fn float_power(cx: &mut Cx<'_>) -> R<Out> {
+fn float_power(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.operand("self")?, cx.operand("exponent")?);
     let (x, y) = (cx.value_of(&a, DType::F64)?, cx.value_of(&b, DType::F64)?);
     Ok(Out::Fresh(cx.b("pow", x, y)?))
 }
 /// `self + value * (tensor1 op tensor2)`.
-fn fused(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn fused(cx: &mut Cx, op: &str) -> R<Out> {
     let (a, b, c) = (cx.operand("self")?, cx.operand("tensor1")?, cx.operand("tensor2")?);
     let mut dtype = cx.common(&[&a, &b, &c])?;
     if op == "div" {
@@ -186,7 +186,7 @@ fn fused(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     Ok(Out::Fresh(cx.b("add", a, bc)?))
 }
 /// `start + weight * (end - start)`, from the nearer end as PyTorch has it.
-fn lerp(cx: &mut Cx<'_>) -> R<Out> {
+fn lerp(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "end")?;
     let dtype = cx.dtype(a)?;
     let w = cx.operand("weight")?;
@@ -204,7 +204,7 @@ fn lerp(cx: &mut Cx<'_>) -> R<Out> {
     let near = cx.bn("less", size, 0.5)?;
     Ok(Out::Fresh(cx.choose(near, from_start, from_end)?))
 }
-fn ldexp(cx: &mut Cx<'_>) -> R<Out> {
+fn ldexp(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     let p = cx.nb("pow", 2.0, b)?;
     Ok(Out::Fresh(cx.b("mul", a, p)?))

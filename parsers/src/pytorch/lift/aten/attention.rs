@@ -21,7 +21,7 @@ struct Attention {
 }
 
 impl Attention {
-    fn of(cx: &mut Cx<'_>) -> R<Self> {
+    fn of(cx: &mut Cx) -> R<Self> {
         if cx.float_or("dropout_p", 0.0)? != 0.0 {
             return Err(
                 unsupported("attention with dropout is random").hint("call .eval() before torch.export")
@@ -40,7 +40,7 @@ impl Attention {
     }
     /// The mask `[.., queries, keys]` as the operator `attention` takes it: truth values whose last two axes are not stretched. `None` where
     /// it cannot be shown to fit.
-    fn fitting_mask(&self, cx: &mut Cx<'_>, q: &[Dim], k: &[Dim]) -> R<Option<Option<V>>> {
+    fn fitting_mask(&self, cx: &mut Cx, q: &[Dim], k: &[Dim]) -> R<Option<Option<V>>> {
         let Some(mask) = self.mask else { return Ok(Some(None)) };
         let m = cx.dims(mask)?;
         let Some(skip) = q.len().checked_sub(m.len()).filter(|_| m.len() >= 2) else { return Ok(None) };
@@ -64,7 +64,7 @@ impl Attention {
         Ok(Some(Some(mask)))
     }
     /// The operator `attention`, where it means the same: one axis of batches, one of heads or none, and no stretched operands.
-    fn whole(&self, cx: &mut Cx<'_>) -> R<Option<V>> {
+    fn whole(&self, cx: &mut Cx) -> R<Option<V>> {
         let (q, k, v) = (cx.dims(self.q)?, cx.dims(self.k)?, cx.dims(self.v)?);
         let rank = q.len();
         if !(3..=4).contains(&rank) || k.len() != rank || v.len() != rank || !matches!(cx.dtype(self.q)?, DType::F32 | DType::F64)
@@ -96,7 +96,7 @@ impl Attention {
         if rank == 3 { cx.squeeze(y, &[1]).map(Some) } else { Ok(Some(y)) }
     }
     /// `softmax(q k' scale + mask) v` and the scores before softmax.
-    fn steps(&self, cx: &mut Cx<'_>) -> R<(V, V)> {
+    fn steps(&self, cx: &mut Cx) -> R<(V, V)> {
         let dtype = cx.dtype(self.q)?;
         let (k, v) = if self.grouped {
             (repeat_heads(cx, self.k, self.q)?, repeat_heads(cx, self.v, self.q)?)
@@ -132,7 +132,7 @@ impl Attention {
         Ok((cx.cast(y, dtype)?, scores))
     }
 }
-fn sdpa(cx: &mut Cx<'_>) -> R<Out> {
+fn sdpa(cx: &mut Cx) -> R<Out> {
     let a = Attention::of(cx)?;
     if let Some(y) = a.whole(cx)? {
         return Ok(Out::Fresh(y));
@@ -140,7 +140,7 @@ fn sdpa(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(a.steps(cx)?.0))
 }
 /// The result and the logarithm of the sum of exponentials.
-fn flash(cx: &mut Cx<'_>) -> R<Out> {
+fn flash(cx: &mut Cx) -> R<Out> {
     let a = Attention::of(cx)?;
     let whole = a.whole(cx)?;
     // What nobody reads of this is removed.
@@ -150,7 +150,7 @@ fn flash(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(whole.unwrap_or(y)), Out::Fresh(l)]))
 }
 /// The scale, by default `1 / sqrt(head size)`, on the queries.
-fn scaled(cx: &mut Cx<'_>, q: V, scale: Option<f64>) -> R<V> {
+fn scaled(cx: &mut Cx, q: V, scale: Option<f64>) -> R<V> {
     let last = cx.rank(q)? - 1;
     match (scale, cx.known(q, last)) {
         (Some(s), _) => cx.bn("mul", q, s),
@@ -166,19 +166,19 @@ fn scaled(cx: &mut Cx<'_>, q: V, scale: Option<f64>) -> R<V> {
     }
 }
 /// Position `(i, j)` is allowed where `j <= i`, for any numbers of queries and keys.
-fn causal(cx: &mut Cx<'_>, scores: V) -> R<V> {
+fn causal(cx: &mut Cx, scores: V) -> R<V> {
     let n = cx.rank(scores)?;
     let (rows, columns): (Size, Size) = (cx.dim(scores, n - 2)?, cx.dim(scores, n - 1)?);
     let (i, j) = (cx.iota(&rows)?, cx.iota(&columns)?);
     let i = cx.unsqueeze(i, &[1])?;
     cx.b("less_or_equal", j, i)
 }
-fn forbid(cx: &mut Cx<'_>, scores: V, keep: V) -> R<V> {
+fn forbid(cx: &mut Cx, scores: V, keep: V) -> R<V> {
     let never = cx.num(scores, f64::NEG_INFINITY)?;
     cx.choose(keep, scores, never)
 }
 /// Each head of keys or values serves a group of consecutive heads of queries.
-fn repeat_heads(cx: &mut Cx<'_>, k: V, q: V) -> R<V> {
+fn repeat_heads(cx: &mut Cx, k: V, q: V) -> R<V> {
     let (axis_q, rank) = (cx.rank(q)? - 3, cx.rank(k)?);
     let axis = rank - 3;
     let (Some(heads), Some(own)) = (cx.known(q, axis_q), cx.known(k, axis)) else {

@@ -43,18 +43,18 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// `max` or `min` of two values of one type; of truth values, disjunction and conjunction.
-pub(super) fn extreme(cx: &mut Cx<'_>, op: &str, a: V, b: V) -> R<V> {
+pub(super) fn extreme(cx: &mut Cx, op: &str, a: V, b: V) -> R<V> {
     if cx.dtype(a)? == DType::Bool {
         return cx.b(if op == "max" { "or" } else { "and" }, a, b);
     }
     cx.b(op, a, b)
 }
-pub(super) fn extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+pub(super) fn extremum(cx: &mut Cx, op: &str) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     Ok(Out::Fresh(extreme(cx, op, a, b)?))
 }
 /// The number, where one of both is NaN.
-fn number_extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn number_extremum(cx: &mut Cx, op: &str) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let both = extreme(cx, op, a, b)?;
     if !cx.dtype(a)?.is_float() {
@@ -64,7 +64,7 @@ fn number_extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let y = cx.choose(b_nan, a, both)?;
     Ok(Out::Fresh(cx.choose(a_nan, b, y)?))
 }
-fn clamp(cx: &mut Cx<'_>) -> R<Out> {
+fn clamp(cx: &mut Cx) -> R<Out> {
     let x = Operand::Tensor(cx.t("self")?);
     let (low, high) = (cx.opt_operand("min")?, cx.opt_operand("max")?);
     let all: Vec<&Operand> = [Some(&x), low.as_ref(), high.as_ref()].into_iter().flatten().collect();
@@ -73,7 +73,7 @@ fn clamp(cx: &mut Cx<'_>) -> R<Out> {
     let low = low.map(|o| cx.value_of(&o, dtype)).transpose()?;
     let high = high.map(|o| cx.value_of(&o, dtype)).transpose()?;
     let scalar =
-        |cx: &Cx<'_>, v: Option<V>| v.is_none_or(|v| cx.graph.constant(v).is_some_and(|t| t.rank() == 0));
+        |cx: &Cx, v: Option<V>| v.is_none_or(|v| cx.graph.constant(v).is_some_and(|t| t.rank() == 0));
     if scalar(cx, low) && scalar(cx, high) {
         // `clip` does not say what lower above upper gives; PyTorch gives the upper bound, as min(max(x, low), high) does.
         let value = |v: Option<V>| v.and_then(|v| cx.graph.const_f64(Some(v)));
@@ -90,7 +90,7 @@ fn clamp(cx: &mut Cx<'_>) -> R<Out> {
     let v = low.map_or(Ok(v), |l| extreme(cx, "max", v, l))?;
     Ok(Out::Fresh(high.map_or(Ok(v), |h| extreme(cx, "min", v, h))?))
 }
-fn one_bound(cx: &mut Cx<'_>, name: &str, op: &str) -> R<Out> {
+fn one_bound(cx: &mut Cx, name: &str, op: &str) -> R<Out> {
     let (x, bound) = cx.pair("self", name)?;
     if op == "max" && cx.dtype(x)?.is_float() && cx.graph.const_f64(Some(bound)) == Some(0.0) {
         return Ok(Out::Fresh(cx.u("relu", x)?));
@@ -98,7 +98,7 @@ fn one_bound(cx: &mut Cx<'_>, name: &str, op: &str) -> R<Out> {
     Ok(Out::Fresh(extreme(cx, op, x, bound)?))
 }
 /// The angle of `(other, self)`: `atan` of the quotient, moved by pi where `other` is negative.
-fn atan2(cx: &mut Cx<'_>) -> R<Out> {
+fn atan2(cx: &mut Cx) -> R<Out> {
     let (y, x) = cx.float_pair("self", "other")?;
     let q = cx.b("div", y, x)?;
     let base = cx.u("atan", q)?;
@@ -126,14 +126,14 @@ fn atan2(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.choose(both, corner, angle)?))
 }
 /// Whether the sign bit is set; that of NaN is not looked at.
-fn is_negative(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn is_negative(cx: &mut Cx, x: V) -> R<V> {
     let inverse = cx.u("reciprocal", x)?;
     let (zero, below) = (cx.bn("equal", x, 0.0)?, cx.bn("less", x, 0.0)?);
     let inverse = cx.bn("less", inverse, 0.0)?;
     cx.choose(zero, inverse, below)
 }
 /// `sqrt(a^2 + b^2)`, scaled by the larger one against overflow.
-fn hypot(cx: &mut Cx<'_>) -> R<Out> {
+fn hypot(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     let (a, b) = (cx.u("abs", a)?, cx.u("abs", b)?);
     let (high, low) = (cx.b("max", a, b)?, cx.b("min", a, b)?);
@@ -147,7 +147,7 @@ fn hypot(cx: &mut Cx<'_>) -> R<Out> {
     let inf = cx.u("is_inf", high)?;
     Ok(Out::Fresh(cx.choose(inf, high, y)?))
 }
-fn copysign(cx: &mut Cx<'_>) -> R<Out> {
+fn copysign(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     let size = cx.u("abs", a)?;
     let minus = cx.u("neg", size)?;
@@ -155,11 +155,11 @@ fn copysign(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.choose(negative, minus, size)?))
 }
 /// `max + log(1 + exp(-|a - b|))`, in a base with this logarithm.
-fn logaddexp(cx: &mut Cx<'_>, ln_base: f64) -> R<Out> {
+fn logaddexp(cx: &mut Cx, ln_base: f64) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     Ok(Out::Fresh(log_add(cx, a, b, ln_base)?))
 }
-pub(super) fn log_add(cx: &mut Cx<'_>, a: V, b: V, ln_base: f64) -> R<V> {
+pub(super) fn log_add(cx: &mut Cx, a: V, b: V, ln_base: f64) -> R<V> {
     let high = cx.b("max", a, b)?;
     let d = cx.b("sub", a, b)?;
     let d = cx.u("abs", d)?;
@@ -173,7 +173,7 @@ pub(super) fn log_add(cx: &mut Cx<'_>, a: V, b: V, ln_base: f64) -> R<V> {
     let same = cx.b("and", same, inf)?;
     cx.choose(same, a, y)
 }
-fn heaviside(cx: &mut Cx<'_>) -> R<Out> {
+fn heaviside(cx: &mut Cx) -> R<Out> {
     let (x, at_zero) = cx.pair("self", "values")?;
     let dtype = cx.dtype(x)?;
     let up = cx.bn("greater", x, 0.0)?;
@@ -181,13 +181,13 @@ fn heaviside(cx: &mut Cx<'_>) -> R<Out> {
     let zero = cx.bn("equal", x, 0.0)?;
     Ok(Out::Fresh(cx.choose(zero, at_zero, step)?))
 }
-fn bits(cx: &mut Cx<'_>, of_bools: &str, of_ints: &str) -> R<Out> {
+fn bits(cx: &mut Cx, of_bools: &str, of_ints: &str) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let op = if cx.dtype(a)? == DType::Bool { of_bools } else { of_ints };
     Ok(Out::Fresh(cx.b(op, a, b)?))
 }
 /// Shifts as multiplication and division by powers of two, since the shift operator takes unsigned types only.
-fn shift(cx: &mut Cx<'_>, left: bool) -> R<Out> {
+fn shift(cx: &mut Cx, left: bool) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let dtype = cx.dtype(a)?;
     let word = if left { "LEFT" } else { "RIGHT" };
@@ -227,13 +227,13 @@ fn shift(cx: &mut Cx<'_>, left: bool) -> R<Out> {
     }
     Ok(Out::Fresh(cx.choose(out, filler, y)?))
 }
-fn logic(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn logic(cx: &mut Cx, op: &str) -> R<Out> {
     let (a, b) = (cx.t("self")?, cx.t("other")?);
     let (a, b) = (cx.cast(a, DType::Bool)?, cx.cast(b, DType::Bool)?);
     Ok(Out::Fresh(cx.b(op, a, b)?))
 }
 /// `x log(y)` or `x log(1 + y)`: 0 where x is 0 unless y is NaN.
-fn xlog(cx: &mut Cx<'_>, plus_one: bool) -> R<Out> {
+fn xlog(cx: &mut Cx, plus_one: bool) -> R<Out> {
     let (x, y) = cx.float_pair("self", "other")?;
     let l = if plus_one { log1p(cx, y)? } else { cx.u("log", y)? };
     let p = cx.b("mul", x, l)?;
@@ -243,7 +243,7 @@ fn xlog(cx: &mut Cx<'_>, plus_one: bool) -> R<Out> {
     Ok(Out::Fresh(cx.choose(nan, y, p)?))
 }
 /// Euclid's algorithm with as many steps as the type can need, small types only.
-fn gcd_lcm(cx: &mut Cx<'_>, lcm: bool) -> R<Out> {
+fn gcd_lcm(cx: &mut Cx, lcm: bool) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let dtype = cx.dtype(a)?;
     // Numbers of n bits take at most 1.44 n steps.

@@ -16,7 +16,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The sizes of the result, -1 keeping the operand's.
-fn expand(cx: &mut Cx<'_>) -> R<Out> {
+fn expand(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     cx.bool_or("implicit", false)?;
     let v = cx.read_tensor(id)?;
@@ -29,12 +29,12 @@ fn expand(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::View(id, vec![Step::Expand(sizes)]))
 }
-fn expand_as(cx: &mut Cx<'_>) -> R<Out> {
+fn expand_as(cx: &mut Cx) -> R<Out> {
     let (id, other) = (cx.tensor_id("self")?, cx.t("other")?);
     let sizes = cx.shape_of(other)?;
     Ok(Out::View(id, vec![Step::Expand(sizes)]))
 }
-fn broadcast_tensors(cx: &mut Cx<'_>) -> R<Out> {
+fn broadcast_tensors(cx: &mut Cx) -> R<Out> {
     let ids = cx.tensor_ids("tensors")?;
     let mut sizes: Vec<Size> = vec![];
     for id in &ids {
@@ -52,7 +52,7 @@ fn broadcast_tensors(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::Many(ids.into_iter().map(|id| Out::View(id, vec![Step::Expand(sizes.clone())])).collect()))
 }
-fn meshgrid(cx: &mut Cx<'_>) -> R<Out> {
+fn meshgrid(cx: &mut Cx) -> R<Out> {
     let ids = cx.tensor_ids("tensors")?;
     let xy = cx.str_or("indexing", "ij")? == "xy" && ids.len() >= 2;
     let place = |i: usize| if xy && i < 2 { 1 - i } else { i };
@@ -71,7 +71,7 @@ fn meshgrid(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Many(ids.into_iter().zip(lines).map(view).collect()))
 }
-fn sum_to_size(cx: &mut Cx<'_>) -> R<Out> {
+fn sum_to_size(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let to = cx.sizes("size")?;
     let now = cx.shape_of(x)?;

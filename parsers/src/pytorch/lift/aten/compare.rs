@@ -22,7 +22,7 @@ pub(super) const TABLE: super::Table = &[
     ("equal", all_equal),
 ];
 
-fn compare(cx: &mut Cx<'_>, op: &str, negate: bool) -> R<Out> {
+fn compare(cx: &mut Cx, op: &str, negate: bool) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     // Order among truth values is that of 0 and 1.
     let (a, b) = if cx.dtype(a)? == DType::Bool && op != "equal" {
@@ -34,7 +34,7 @@ fn compare(cx: &mut Cx<'_>, op: &str, negate: bool) -> R<Out> {
     Ok(Out::Fresh(if negate { cx.u("not", y)? } else { y }))
 }
 /// `|a - b| <= atol + rtol |b|`, equal ones included.
-fn isclose(cx: &mut Cx<'_>) -> R<Out> {
+fn isclose(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     let (rtol, atol, nan) =
         (cx.float_or("rtol", 1e-5)?, cx.float_or("atol", 1e-8)?, cx.bool_or("equal_nan", false)?);
@@ -56,7 +56,7 @@ fn isclose(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::Fresh(y))
 }
-fn choose(cx: &mut Cx<'_>) -> R<Out> {
+fn choose(cx: &mut Cx) -> R<Out> {
     let c = cx.t("condition")?;
     let c = cx.cast(c, DType::Bool)?;
     if !cx.has("self") && !cx.has("input") {
@@ -66,13 +66,13 @@ fn choose(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.choose(c, a, b)?))
 }
 /// The type stays that of the tensor.
-fn masked_fill(cx: &mut Cx<'_>) -> R<Out> {
+fn masked_fill(cx: &mut Cx) -> R<Out> {
     let (x, mask, value) = (cx.t("self")?, cx.t("mask")?, cx.operand("value")?);
     let dtype = cx.dtype(x)?;
     let value = cx.value_of(&value, dtype)?;
     Ok(Out::Fresh(cx.choose(mask, value, x)?))
 }
-fn isin(cx: &mut Cx<'_>) -> R<Out> {
+fn isin(cx: &mut Cx) -> R<Out> {
     let names = |t: &'static str, s: &'static str| if cx.has(t) { t } else { s };
     let (a, b) = (names("elements", "element"), names("test_elements", "test_element"));
     cx.bool_or("assume_unique", false)?;
@@ -81,7 +81,7 @@ fn isin(cx: &mut Cx<'_>) -> R<Out> {
     let found = contains(cx, a, b)?;
     Ok(Out::Fresh(if invert { cx.u("not", found)? } else { found }))
 }
-fn contains(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
+fn contains(cx: &mut Cx, a: V, b: V) -> R<V> {
     let a = cx.unsqueeze(a, &[-1])?;
     let b = cx.reshape_to(b, &[-1])?;
     let same = cx.b("equal", a, b)?;
@@ -89,13 +89,13 @@ fn contains(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
     any(cx, same, &[n - 1], false)
 }
 /// Whether any along `axes` is true.
-pub(super) fn any(cx: &mut Cx<'_>, x: V, axes: &[usize], keep: bool) -> R<V> {
+pub(super) fn any(cx: &mut Cx, x: V, axes: &[usize], keep: bool) -> R<V> {
     let x = cx.cast(x, DType::I32)?;
     // Not a maximum: over no elements that would be the smallest integer.
     let n = cx.reduce("reduce_sum", x, axes, keep)?;
     cx.bn("greater", n, 0.0)
 }
-fn all_equal(cx: &mut Cx<'_>) -> R<Out> {
+fn all_equal(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let same = cx.b("equal", a, b)?;
     let differ = cx.u("not", same)?;
@@ -104,7 +104,7 @@ fn all_equal(cx: &mut Cx<'_>) -> R<Out> {
 }
 
 /// Two operands of `max.other` and its like.
-pub(super) fn of_two(cx: &mut Cx<'_>, op: &str) -> R<Option<V>> {
+pub(super) fn of_two(cx: &mut Cx, op: &str) -> R<Option<V>> {
     if !cx.has("other") {
         return Ok(None);
     }

@@ -1,6 +1,5 @@
 //! Convolutions.
-use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed};
-use crate::pytorch::schema::Argument;
+use crate::pytorch::lift::cx::{Cx, Out, R, V, Val, malformed};
 use hoist_ir::attr::Attr;
 
 pub(super) const TABLE: super::Table = &[
@@ -15,7 +14,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// A list of one number per spatial axis; one number stands for all.
-pub(super) fn per_axis(cx: &Cx<'_>, name: &str, axes: usize, default: i64) -> R<Vec<i64>> {
+pub(super) fn per_axis(cx: &Cx, name: &str, axes: usize, default: i64) -> R<Vec<i64>> {
     let list = cx.ints_or_empty(name)?;
     match list.len() {
         0 => Ok(vec![default; axes]),
@@ -25,18 +24,18 @@ pub(super) fn per_axis(cx: &Cx<'_>, name: &str, axes: usize, default: i64) -> R<
     }
 }
 /// Adds the batch axis that the unbatched form leaves out, and says whether it did.
-pub(super) fn batched(cx: &mut Cx<'_>, x: V, axes: usize) -> R<(V, bool)> {
+pub(super) fn batched(cx: &mut Cx, x: V, axes: usize) -> R<(V, bool)> {
     let bare = cx.rank(x)? == axes + 1;
     Ok((if bare { cx.unsqueeze(x, &[0])? } else { x }, bare))
 }
 /// Undoes [`batched`].
-pub(super) fn unbatched(cx: &mut Cx<'_>, y: V, bare: bool) -> R<V> {
+pub(super) fn unbatched(cx: &mut Cx, y: V, bare: bool) -> R<V> {
     if bare { cx.squeeze(y, &[0]) } else { Ok(y) }
 }
 /// Borders `[begin.., end..]` of a named padding or of equal numbers on both sides.
-fn borders(cx: &Cx<'_>, w: V, axes: usize, dilations: &[i64]) -> R<Vec<i64>> {
-    if let Some(Argument::String(word)) = cx.arg("padding") {
-        return match word.as_str() {
+fn borders(cx: &Cx, w: V, axes: usize, dilations: &[i64]) -> R<Vec<i64>> {
+    if let Some(Val::Str(word)) = cx.arg("padding") {
+        return match &**word {
             "valid" => Ok(vec![0; 2 * axes]),
             "same" => {
                 let kernel = cx.fixed_sizes(w)?;
@@ -50,7 +49,7 @@ fn borders(cx: &Cx<'_>, w: V, axes: usize, dilations: &[i64]) -> R<Vec<i64>> {
     let p = per_axis(cx, "padding", axes, 0)?;
     Ok([p.clone(), p].concat())
 }
-fn conv(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn conv(cx: &mut Cx, axes: usize) -> R<Out> {
     let (x, w, b) = (cx.t("input")?, cx.t("weight")?, cx.opt_t("bias")?);
     let (strides, dilations) = (per_axis(cx, "stride", axes, 1)?, per_axis(cx, "dilation", axes, 1)?);
     let pads = borders(cx, w, axes, &dilations)?;
@@ -66,10 +65,10 @@ fn conv(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     let y = cx.node1("conv", &[Some(x), Some(w), b], &[&attrs[..], &kernel].concat())?;
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
-fn kernel_attr(cx: &Cx<'_>, w: V) -> Vec<(&'static str, Attr)> {
+fn kernel_attr(cx: &Cx, w: V) -> Vec<(&'static str, Attr)> {
     cx.known_sizes(w).map(|s| ("kernel_shape", Attr::Ints(s[2..].to_vec()))).into_iter().collect()
 }
-fn conv_transpose(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn conv_transpose(cx: &mut Cx, axes: usize) -> R<Out> {
     let (x, w, b) = (cx.t("input")?, cx.t("weight")?, cx.opt_t("bias")?);
     let (strides, dilations) = (per_axis(cx, "stride", axes, 1)?, per_axis(cx, "dilation", axes, 1)?);
     let (p, extra) = (per_axis(cx, "padding", axes, 0)?, per_axis(cx, "output_padding", axes, 0)?);
@@ -86,7 +85,7 @@ fn conv_transpose(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     let y = cx.node1("conv_transpose", &[Some(x), Some(w), b], &[&attrs[..], &kernel].concat())?;
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
-fn general(cx: &mut Cx<'_>) -> R<Out> {
+fn general(cx: &mut Cx) -> R<Out> {
     for name in ["benchmark", "deterministic", "cudnn_enabled", "allow_tf32"] {
         cx.has(name);
     }

@@ -2,6 +2,7 @@
 use super::reduce::at_least_1d;
 use crate::pytorch::lift::cx::{Cx, Operand, Out, R, Scalar, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
+use crate::pytorch::lift::promote::{DEFAULT_FLOAT, promote_types};
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
@@ -37,54 +38,77 @@ pub(super) const TABLE: super::Table = &[
     ("triu_indices", |cx| triangle_indices(cx, true)),
 ];
 
-/// Reads arguments whose effect the declared result type has already.
-fn declared(cx: &Cx<'_>) -> R<DType> {
+/// The element type of the result: as declared, else as asked for, else `otherwise`.
+fn declared(cx: &Cx, otherwise: DType) -> R<DType> {
     for name in ["dtype", "self", "names"] {
         cx.has(name);
     }
-    cx.declared_dtype(0)
+    if let Some(dtype) = cx.declared_dtype(0)? {
+        return Ok(dtype);
+    }
+    Ok(cx.opt_dtype("dtype")?.unwrap_or(otherwise))
+}
+/// The type of `self`, or of new floats.
+fn own_type(cx: &mut Cx) -> R<DType> {
+    match cx.opt_t("self")? {
+        Some(x) => cx.dtype(x),
+        None => Ok(DEFAULT_FLOAT),
+    }
+}
+/// The type that numbers become: integers stay what they are.
+fn type_of_numbers(cx: &Cx, numbers: &[&Operand]) -> R<DType> {
+    let mut dtype = DType::Bool;
+    for n in numbers {
+        let (own, _) = cx.promotes(n)?;
+        dtype = promote_types(dtype, own).unwrap_or(DEFAULT_FLOAT);
+    }
+    Ok(dtype)
 }
 /// Content that nothing defines is zero here.
-fn sized(cx: &mut Cx<'_>, value: f64) -> R<Out> {
+fn sized(cx: &mut Cx, value: f64) -> R<Out> {
     let sizes = cx.sizes("size")?;
-    let dtype = declared(cx)?;
+    let own = own_type(cx)?;
+    let dtype = declared(cx, own)?;
     let v = cx.num_of(dtype, value)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn full(cx: &mut Cx<'_>) -> R<Out> {
+fn full(cx: &mut Cx) -> R<Out> {
     let (sizes, value) = (cx.sizes("size")?, cx.operand("fill_value")?);
-    let dtype = declared(cx)?;
+    let own = if cx.has("self") { own_type(cx)? } else { type_of_numbers(cx, &[&value])? };
+    let dtype = declared(cx, own)?;
     let v = cx.value_of(&value, dtype)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn alike(cx: &mut Cx<'_>, value: f64) -> R<Out> {
+fn alike(cx: &mut Cx, value: f64) -> R<Out> {
     let x = cx.t("self")?;
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, cx.dtype(x)?)?;
     let v = cx.num_of(dtype, value)?;
     let sizes = cx.shape_of(x)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn full_like(cx: &mut Cx<'_>) -> R<Out> {
+fn full_like(cx: &mut Cx) -> R<Out> {
     let (x, value) = (cx.t("self")?, cx.operand("fill_value")?);
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, cx.dtype(x)?)?;
     let v = cx.value_of(&value, dtype)?;
     let sizes = cx.shape_of(x)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn scalar_tensor(cx: &mut Cx<'_>) -> R<Out> {
+fn scalar_tensor(cx: &mut Cx) -> R<Out> {
     let value = cx.operand("s")?;
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, DEFAULT_FLOAT)?;
     Ok(Out::Fresh(cx.value_of(&value, dtype)?))
 }
 /// Longest sequence that becomes a constant.
 const MAX_LINE: f64 = 65536.0;
 
-fn arange(cx: &mut Cx<'_>) -> R<Out> {
-    let or = |cx: &mut Cx<'_>, n: &str, d: i64| -> R<Scalar> {
+fn arange(cx: &mut Cx) -> R<Out> {
+    let or = |cx: &mut Cx, n: &str, d: i64| -> R<Scalar> {
         if cx.has(n) { cx.scalar(n) } else { Ok(Scalar::Int(Size::Known(d))) }
     };
     let (start, end, step) = (or(cx, "start", 0)?, cx.scalar("end")?, or(cx, "step", 1)?);
-    let dtype = declared(cx)?;
+    let numbers = [&start, &end, &step].map(|s| Operand::Scalar(s.clone()));
+    let own = type_of_numbers(cx, &numbers.each_ref())?;
+    let dtype = declared(cx, own)?;
     if let (Some(a), Some(b), Some(s)) = (start.known(), end.known(), step.known()) {
         let n = ((b - a) / s).ceil();
         if !n.is_finite() {
@@ -109,9 +133,9 @@ fn arange(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
 /// `start + i (end - start) / (n - 1)`, from the nearer end; or powers of a base at these.
-fn spaced(cx: &mut Cx<'_>, base: Option<f64>) -> R<Out> {
+fn spaced(cx: &mut Cx, base: Option<f64>) -> R<Out> {
     let (a, b, n) = (cx.operand("start")?, cx.operand("end")?, cx.int("steps")?);
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, DEFAULT_FLOAT)?;
     if !(0..=1 << 24).contains(&n) {
         return Err(malformed(format!("{n} steps")));
     }
@@ -137,16 +161,16 @@ fn spaced(cx: &mut Cx<'_>, base: Option<f64>) -> R<Out> {
     };
     Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
-fn eye(cx: &mut Cx<'_>) -> R<Out> {
+fn eye(cx: &mut Cx) -> R<Out> {
     let n = cx.size("n")?;
     let m = cx.opt_size("m")?.unwrap_or_else(|| n.clone());
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, DEFAULT_FLOAT)?;
     let (i, j) = (cx.iota(&n)?, cx.iota(&m)?);
     let i = cx.unsqueeze(i, &[1])?;
     let same = cx.b("equal", i, j)?;
     Ok(Out::Fresh(cx.cast(same, dtype)?))
 }
-fn one_hot(cx: &mut Cx<'_>) -> R<Out> {
+fn one_hot(cx: &mut Cx) -> R<Out> {
     let (at, n) = (cx.t("self")?, cx.size("num_classes").unwrap_or(Size::Known(-1)));
     let n = if n == Size::Known(-1) {
         let m = cx.reduce("reduce_max", at, &[], false)?;
@@ -161,7 +185,7 @@ fn one_hot(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.cast(same, DType::I64)?))
 }
 /// The vector `x` (last axis) on a diagonal of a square matrix.
-fn on_diagonal(cx: &mut Cx<'_>, x: V, offset: i64) -> R<V> {
+fn on_diagonal(cx: &mut Cx, x: V, offset: i64) -> R<V> {
     let last = cx.rank(x)? - 1;
     let n = cx.dim(x, last)?;
     let size = cx.size_add(&n, &Size::Known(offset.saturating_abs()))?;
@@ -186,7 +210,7 @@ fn on_diagonal(cx: &mut Cx<'_>, x: V, offset: i64) -> R<V> {
     let y = cx.choose(on, row, fill)?;
     cx.cast(y, dtype)
 }
-fn diag(cx: &mut Cx<'_>) -> R<Out> {
+fn diag(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let offset = cx.int_or("diagonal", 0)?;
     if cx.rank(x)? == 1 {
@@ -199,7 +223,7 @@ fn diag(cx: &mut Cx<'_>) -> R<Out> {
     let y = cx.gather(flat, at, 0)?;
     Ok(Out::Fresh(cx.reshape_to(y, &out)?))
 }
-fn diag_embed(cx: &mut Cx<'_>) -> R<Out> {
+fn diag_embed(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let rank = cx.rank(x)? + 1;
     let (offset, a, b) =
@@ -219,13 +243,13 @@ fn diag_embed(cx: &mut Cx<'_>) -> R<Out> {
         .collect();
     Ok(Out::Fresh(cx.permute(y, &perm)?))
 }
-fn diagflat(cx: &mut Cx<'_>) -> R<Out> {
+fn diagflat(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let flat = cx.reshape_to(x, &[-1])?;
     let offset = cx.int_or("offset", 0)?;
     Ok(Out::Fresh(on_diagonal(cx, flat, offset)?))
 }
-fn block_diag(cx: &mut Cx<'_>) -> R<Out> {
+fn block_diag(cx: &mut Cx) -> R<Out> {
     let xs = cx.ts("tensors")?;
     let operands: Vec<Operand> = xs.iter().map(|x| Operand::Tensor(*x)).collect();
     let dtype = cx.common(&operands.iter().collect::<Vec<_>>())?;
@@ -249,7 +273,7 @@ fn block_diag(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.concat(&rows, 0)?))
 }
 /// Powers `0..n` of each element as columns.
-fn vander(cx: &mut Cx<'_>) -> R<Out> {
+fn vander(cx: &mut Cx) -> R<Out> {
     let x = cx.t("x")?;
     let x = if cx.dtype(x)? == DType::Bool { cx.cast(x, DType::I64)? } else { x };
     let axis = cx.rank(x)?;
@@ -264,9 +288,9 @@ fn vander(cx: &mut Cx<'_>) -> R<Out> {
     let powers = cx.cast(powers, dtype)?;
     Ok(Out::Fresh(cx.b("pow", x, powers)?))
 }
-fn triangle_indices(cx: &mut Cx<'_>, upper: bool) -> R<Out> {
+fn triangle_indices(cx: &mut Cx, upper: bool) -> R<Out> {
     let (rows, columns, offset) = (cx.int("row")?, cx.int("col")?, cx.int_or("offset", 0)?);
-    let dtype = declared(cx)?;
+    let dtype = declared(cx, DType::I64)?;
     if rows < 0 || columns < 0 || rows.saturating_mul(columns) > 1 << 22 {
         return Err(unsupported("a triangle of this size"));
     }

@@ -20,7 +20,7 @@ pub(super) const TABLE: super::Table = &[
 const MAX_UNROLLED: i64 = 4096;
 
 /// `self` in the type of its sum, with the axis.
-fn input(cx: &mut Cx<'_>) -> R<(V, usize, bool)> {
+fn input(cx: &mut Cx) -> R<(V, usize, bool)> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() { now } else { DType::I64 });
@@ -30,7 +30,7 @@ fn input(cx: &mut Cx<'_>) -> R<(V, usize, bool)> {
     Ok((x, axis, scalar))
 }
 /// Running sum along an axis.
-pub(super) fn running_sum(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
+pub(super) fn running_sum(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let dtype = cx.dtype(x)?;
     let narrow = !dtype.is_float() && !matches!(dtype, DType::I32 | DType::I64);
     let x = if narrow { cx.cast(x, DType::I64)? } else { x };
@@ -38,16 +38,16 @@ pub(super) fn running_sum(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
     let y = cx.b("cum_sum", x, at)?;
     cx.cast(y, dtype)
 }
-fn cumsum(cx: &mut Cx<'_>) -> R<Out> {
+fn cumsum(cx: &mut Cx) -> R<Out> {
     let (x, axis, scalar) = input(cx)?;
     let y = running_sum(cx, x, axis)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
 /// Combines what stands earlier with what stands later, for several values at once.
-type Combine<'f> = dyn Fn(&mut Cx<'_>, &[V], &[V]) -> R<Vec<V>> + 'f;
+type Combine<'f> = dyn Fn(&mut Cx, &[V], &[V]) -> R<Vec<V>> + 'f;
 
 /// Doubling scan: after step k each position holds the combination of the last 2^k ones.
-fn scan(cx: &mut Cx<'_>, xs: Vec<V>, axis: usize, f: &Combine<'_>) -> R<Vec<V>> {
+fn scan(cx: &mut Cx, xs: Vec<V>, axis: usize, f: &Combine<'_>) -> R<Vec<V>> {
     let n = match xs.first().map(|x| cx.known(*x, axis)) {
         Some(Some(n)) if n <= MAX_UNROLLED => n,
         Some(Some(_)) => return Err(unsupported(format!("a scan over more than {MAX_UNROLLED} elements"))),
@@ -55,7 +55,7 @@ fn scan(cx: &mut Cx<'_>, xs: Vec<V>, axis: usize, f: &Combine<'_>) -> R<Vec<V>> 
     };
     let (mut xs, mut width) = (xs, 1);
     while width < n {
-        let part = |cx: &mut Cx<'_>, from: i64, to: i64| {
+        let part = |cx: &mut Cx, from: i64, to: i64| {
             xs.iter().map(|x| cx.slice_known(*x, axis, from, to)).collect::<R<Vec<V>>>()
         };
         let (head, earlier, later) = (part(cx, 0, width)?, part(cx, 0, n - width)?, part(cx, width, n)?);
@@ -65,13 +65,13 @@ fn scan(cx: &mut Cx<'_>, xs: Vec<V>, axis: usize, f: &Combine<'_>) -> R<Vec<V>> 
     }
     Ok(xs)
 }
-fn cumprod(cx: &mut Cx<'_>) -> R<Out> {
+fn cumprod(cx: &mut Cx) -> R<Out> {
     let (x, axis, scalar) = input(cx)?;
     let y = scan(cx, vec![x], axis, &|cx, a, b| Ok(vec![cx.b("mul", a[0], b[0])?]))?;
     Ok(Out::Fresh(back(cx, y[0], scalar)?))
 }
 /// Extremum so far with its last position.
-fn cumulative_extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn cumulative_extremum(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
@@ -99,7 +99,7 @@ fn cumulative_extremum(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let (value, at) = (back(cx, value, scalar)?, back(cx, y[1], scalar)?);
     Ok(Out::Many(vec![Out::Fresh(value), Out::Fresh(at)]))
 }
-fn logcumsumexp(cx: &mut Cx<'_>) -> R<Out> {
+fn logcumsumexp(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
@@ -109,7 +109,7 @@ fn logcumsumexp(cx: &mut Cx<'_>) -> R<Out> {
     let y = cx.cast(y[0], dtype)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
-fn diff(cx: &mut Cx<'_>) -> R<Out> {
+fn diff(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     let mut parts = vec![x];
@@ -130,14 +130,14 @@ fn diff(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::Fresh(if times == 0 { cx.u("identity", x)? } else { x }))
 }
-pub(super) fn slice_from(cx: &mut Cx<'_>, x: V, axis: usize, start: i64) -> R<V> {
+pub(super) fn slice_from(cx: &mut Cx, x: V, axis: usize, start: i64) -> R<V> {
     cx.slice(x, axis, &start.into(), &i64::MAX.into(), 1)
 }
-pub(super) fn slice_until(cx: &mut Cx<'_>, x: V, axis: usize, end: i64) -> R<V> {
+pub(super) fn slice_until(cx: &mut Cx, x: V, axis: usize, end: i64) -> R<V> {
     cx.slice(x, axis, &0.into(), &end.into(), 1)
 }
 /// Integral by trapezoids over `dx` or over positions `x`.
-fn trapezoid(cx: &mut Cx<'_>, running: bool) -> R<Out> {
+fn trapezoid(cx: &mut Cx, running: bool) -> R<Out> {
     let y = cx.t("y")?;
     let rank = cx.rank(y)?;
     let axis = wrap(cx.int_or("dim", -1)?, rank)?;

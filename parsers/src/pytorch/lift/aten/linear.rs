@@ -41,7 +41,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The product as `mat_mul`; types without one are widened.
-pub(super) fn matmul(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
+pub(super) fn matmul(cx: &mut Cx, a: V, b: V) -> R<V> {
     let dtype = cx.dtype(a)?;
     if matches!(dtype, DType::I8 | DType::I16 | DType::U8 | DType::U16 | DType::Bool) {
         let (a, b) = (cx.cast(a, DType::I32)?, cx.cast(b, DType::I32)?);
@@ -50,16 +50,16 @@ pub(super) fn matmul(cx: &mut Cx<'_>, a: V, b: V) -> R<V> {
     }
     cx.b("mat_mul", a, b)
 }
-fn product(cx: &mut Cx<'_>, a: &str, b: &str) -> R<Out> {
+fn product(cx: &mut Cx, a: &str, b: &str) -> R<Out> {
     let (a, b) = (cx.t(a)?, cx.t(b)?);
     Ok(Out::Fresh(matmul(cx, a, b)?))
 }
 /// `x w' + b`.
-fn linear(cx: &mut Cx<'_>) -> R<Out> {
+fn linear(cx: &mut Cx) -> R<Out> {
     let (x, w, bias) = (cx.t("input")?, cx.t("weight")?, cx.opt_t("bias")?);
     Ok(Out::Fresh(linear_of(cx, x, w, bias)?))
 }
-pub(super) fn linear_of(cx: &mut Cx<'_>, x: V, w: V, bias: Option<V>) -> R<V> {
+pub(super) fn linear_of(cx: &mut Cx, x: V, w: V, bias: Option<V>) -> R<V> {
     if cx.rank(x)? == 2 && cx.rank(w)? == 2 {
         return cx.node1("gemm", &[Some(x), Some(w), bias], &[("trans_b", Attr::Bool(true))]);
     }
@@ -71,9 +71,9 @@ pub(super) fn linear_of(cx: &mut Cx<'_>, x: V, w: V, bias: Option<V>) -> R<V> {
     }
 }
 /// A product times `alpha` plus `self` times `beta`; with `beta` 0, `self` is not looked at, NaN included.
-fn biased(cx: &mut Cx<'_>, a: &str, b: &str) -> R<Out> {
+fn biased(cx: &mut Cx, a: &str, b: &str) -> R<Out> {
     let (a, b) = (cx.t(a)?, cx.t(b)?);
-    let unit = |cx: &Cx<'_>, n: &str| cx.float_or(n, 1.0).is_ok_and(|v| v == 1.0);
+    let unit = |cx: &Cx, n: &str| cx.float_or(n, 1.0).is_ok_and(|v| v == 1.0);
     if cx.dtype(a)?.is_float()
         && cx.rank(a)? == 2
         && cx.rank(b)? == 2
@@ -87,9 +87,9 @@ fn biased(cx: &mut Cx<'_>, a: &str, b: &str) -> R<Out> {
     combine(cx, y)
 }
 /// `beta * self + alpha * y`.
-fn combine(cx: &mut Cx<'_>, y: V) -> R<Out> {
+fn combine(cx: &mut Cx, y: V) -> R<Out> {
     let dtype = cx.dtype(y)?;
-    let scaled = |cx: &mut Cx<'_>, v: V, name: &str| match cx.opt_operand(name)? {
+    let scaled = |cx: &mut Cx, v: V, name: &str| match cx.opt_operand(name)? {
         Some(Operand::Scalar(s)) if s.known() != Some(1.0) => {
             let k = cx.value_of(&Operand::Scalar(s), dtype)?;
             times(cx, v, k)
@@ -106,13 +106,13 @@ fn combine(cx: &mut Cx<'_>, y: V) -> R<Out> {
     let base = scaled(cx, base, "beta")?;
     Ok(Out::Fresh(if dtype == DType::Bool { cx.b("or", base, y)? } else { cx.b("add", base, y)? }))
 }
-fn addbmm(cx: &mut Cx<'_>) -> R<Out> {
+fn addbmm(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("batch1")?, cx.t("batch2")?);
     let y = matmul(cx, a, b)?;
     let y = cx.reduce("reduce_sum", y, &[0], false)?;
     combine(cx, y)
 }
-fn addr(cx: &mut Cx<'_>) -> R<Out> {
+fn addr(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("vec1")?, cx.t("vec2")?);
     let dtype = cx.common(&[&Operand::Tensor(a), &Operand::Tensor(b)])?;
     let (a, b) = (cx.cast(a, dtype)?, cx.cast(b, dtype)?);
@@ -120,13 +120,13 @@ fn addr(cx: &mut Cx<'_>) -> R<Out> {
     let y = times(cx, a, b)?;
     combine(cx, y)
 }
-fn outer(cx: &mut Cx<'_>) -> R<Out> {
+fn outer(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "vec2")?;
     let a = cx.unsqueeze(a, &[1])?;
     Ok(Out::Fresh(times(cx, a, b)?))
 }
 /// Products over the last axes of both.
-fn inner(cx: &mut Cx<'_>) -> R<Out> {
+fn inner(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let (ra, rb) = (cx.rank(a)?, cx.rank(b)?);
     if ra == 0 || rb == 0 {
@@ -139,30 +139,30 @@ fn inner(cx: &mut Cx<'_>) -> R<Out> {
 fn letters(from: usize, count: usize) -> String {
     (from..from + count).map(|i| char::from(b'a' + (i % 25) as u8)).collect()
 }
-fn vecdot(cx: &mut Cx<'_>) -> R<Out> {
+fn vecdot(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("x", "y")?;
     let y = times(cx, a, b)?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(y)?)?;
     Ok(Out::Fresh(cx.reduce("reduce_sum", y, &[axis], false)?))
 }
-fn multi_dot(cx: &mut Cx<'_>) -> R<Out> {
+fn multi_dot(cx: &mut Cx) -> R<Out> {
     let name = if cx.has("tensors") { "tensors" } else { "matrices" };
     let xs = cx.ts(name)?;
     let (first, rest) = xs.split_first().ok_or_else(|| malformed("no matrices"))?;
     let y = rest.iter().try_fold(*first, |a, b| matmul(cx, a, *b))?;
     Ok(Out::Fresh(y))
 }
-fn einsum(cx: &mut Cx<'_>) -> R<Out> {
+fn einsum(cx: &mut Cx) -> R<Out> {
     let xs = cx.ts("tensors")?;
     let equation: String = cx.str_or("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     cx.ints_or_empty("path")?;
     Ok(Out::Fresh(cx.with("einsum", &xs, &[("equation", Attr::Str(equation))])?))
 }
-fn tensordot(cx: &mut Cx<'_>) -> R<Out> {
+fn tensordot(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("self")?, cx.t("other")?);
     let (ra, rb) = (cx.rank(a)?, cx.rank(b)?);
     let dims =
-        |cx: &Cx<'_>, n: &str, r: usize| cx.ints(n)?.into_iter().map(|d| wrap(d, r)).collect::<R<Vec<_>>>();
+        |cx: &Cx, n: &str, r: usize| cx.ints(n)?.into_iter().map(|d| wrap(d, r)).collect::<R<Vec<_>>>();
     let (da, db) = (dims(cx, "dims_self", ra)?, dims(cx, "dims_other", rb)?);
     if da.len() != db.len() || ra + rb > 25 {
         return Err(malformed("the contracted dimensions do not pair up"));
@@ -179,10 +179,10 @@ fn tensordot(cx: &mut Cx<'_>) -> R<Out> {
     let equation = format!("{ea},{eb}->{out}");
     Ok(Out::Fresh(cx.with("einsum", &[a, b], &[("equation", Attr::Str(equation))])?))
 }
-fn kron(cx: &mut Cx<'_>) -> R<Out> {
+fn kron(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let rank = cx.rank(a)?.max(cx.rank(b)?);
-    let interleave = |cx: &mut Cx<'_>, x: V, first: bool| -> R<(V, Vec<Size>)> {
+    let interleave = |cx: &mut Cx, x: V, first: bool| -> R<(V, Vec<Size>)> {
         let mut sizes = vec![Size::Known(1); rank - cx.rank(x)?];
         sizes.extend(cx.shape_of(x)?);
         let one = Size::Known(1);
@@ -197,18 +197,18 @@ fn kron(cx: &mut Cx<'_>) -> R<Out> {
     let sizes = sa.iter().zip(&sb).map(|(p, q)| cx.size_mul(p, q)).collect::<R<Vec<_>>>()?;
     Ok(Out::Fresh(cx.reshape(y, &sizes)?))
 }
-fn cross(cx: &mut Cx<'_>) -> R<Out> {
+fn cross(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("self", "other")?;
     let rank = cx.rank(a)?.max(cx.rank(b)?);
     let axis = if cx.has("dim") {
         wrap(cx.int("dim")?, rank)?
-    } else if cx.node.target.contains("linalg") {
+    } else if cx.target().contains("linalg") {
         rank - 1
     } else {
         let sizes = cx.fixed_sizes(a)?;
         sizes.iter().position(|n| *n == 3).ok_or_else(|| malformed("no dimension of size 3"))?
     };
-    let turn = |cx: &mut Cx<'_>, x: V, by: [i64; 3]| {
+    let turn = |cx: &mut Cx, x: V, by: [i64; 3]| {
         let at = cx.int_list(&by);
         cx.gather(x, at, axis)
     };
@@ -218,7 +218,7 @@ fn cross(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.b("sub", p, q)?))
 }
 /// p-norm distances between all rows of both.
-fn cdist(cx: &mut Cx<'_>) -> R<Out> {
+fn cdist(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("x1")?, cx.t("x2")?);
     let p = cx.float_or("p", 2.0)?;
     cx.has("compute_mode");
@@ -227,7 +227,7 @@ fn cdist(cx: &mut Cx<'_>) -> R<Out> {
     let last = cx.rank(d)? - 1;
     Ok(Out::Fresh(p_norm(cx, d, p, &[last], false)?))
 }
-fn pdist(cx: &mut Cx<'_>) -> R<Out> {
+fn pdist(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let p = cx.float_or("p", 2.0)?;
     let n = cx.fixed_sizes(x)?.first().copied().unwrap_or(0);
@@ -241,7 +241,7 @@ fn pdist(cx: &mut Cx<'_>) -> R<Out> {
     let d = cx.b("sub", a, b)?;
     Ok(Out::Fresh(p_norm(cx, d, p, &[1], false)?))
 }
-fn bilinear(cx: &mut Cx<'_>) -> R<Out> {
+fn bilinear(cx: &mut Cx) -> R<Out> {
     let (a, b, w) = (cx.t("input1")?, cx.t("input2")?, cx.t("weight")?);
     let equation = "...i,oij,...j->...o".to_owned();
     let y = cx.with("einsum", &[a, w, b], &[("equation", Attr::Str(equation))])?;
@@ -251,7 +251,7 @@ fn bilinear(cx: &mut Cx<'_>) -> R<Out> {
     }))
 }
 /// `v * (g / |v|)`, the norm over all axes but `dim`.
-fn weight_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn weight_norm(cx: &mut Cx) -> R<Out> {
     let (v, g) = (cx.t("v")?, cx.t("g")?);
     let dim = cx.int_or("dim", 0)?;
     let rank = cx.rank(v)?;
@@ -266,9 +266,8 @@ fn weight_norm(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.b("mul", v, k)?))
 }
 /// Rows up to each offset times the matrix of their group; rows behind the last offset are 0.
-fn grouped_mm(cx: &mut Cx<'_>) -> R<Out> {
-    let name =
-        |a: &'static str, b: &'static str| if cx.node.inputs.iter().any(|i| i.name == a) { a } else { b };
+fn grouped_mm(cx: &mut Cx) -> R<Out> {
+    let name = |a: &'static str, b: &'static str| if cx.names(a) { a } else { b };
     let (input, weight) = (name("input", "self"), name("weight", "mat2"));
     let (x, w) = (cx.t(input)?, cx.t(weight)?);
     let ends = cx.t("offs")?;

@@ -24,7 +24,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// 0 keeps all, 1 gives the mean, 2 the sum.
-fn reduced(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn reduced(cx: &mut Cx, x: V) -> R<V> {
     match cx.int_or("reduction", 1)? {
         0 => Ok(x),
         1 => cx.reduce("reduce_mean", x, &[], false),
@@ -32,14 +32,14 @@ fn reduced(cx: &mut Cx<'_>, x: V) -> R<V> {
         other => Err(malformed(format!("reduction {other} is unknown"))),
     }
 }
-fn pointwise(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>) -> R<Out> {
+fn pointwise(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
     let (a, b) = cx.pair("self", "target")?;
     let d = cx.b("sub", a, b)?;
     let y = f(cx, d)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 /// `d^2 / 2` up to `delta`, linear beyond.
-fn huber(cx: &mut Cx<'_>) -> R<Out> {
+fn huber(cx: &mut Cx) -> R<Out> {
     let delta = cx.float_or("delta", 1.0)?;
     pointwise(cx, |cx, d| {
         let size = cx.u("abs", d)?;
@@ -51,7 +51,7 @@ fn huber(cx: &mut Cx<'_>) -> R<Out> {
         cx.choose(small, near, far)
     })
 }
-fn smooth_l1(cx: &mut Cx<'_>) -> R<Out> {
+fn smooth_l1(cx: &mut Cx) -> R<Out> {
     let beta = cx.float_or("beta", 1.0)?;
     pointwise(cx, |cx, d| {
         let size = cx.u("abs", d)?;
@@ -65,7 +65,7 @@ fn smooth_l1(cx: &mut Cx<'_>) -> R<Out> {
         cx.choose(small, near, far)
     })
 }
-fn soft_margin(cx: &mut Cx<'_>) -> R<Out> {
+fn soft_margin(cx: &mut Cx) -> R<Out> {
     let (x, y) = cx.pair("self", "target")?;
     let p = cx.b("mul", x, y)?;
     let p = cx.u("neg", p)?;
@@ -73,7 +73,7 @@ fn soft_margin(cx: &mut Cx<'_>) -> R<Out> {
     let l = super::unary::log1p(cx, e)?;
     Ok(Out::Fresh(reduced(cx, l)?))
 }
-fn kl_div(cx: &mut Cx<'_>) -> R<Out> {
+fn kl_div(cx: &mut Cx) -> R<Out> {
     let (x, t) = cx.pair("self", "target")?;
     let y = if cx.bool_or("log_target", false)? {
         let (e, d) = (cx.u("exp", t)?, cx.b("sub", t, x)?);
@@ -89,14 +89,14 @@ fn kl_div(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Fresh(reduced(cx, y)?))
 }
-fn weighted(cx: &mut Cx<'_>, y: V) -> R<V> {
+fn weighted(cx: &mut Cx, y: V) -> R<V> {
     match cx.opt_t("weight")? {
         Some(w) => cx.b("mul", y, w),
         None => Ok(y),
     }
 }
 /// Logarithms are bounded by -100 below.
-fn binary_cross_entropy(cx: &mut Cx<'_>) -> R<Out> {
+fn binary_cross_entropy(cx: &mut Cx) -> R<Out> {
     let (x, t) = cx.pair("self", "target")?;
     let rest = cx.nb("sub", 1.0, x)?;
     let (a, b) = (cx.u("log", x)?, cx.u("log", rest)?);
@@ -107,7 +107,7 @@ fn binary_cross_entropy(cx: &mut Cx<'_>) -> R<Out> {
     let y = weighted(cx, y)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
-fn with_logits(cx: &mut Cx<'_>) -> R<Out> {
+fn with_logits(cx: &mut Cx) -> R<Out> {
     let (x, t) = cx.pair("self", "target")?;
     let l = super::activation::log_sigmoid(cx, x)?;
     let l = match cx.opt_t("pos_weight")? {
@@ -125,12 +125,12 @@ fn with_logits(cx: &mut Cx<'_>) -> R<Out> {
     let y = weighted(cx, y)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
-fn nll(cx: &mut Cx<'_>) -> R<Out> {
+fn nll(cx: &mut Cx) -> R<Out> {
     let (x, t) = (cx.t("self")?, cx.t("target")?);
     Ok(Out::Fresh(nll_of(cx, x, t)?))
 }
 /// Minus the element of the target class, weighted; the mean divides by the sum of weights.
-fn nll_of(cx: &mut Cx<'_>, x: V, t: V) -> R<V> {
+fn nll_of(cx: &mut Cx, x: V, t: V) -> R<V> {
     let (y, w) = nll_terms(cx, x, t)?;
     match cx.int_or("reduction", 1)? {
         1 => {
@@ -141,7 +141,7 @@ fn nll_of(cx: &mut Cx<'_>, x: V, t: V) -> R<V> {
     }
 }
 /// Terms of the loss and their weights.
-fn nll_terms(cx: &mut Cx<'_>, x: V, t: V) -> R<(V, V)> {
+fn nll_terms(cx: &mut Cx, x: V, t: V) -> R<(V, V)> {
     let ignored = cx.int_or("ignore_index", -100)?;
     let axis = usize::from(cx.rank(x)? > 1);
     let dtype = cx.dtype(x)?;
@@ -163,7 +163,7 @@ fn nll_terms(cx: &mut Cx<'_>, x: V, t: V) -> R<(V, V)> {
     let y = cx.b("mul", p, w)?;
     Ok((cx.u("neg", y)?, w))
 }
-fn cross_entropy(cx: &mut Cx<'_>) -> R<Out> {
+fn cross_entropy(cx: &mut Cx) -> R<Out> {
     let (x, t) = (cx.t("self")?, cx.t("target")?);
     let smoothing = cx.float_or("label_smoothing", 0.0)?;
     let axis = usize::from(cx.rank(x)? > 1);
@@ -196,7 +196,7 @@ fn cross_entropy(cx: &mut Cx<'_>) -> R<Out> {
         _ => reduced(cx, total)?,
     }))
 }
-fn class_weighted(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
+fn class_weighted(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let Some(w) = cx.opt_t("weight")? else { return Ok(x) };
     let mut sizes = vec![1; cx.rank(x)? - axis];
     sizes[0] = -1;
@@ -204,7 +204,7 @@ fn class_weighted(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
     cx.b("mul", x, w)
 }
 /// Targets as probabilities of all classes.
-fn probabilities(cx: &mut Cx<'_>, log: V, t: V, axis: usize, smoothing: f64) -> R<Out> {
+fn probabilities(cx: &mut Cx, log: V, t: V, axis: usize, smoothing: f64) -> R<Out> {
     let n = cx.known(log, axis).ok_or_else(|| unsupported("a dynamic number of classes"))?;
     let t = if smoothing > 0.0 {
         let t = cx.bn("mul", t, 1.0 - smoothing)?;
@@ -219,25 +219,25 @@ fn probabilities(cx: &mut Cx<'_>, log: V, t: V, axis: usize, smoothing: f64) -> 
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 /// p-norm of `x1 - x2 + eps` along the last axis.
-fn distance(cx: &mut Cx<'_>, a: V, b: V, p: f64, eps: f64, keep: bool) -> R<V> {
+fn distance(cx: &mut Cx, a: V, b: V, p: f64, eps: f64, keep: bool) -> R<V> {
     let d = cx.b("sub", a, b)?;
     let d = cx.bn("add", d, eps)?;
     let last = cx.rank(d)?.saturating_sub(1);
     p_norm(cx, d, p, &[last], keep)
 }
-fn pairwise_distance(cx: &mut Cx<'_>) -> R<Out> {
+fn pairwise_distance(cx: &mut Cx) -> R<Out> {
     let (p, eps, keep) = (cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?, cx.bool_or("keepdim", false)?);
     let (a, b) = cx.pair("x1", "x2")?;
     Ok(Out::Fresh(distance(cx, a, b, p, eps, keep)?))
 }
-fn cosine_similarity(cx: &mut Cx<'_>) -> R<Out> {
+fn cosine_similarity(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("x1", "x2")?;
     let eps = cx.float_or("eps", 1e-8)?;
     let rank = cx.rank(a)?.max(cx.rank(b)?);
     let axis = crate::pytorch::lift::emit::wrap(cx.int_or("dim", 1)?, rank)?;
     let p = cx.b("mul", a, b)?;
     let dot = cx.reduce("reduce_sum", p, &[axis], false)?;
-    let size = |cx: &mut Cx<'_>, x: V| {
+    let size = |cx: &mut Cx, x: V| {
         let own = axis + cx.rank(x)? - rank;
         let n = p_norm(cx, x, 2.0, &[own], false)?;
         cx.bn("max", n, eps)
@@ -247,12 +247,12 @@ fn cosine_similarity(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.b("div", dot, d)?))
 }
 /// `1 - cos` for target 1, `max(0, cos - margin)` for -1.
-fn cosine_embedding(cx: &mut Cx<'_>) -> R<Out> {
+fn cosine_embedding(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("input1", "input2")?;
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let last = cx.rank(a)?.saturating_sub(1);
-    let sum = |cx: &mut Cx<'_>, x: V, y: V, eps: f64| {
+    let sum = |cx: &mut Cx, x: V, y: V, eps: f64| {
         let p = cx.b("mul", x, y)?;
         let s = cx.reduce("reduce_sum", p, &[last], false)?;
         if eps == 0.0 { Ok(s) } else { cx.bn("add", s, eps) }
@@ -271,7 +271,7 @@ fn cosine_embedding(cx: &mut Cx<'_>) -> R<Out> {
     let y = cx.choose(one, near, far)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
-fn triplet_margin(cx: &mut Cx<'_>) -> R<Out> {
+fn triplet_margin(cx: &mut Cx) -> R<Out> {
     let (a, p, n) = (cx.t("anchor")?, cx.t("positive")?, cx.t("negative")?);
     let (margin, power, eps) =
         (cx.float_or("margin", 1.0)?, cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?);

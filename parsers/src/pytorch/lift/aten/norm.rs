@@ -24,29 +24,29 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// A vector per channel in the sizes that broadcast over `rank` axes, channels second.
-fn per_channel(cx: &mut Cx<'_>, v: V, rank: usize) -> R<V> {
+fn per_channel(cx: &mut Cx, v: V, rank: usize) -> R<V> {
     let mut sizes = vec![1; rank.max(2) - 1];
     sizes[0] = -1;
     cx.reshape_to(v, &sizes)
 }
 /// Mean and biased variance over these axes, kept.
-fn statistics(cx: &mut Cx<'_>, x: V, axes: &[usize]) -> R<(V, V)> {
+fn statistics(cx: &mut Cx, x: V, axes: &[usize]) -> R<(V, V)> {
     let mean = cx.reduce("reduce_mean", x, axes, true)?;
     let d = cx.b("sub", x, mean)?;
     let squares = cx.b("mul", d, d)?;
     Ok((mean, cx.reduce("reduce_mean", squares, axes, true)?))
 }
 /// `1 / sqrt(var + eps)`.
-fn inverse_std(cx: &mut Cx<'_>, var: V, eps: f64) -> R<V> {
+fn inverse_std(cx: &mut Cx, var: V, eps: f64) -> R<V> {
     let v = cx.bn("add", var, eps)?;
     let s = cx.u("sqrt", v)?;
     cx.u("reciprocal", s)
 }
-fn normalized(cx: &mut Cx<'_>, x: V, mean: V, inverse: V) -> R<V> {
+fn normalized(cx: &mut Cx, x: V, mean: V, inverse: V) -> R<V> {
     let d = cx.b("sub", x, mean)?;
     cx.b("mul", d, inverse)
 }
-fn affine(cx: &mut Cx<'_>, y: V, w: Option<V>, b: Option<V>) -> R<V> {
+fn affine(cx: &mut Cx, y: V, w: Option<V>, b: Option<V>) -> R<V> {
     let dtype = cx.dtype(y)?;
     let y = match w {
         Some(w) => {
@@ -64,12 +64,12 @@ fn affine(cx: &mut Cx<'_>, y: V, w: Option<V>, b: Option<V>) -> R<V> {
     }
 }
 /// A vector of `value`, one per channel of `x`.
-fn channel_fill(cx: &mut Cx<'_>, x: V, value: f64) -> R<V> {
+fn channel_fill(cx: &mut Cx, x: V, value: f64) -> R<V> {
     let n = cx.dim(x, 1)?;
     let v = cx.num(x, value)?;
     cx.full(&[n], v)
 }
-fn batch_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn batch_norm(cx: &mut Cx) -> R<Out> {
     let x = cx.t("input")?;
     let (w, b) = (cx.opt_t("weight")?, cx.opt_t("bias")?);
     let eps = cx.float_or("eps", 1e-5)?;
@@ -82,7 +82,7 @@ fn batch_norm(cx: &mut Cx<'_>) -> R<Out> {
     let (mean, var) = (cx.t("running_mean")?, cx.t("running_var")?);
     Ok(Out::Fresh(inference(cx, x, [w, b, Some(mean), Some(var)], eps)?))
 }
-fn inference(cx: &mut Cx<'_>, x: V, parts: [Option<V>; 4], eps: f64) -> R<V> {
+fn inference(cx: &mut Cx, x: V, parts: [Option<V>; 4], eps: f64) -> R<V> {
     let [w, b, mean, var] = parts;
     let w = w.map_or_else(|| channel_fill(cx, x, 1.0), Ok)?;
     let b = b.map_or_else(|| channel_fill(cx, x, 0.0), Ok)?;
@@ -93,14 +93,7 @@ fn inference(cx: &mut Cx<'_>, x: V, parts: [Option<V>; 4], eps: f64) -> R<V> {
     )
 }
 /// Normalization by the batch's own statistics: result, mean and inverse standard deviation. Running statistics change too.
-fn batch_statistics(
-    cx: &mut Cx<'_>,
-    x: V,
-    w: Option<V>,
-    b: Option<V>,
-    eps: f64,
-    update: bool,
-) -> R<(V, V, V)> {
+fn batch_statistics(cx: &mut Cx, x: V, w: Option<V>, b: Option<V>, eps: f64, update: bool) -> R<(V, V, V)> {
     let rank = cx.rank(x)?;
     let axes: Vec<usize> = (0..rank).filter(|a| *a != 1).collect();
     let (mean, var) = statistics(cx, x, &axes)?;
@@ -116,7 +109,7 @@ fn batch_statistics(
     Ok((y, mean, inverse))
 }
 /// `running = (1 - momentum) running + momentum new`, the new variance unbiased.
-fn update_running(cx: &mut Cx<'_>, x: V, mean: V, var: V, axes: &[usize]) -> R<()> {
+fn update_running(cx: &mut Cx, x: V, mean: V, var: V, axes: &[usize]) -> R<()> {
     let momentum = cx.float_or("momentum", 0.1)?;
     let sizes = axes.iter().map(|a| cx.dim(x, *a)).collect::<R<Vec<_>>>()?;
     let n = cx.size_product(&sizes)?;
@@ -136,12 +129,12 @@ fn update_running(cx: &mut Cx<'_>, x: V, mean: V, var: V, axes: &[usize]) -> R<(
     }
     Ok(())
 }
-fn native_batch_norm(cx: &mut Cx<'_>, mut training: bool) -> R<Out> {
+fn native_batch_norm(cx: &mut Cx, mut training: bool) -> R<Out> {
     let x = cx.t("input")?;
     let (w, b) = (cx.opt_t("weight")?, cx.opt_t("bias")?);
     let eps = cx.float_or("eps", 1e-5)?;
     cx.float_or("momentum", 0.1)?;
-    if cx.node.inputs.iter().any(|i| i.name == "training") {
+    if cx.names("training") {
         training = cx.bool_or("training", false)?;
     }
     let zero = Size::Known(0);
@@ -155,14 +148,14 @@ fn native_batch_norm(cx: &mut Cx<'_>, mut training: bool) -> R<Out> {
         (y, empty, empty)
     };
     let mut outs = vec![Out::Fresh(y), Out::Fresh(mean), Out::Fresh(inverse)];
-    if cx.node.outputs.len() > 3 {
+    if cx.call.outputs > 3 {
         // Space for training only.
         let byte = cx.int_of(hoist_ir::dtype::DType::U8, 0)?;
         outs.push(Out::Fresh(cx.full(&[zero], byte)?));
     }
     Ok(Out::Many(outs))
 }
-fn layer_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn layer_norm(cx: &mut Cx) -> R<Out> {
     cx.bool_or("cudnn_enable", true)?;
     let (x, w, b) = (cx.t("input")?, cx.opt_t("weight")?, cx.opt_t("bias")?);
     let axes = cx.sizes("normalized_shape")?.len();
@@ -178,7 +171,7 @@ fn layer_norm(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Fresh(cx.node1("layer_normalization", &[Some(x), Some(scale), b], &attrs)?))
 }
-fn native_layer_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn native_layer_norm(cx: &mut Cx) -> R<Out> {
     let (x, w, b) = (cx.t("input")?, cx.opt_t("weight")?, cx.opt_t("bias")?);
     let count = cx.sizes("normalized_shape")?.len();
     let eps = cx.float_or("eps", 1e-5)?;
@@ -193,7 +186,7 @@ fn native_layer_norm(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(cx.cast(y, dtype)?), Out::Fresh(mean), Out::Fresh(inverse)]))
 }
 /// Groups as rows `[batch, groups, rest]` normalized by their own statistics: result in the sizes of `x`, mean, inverse deviation.
-fn grouped(cx: &mut Cx<'_>, x: V, groups: i64, eps: f64) -> R<(V, V, V)> {
+fn grouped(cx: &mut Cx, x: V, groups: i64, eps: f64) -> R<(V, V, V)> {
     let sizes = cx.shape_of(x)?;
     let empty = cx.known_len(x) == Some(0);
     let rest = if empty { Size::Known(0) } else { Size::Known(-1) };
@@ -203,7 +196,7 @@ fn grouped(cx: &mut Cx<'_>, x: V, groups: i64, eps: f64) -> R<(V, V, V)> {
     let y = normalized(cx, rows, mean, inverse)?;
     Ok((cx.reshape(y, &sizes)?, mean, inverse))
 }
-fn group_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn group_norm(cx: &mut Cx) -> R<Out> {
     cx.bool_or("cudnn_enabled", true)?;
     let (x, groups) = (cx.t("input")?, cx.int("num_groups")?);
     let (w, b) = (cx.opt_t("weight")?, cx.opt_t("bias")?);
@@ -216,7 +209,7 @@ fn group_norm(cx: &mut Cx<'_>) -> R<Out> {
     let y = affine(cx, y, w, b)?;
     Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
-fn native_group_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn native_group_norm(cx: &mut Cx) -> R<Out> {
     let (x, groups) = (cx.t("input")?, cx.int("group")?);
     for name in ["N", "C", "HxW"] {
         cx.size(name)?;
@@ -234,7 +227,7 @@ fn native_group_norm(cx: &mut Cx<'_>) -> R<Out> {
     let (mean, inverse) = (cx.cast(mean, dtype)?, cx.cast(inverse, dtype)?);
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean), Out::Fresh(inverse)]))
 }
-fn instance_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn instance_norm(cx: &mut Cx) -> R<Out> {
     let x = cx.t("input")?;
     let (w, b) = (cx.opt_t("weight")?, cx.opt_t("bias")?);
     let eps = cx.float_or("eps", 1e-5)?;
@@ -267,7 +260,7 @@ fn instance_norm(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(affine(cx, y, w, b)?))
 }
 /// `x / sqrt(mean(x^2) + eps) * weight`; without `eps`, that of the element type.
-fn rms_norm(cx: &mut Cx<'_>) -> R<Out> {
+fn rms_norm(cx: &mut Cx) -> R<Out> {
     let (x, w) = (cx.t("input")?, cx.opt_t("weight")?);
     let count = cx.sizes("normalized_shape")?.len();
     let dtype = cx.dtype(x)?;
@@ -287,16 +280,16 @@ fn rms_norm(cx: &mut Cx<'_>) -> R<Out> {
     let y = cx.b("mul", x, inverse)?;
     let y = affine(cx, y, w, None)?;
     let y = Out::Fresh(cx.cast(y, dtype)?);
-    Ok(if cx.node.outputs.len() == 2 { Out::Many(vec![y, Out::Fresh(inverse)]) } else { y })
+    Ok(if cx.call.outputs == 2 { Out::Many(vec![y, Out::Fresh(inverse)]) } else { y })
 }
 /// Scales slices of an axis whose p-norm is above a bound down to it.
-fn renorm(cx: &mut Cx<'_>) -> R<Out> {
+fn renorm(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (p, bound) = (cx.float("p")?, cx.float("maxnorm")?);
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     Ok(Out::Fresh(limited(cx, x, axis, p, bound)?))
 }
-fn limited(cx: &mut Cx<'_>, x: V, axis: usize, p: f64, bound: f64) -> R<V> {
+fn limited(cx: &mut Cx, x: V, axis: usize, p: f64, bound: f64) -> R<V> {
     let axes: Vec<usize> = (0..cx.rank(x)?).filter(|a| *a != axis).collect();
     let n = p_norm(cx, x, p, &axes, true)?;
     let above = cx.bn("greater", n, bound)?;
@@ -307,7 +300,7 @@ fn limited(cx: &mut Cx<'_>, x: V, axis: usize, p: f64, bound: f64) -> R<V> {
     cx.b("mul", x, k)
 }
 /// Rows of a table that are looked up, limited in norm.
-fn embedding_renorm(cx: &mut Cx<'_>) -> R<Out> {
+fn embedding_renorm(cx: &mut Cx) -> R<Out> {
     let (x, at) = (cx.t("self")?, cx.t("indices")?);
     let (bound, p) = (cx.float("max_norm")?, cx.float("norm_type")?);
     let y = limited(cx, x, 0, p, bound)?;

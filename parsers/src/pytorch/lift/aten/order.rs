@@ -27,12 +27,12 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// All elements of an axis in order, with their former positions. Equal ones keep their order.
-pub(super) fn sorted(cx: &mut Cx<'_>, x: V, axis: usize, descending: bool) -> R<(V, V)> {
+pub(super) fn sorted(cx: &mut Cx, x: V, axis: usize, descending: bool) -> R<(V, V)> {
     let n = cx.dim(x, axis)?;
     top_k(cx, x, axis, &n, descending)
 }
 /// The first `k` elements of the order. NaN is above all numbers.
-fn top_k(cx: &mut Cx<'_>, x: V, axis: usize, k: &Size, largest: bool) -> R<(V, V)> {
+fn top_k(cx: &mut Cx, x: V, axis: usize, k: &Size, largest: bool) -> R<(V, V)> {
     let dtype = cx.dtype(x)?;
     let x = if matches!(dtype, DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::U16) {
         cx.cast(x, DType::I32)?
@@ -44,11 +44,11 @@ fn top_k(cx: &mut Cx<'_>, x: V, axis: usize, k: &Size, largest: bool) -> R<(V, V
     let out = cx.node_n("top_k", &[Some(x), Some(k)], &attrs, 2)?;
     Ok((cx.cast(out[0], dtype)?, out[1]))
 }
-fn pair(cx: &mut Cx<'_>, values: V, at: V, scalar: bool) -> R<Out> {
+fn pair(cx: &mut Cx, values: V, at: V, scalar: bool) -> R<Out> {
     let (values, at) = (back(cx, values, scalar)?, back(cx, at, scalar)?);
     Ok(Out::Many(vec![Out::Fresh(values), Out::Fresh(at)]))
 }
-fn sort_args(cx: &mut Cx<'_>) -> R<(V, V, bool)> {
+fn sort_args(cx: &mut Cx) -> R<(V, V, bool)> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     cx.bool_or("stable", false)?;
@@ -57,21 +57,21 @@ fn sort_args(cx: &mut Cx<'_>) -> R<(V, V, bool)> {
     let (values, at) = sorted(cx, x, axis, descending)?;
     Ok((values, at, scalar))
 }
-fn sort(cx: &mut Cx<'_>) -> R<Out> {
+fn sort(cx: &mut Cx) -> R<Out> {
     let (values, at, scalar) = sort_args(cx)?;
     pair(cx, values, at, scalar)
 }
-fn argsort(cx: &mut Cx<'_>) -> R<Out> {
+fn argsort(cx: &mut Cx) -> R<Out> {
     let (_, at, scalar) = sort_args(cx)?;
     Ok(Out::Fresh(back(cx, at, scalar)?))
 }
-fn msort(cx: &mut Cx<'_>) -> R<Out> {
+fn msort(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (x, scalar) = at_least_1d(cx, x)?;
     let (values, _) = sorted(cx, x, 0, false)?;
     Ok(Out::Fresh(back(cx, values, scalar)?))
 }
-fn topk(cx: &mut Cx<'_>) -> R<Out> {
+fn topk(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     let (k, largest) = (cx.size("k")?, cx.bool_or("largest", true)?);
@@ -81,7 +81,7 @@ fn topk(cx: &mut Cx<'_>) -> R<Out> {
     let scalar = scalar && k == Size::Known(1);
     pair(cx, values, at, scalar)
 }
-fn kthvalue(cx: &mut Cx<'_>) -> R<Out> {
+fn kthvalue(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     let (k, keep) = (cx.int("k")?, cx.bool_or("keepdim", false)?);
@@ -91,13 +91,13 @@ fn kthvalue(cx: &mut Cx<'_>) -> R<Out> {
     finish(cx, v, at, axis, keep || scalar, scalar)
 }
 /// Drops the axis where it is not kept.
-fn finish(cx: &mut Cx<'_>, v: V, at: V, axis: usize, keep: bool, scalar: bool) -> R<Out> {
+fn finish(cx: &mut Cx, v: V, at: V, axis: usize, keep: bool, scalar: bool) -> R<Out> {
     let (v, at) =
         if keep { (v, at) } else { (cx.squeeze(v, &[axis as i64])?, cx.squeeze(at, &[axis as i64])?) };
     pair(cx, v, at, scalar)
 }
 /// The lower one of the two middle elements; NaN if there is any, or not counted.
-fn median(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
+fn median(cx: &mut Cx, skip_nan: bool) -> R<Out> {
     let x = cx.t("self")?;
     let axis = one_axis(cx, "dim", x)?;
     let keep = cx.bool_or("keepdim", false)?;
@@ -145,12 +145,12 @@ fn median(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
     }
     finish(cx, v, at, axis, keep || scalar, scalar)
 }
-fn quantile(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
+fn quantile(cx: &mut Cx, skip_nan: bool) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let rank = cx.rank(x)?;
     let axis = one_axis(cx, "dim", x)?;
-    let (keep, how) = (cx.bool_or("keepdim", false)?, cx.str_or("interpolation", "linear")?);
+    let (keep, how) = (cx.bool_or("keepdim", false)?, cx.str_or("interpolation", "linear")?.to_owned());
     let q = cx.operand("q")?;
     let q = cx.value_of(&q, dtype)?;
     if cx.rank(q)? > 1 {
@@ -185,7 +185,7 @@ fn quantile(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
         let at = cx.reshape_to(at, &[-1])?;
         cx.expand(at, &sizes)?
     };
-    let y = interpolate(cx, values, at, last, how)?;
+    let y = interpolate(cx, values, at, last, &how)?;
     let y = if skip_nan {
         let all = cx.bn("equal", nans, n as f64)?;
         let nan = cx.num(y, f64::NAN)?;
@@ -214,9 +214,9 @@ fn quantile(cx: &mut Cx<'_>, skip_nan: bool) -> R<Out> {
     Ok(Out::Fresh(if line { y } else { cx.squeeze(y, &[0])? }))
 }
 /// Elements of the sorted last axis at fractional positions.
-fn interpolate(cx: &mut Cx<'_>, values: V, at: V, axis: usize, how: &str) -> R<V> {
+fn interpolate(cx: &mut Cx, values: V, at: V, axis: usize, how: &str) -> R<V> {
     let attrs = [("axis", Attr::Int(axis as i64))];
-    let pick = |cx: &mut Cx<'_>, at: V| {
+    let pick = |cx: &mut Cx, at: V| {
         let at = cx.cast(at, DType::I64)?;
         cx.with("gather_elements", &[values, at], &attrs)
     };
@@ -242,7 +242,7 @@ fn interpolate(cx: &mut Cx<'_>, values: V, at: V, axis: usize, how: &str) -> R<V
     }
 }
 /// The most frequent element, the smallest of several, with its last position.
-fn mode(cx: &mut Cx<'_>) -> R<Out> {
+fn mode(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", -1)?, cx.rank(x)?)?;
     let keep = cx.bool_or("keepdim", false)?;
@@ -265,7 +265,7 @@ fn mode(cx: &mut Cx<'_>) -> R<Out> {
     );
     finish(cx, v, at, axis, keep || scalar, scalar)
 }
-fn searchsorted(cx: &mut Cx<'_>) -> R<Out> {
+fn searchsorted(cx: &mut Cx) -> R<Out> {
     let line = cx.t("sorted_sequence")?;
     let line = match cx.opt_t("sorter")? {
         Some(s) => {
@@ -277,13 +277,13 @@ fn searchsorted(cx: &mut Cx<'_>) -> R<Out> {
     let x = cx.operand("self")?;
     place(cx, line, &x)
 }
-fn bucketize(cx: &mut Cx<'_>) -> R<Out> {
+fn bucketize(cx: &mut Cx) -> R<Out> {
     let line = cx.t("boundaries")?;
     let x = cx.operand("self")?;
     place(cx, line, &x)
 }
 /// Counts the elements of the line below (or up to) each element of `x`.
-fn place(cx: &mut Cx<'_>, line: V, x: &crate::pytorch::lift::cx::Operand) -> R<Out> {
+fn place(cx: &mut Cx, line: V, x: &crate::pytorch::lift::cx::Operand) -> R<Out> {
     let side = cx.str_or("side", "left")?;
     let right = cx.bool_or("right", false)? || side == "right";
     let to = if cx.bool_or("out_int32", false)? { DType::I32 } else { DType::I64 };
@@ -303,7 +303,7 @@ fn place(cx: &mut Cx<'_>, line: V, x: &crate::pytorch::lift::cx::Operand) -> R<O
     Ok(Out::Fresh(cx.cast(at, to)?))
 }
 /// Counts in equal bins between the bounds, both included.
-fn histc(cx: &mut Cx<'_>) -> R<Out> {
+fn histc(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let bins = cx.int_or("bins", 100)?;
     let (low, high) = (cx.float_or("min", 0.0)?, cx.float_or("max", 0.0)?);
@@ -337,7 +337,7 @@ fn histc(cx: &mut Cx<'_>) -> R<Out> {
     tally(cx, at, bins, None, dtype).map(Out::Fresh)
 }
 /// How often each of `0..bins` occurs among `at`, or the sum of the weights there.
-fn tally(cx: &mut Cx<'_>, at: V, bins: i64, weights: Option<V>, dtype: DType) -> R<V> {
+fn tally(cx: &mut Cx, at: V, bins: i64, weights: Option<V>, dtype: DType) -> R<V> {
     let line = cx.iota(&Size::Known(bins))?;
     let line = cx.unsqueeze(line, &[1])?;
     let same = cx.b("equal", line, at)?;
@@ -349,7 +349,7 @@ fn tally(cx: &mut Cx<'_>, at: V, bins: i64, weights: Option<V>, dtype: DType) ->
     cx.reduce("reduce_sum", same, &[1], false)
 }
 /// The number of bins depends on the data; only as many as `minlength` gives are known.
-fn bincount(cx: &mut Cx<'_>) -> R<Out> {
+fn bincount(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let least = cx.int_or("minlength", 0)?;
     let weights = cx.opt_t("weights")?;
@@ -379,7 +379,7 @@ fn bincount(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Fresh(cx.reduce("reduce_sum", same, &[1], false)?))
 }
-fn unique2(cx: &mut Cx<'_>) -> R<Out> {
+fn unique2(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = one_axis(cx, "dim", x)?;
     cx.bool_or("sorted", true)?;
@@ -405,7 +405,7 @@ fn unique2(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(out[0]), Out::Fresh(at), Out::Fresh(n)]))
 }
 /// Runs of equal elements: the first of each, the run each element belongs to, and the lengths.
-fn unique_consecutive(cx: &mut Cx<'_>) -> R<Out> {
+fn unique_consecutive(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     if one_axis(cx, "dim", x)?.is_some() && cx.rank(x)? != 1 {
         return Err(unsupported("unique_consecutive along an axis"));
@@ -444,7 +444,7 @@ fn unique_consecutive(cx: &mut Cx<'_>) -> R<Out> {
     };
     Ok(Out::Many(vec![Out::Fresh(values), Out::Fresh(at), Out::Fresh(lengths)]))
 }
-impl Cx<'_> {
+impl Cx {
     /// Moves an axis to the end.
     pub(super) fn swap_to_last(&mut self, x: V, axis: usize) -> R<V> {
         let last = self.rank(x)? - 1;

@@ -32,7 +32,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// Consecutive parts of these sizes.
-fn parts(cx: &mut Cx<'_>, id: TensorId, axis: usize, sizes: &[Size]) -> R<Out> {
+fn parts(cx: &mut Cx, id: TensorId, axis: usize, sizes: &[Size]) -> R<Out> {
     let mut start = Size::Known(0);
     let mut outs = vec![];
     for s in sizes {
@@ -42,17 +42,17 @@ fn parts(cx: &mut Cx<'_>, id: TensorId, axis: usize, sizes: &[Size]) -> R<Out> {
     }
     Ok(Out::Many(outs))
 }
-fn split_axis(cx: &mut Cx<'_>) -> R<(TensorId, V, usize)> {
+fn split_axis(cx: &mut Cx) -> R<(TensorId, V, usize)> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = wrap(cx.int_or("dim", 0)?, cx.rank(v)?)?;
     Ok((id, v, axis))
 }
-fn fixed_len(cx: &Cx<'_>, v: V, axis: usize) -> R<i64> {
+fn fixed_len(cx: &Cx, v: V, axis: usize) -> R<i64> {
     cx.known(v, axis).ok_or_else(|| unsupported("splitting an axis of dynamic size into equal parts"))
 }
 /// Parts of `size` elements, the last one shorter.
-fn equal_parts(cx: &mut Cx<'_>, id: TensorId, v: V, axis: usize, size: i64) -> R<Out> {
+fn equal_parts(cx: &mut Cx, id: TensorId, v: V, axis: usize, size: i64) -> R<Out> {
     let n = fixed_len(cx, v, axis)?;
     if size <= 0 && n > 0 {
         return Err(malformed("parts without elements"));
@@ -61,9 +61,9 @@ fn equal_parts(cx: &mut Cx<'_>, id: TensorId, v: V, axis: usize, size: i64) -> R
     let sizes: Vec<Size> = (0..count).map(|i| Size::Known(size.min(n - i * size))).collect();
     parts(cx, id, axis, &sizes)
 }
-fn split(cx: &mut Cx<'_>) -> R<Out> {
+fn split(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
-    if cx.node.inputs.iter().any(|i| i.name == "split_sizes") {
+    if cx.names("split_sizes") {
         let sizes = cx.sizes("split_sizes")?;
         return parts(cx, id, axis, &sizes);
     }
@@ -73,12 +73,12 @@ fn split(cx: &mut Cx<'_>) -> R<Out> {
         many => parts(cx, id, axis, many),
     }
 }
-fn split_sizes(cx: &mut Cx<'_>) -> R<Out> {
+fn split_sizes(cx: &mut Cx) -> R<Out> {
     let (id, _, axis) = split_axis(cx)?;
     let sizes = cx.sizes("split_sizes")?;
     parts(cx, id, axis, &sizes)
 }
-fn chunk(cx: &mut Cx<'_>) -> R<Out> {
+fn chunk(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
     let (n, chunks) = (fixed_len(cx, v, axis)?, cx.int("chunks")?);
     if chunks <= 0 {
@@ -90,7 +90,7 @@ fn chunk(cx: &mut Cx<'_>) -> R<Out> {
     equal_parts(cx, id, v, axis, ceil_div(n, chunks))
 }
 /// Sections as equal as can be, or parts between positions.
-fn sections(cx: &mut Cx<'_>, id: TensorId, axis: usize, n: i64, by: Result<i64, Vec<i64>>) -> R<Out> {
+fn sections(cx: &mut Cx, id: TensorId, axis: usize, n: i64, by: Result<i64, Vec<i64>>) -> R<Out> {
     let sizes: Vec<i64> = match by {
         Ok(k) if (1..=1 << 16).contains(&k) => (0..k).map(|i| n / k + i64::from(i < n % k)).collect(),
         Ok(_) => return Err(malformed("no sections")),
@@ -107,7 +107,7 @@ fn sections(cx: &mut Cx<'_>, id: TensorId, axis: usize, n: i64, by: Result<i64, 
     let sizes: Vec<Size> = sizes.into_iter().map(Size::Known).collect();
     parts(cx, id, axis, &sizes)
 }
-fn tensor_split(cx: &mut Cx<'_>) -> R<Out> {
+fn tensor_split(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
     let n = fixed_len(cx, v, axis)?;
     let by = if cx.has("indices") {
@@ -122,7 +122,7 @@ fn tensor_split(cx: &mut Cx<'_>) -> R<Out> {
     };
     sections(cx, id, axis, n, by)
 }
-fn n_split(cx: &mut Cx<'_>, axis: usize) -> R<Out> {
+fn n_split(cx: &mut Cx, axis: usize) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = axis.min(cx.rank(v)?.saturating_sub(1));
@@ -130,7 +130,7 @@ fn n_split(cx: &mut Cx<'_>, axis: usize) -> R<Out> {
     let by = if cx.has("indices") { Err(cx.ints("indices")?) } else { Ok(cx.int("sections")?) };
     sections(cx, id, axis, n, by)
 }
-fn unbind(cx: &mut Cx<'_>) -> R<Out> {
+fn unbind(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
     let n = fixed_len(cx, v, axis)?;
     if n > 1 << 16 {
@@ -139,13 +139,13 @@ fn unbind(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many((0..n).map(|i| Out::View(id, vec![Step::Select(axis, Size::Known(i))])).collect()))
 }
 /// Operands in their common type.
-fn joined(cx: &mut Cx<'_>, name: &str) -> R<Vec<V>> {
+fn joined(cx: &mut Cx, name: &str) -> R<Vec<V>> {
     let xs = cx.ts(name)?;
     let operands: Vec<_> = xs.iter().map(|x| crate::pytorch::lift::cx::Operand::Tensor(*x)).collect();
     let dtype = cx.common(&operands.iter().collect::<Vec<_>>())?;
     xs.into_iter().map(|x| cx.cast(x, dtype)).collect()
 }
-fn cat(cx: &mut Cx<'_>) -> R<Out> {
+fn cat(cx: &mut Cx) -> R<Out> {
     let xs = joined(cx, "tensors")?;
     let rank = xs.iter().map(|x| cx.rank(*x)).collect::<R<Vec<_>>>()?.into_iter().max().unwrap_or(1);
     // An empty line joins anything.
@@ -158,14 +158,14 @@ fn cat(cx: &mut Cx<'_>) -> R<Out> {
     let axis = wrap(cx.int_or("dim", 0)?, rank)?;
     Ok(Out::Fresh(cx.concat(&kept, axis)?))
 }
-fn stack(cx: &mut Cx<'_>) -> R<Out> {
+fn stack(cx: &mut Cx) -> R<Out> {
     let xs = joined(cx, "tensors")?;
     let first = xs.first().copied().ok_or_else(|| malformed("nothing to stack"))?;
     let axis = wrap(cx.int_or("dim", 0)?, cx.rank(first)? + 1)?;
     let xs = xs.into_iter().map(|x| cx.unsqueeze(x, &[axis as i64])).collect::<R<Vec<_>>>()?;
     Ok(Out::Fresh(cx.concat(&xs, axis)?))
 }
-fn n_stack(cx: &mut Cx<'_>, rank: usize, axis: usize) -> R<Out> {
+fn n_stack(cx: &mut Cx, rank: usize, axis: usize) -> R<Out> {
     let xs = joined(cx, "tensors")?;
     let mut high = vec![];
     for x in xs {
@@ -182,7 +182,7 @@ fn n_stack(cx: &mut Cx<'_>, rank: usize, axis: usize) -> R<Out> {
     let axis = axis.min(cx.rank(first)? - 1);
     Ok(Out::Fresh(cx.concat(&high, axis)?))
 }
-fn column_stack(cx: &mut Cx<'_>) -> R<Out> {
+fn column_stack(cx: &mut Cx) -> R<Out> {
     let xs = joined(cx, "tensors")?;
     let mut high = vec![];
     for x in xs {

@@ -25,7 +25,7 @@ struct Window {
 }
 
 impl Window {
-    fn of(cx: &Cx<'_>, axes: usize) -> R<Self> {
+    fn of(cx: &Cx, axes: usize) -> R<Self> {
         let kernel = per_axis(cx, "kernel_size", axes, 1)?;
         let strides = cx.ints_or_empty("stride")?;
         let strides = match strides.len() {
@@ -57,7 +57,7 @@ impl Window {
         Some(if self.ceil && (n - 1).checked_mul(s)? >= size + self.pads[axis] { n - 1 } else { n })
     }
 }
-fn avg_pool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn avg_pool(cx: &mut Cx, axes: usize) -> R<Out> {
     let x = cx.t("self")?;
     let window = Window::of(cx, axes)?;
     let include = cx.bool_or("count_include_pad", true)?;
@@ -74,7 +74,7 @@ fn avg_pool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
 /// The sum of each window, over the border padded with zeros, divided by a constant count per place.
-fn counted_average(cx: &mut Cx<'_>, x: V, w: &Window, include: bool, divisor: Option<i64>) -> R<V> {
+fn counted_average(cx: &mut Cx, x: V, w: &Window, include: bool, divisor: Option<i64>) -> R<V> {
     let axes = w.kernel.len();
     let sizes = cx.fixed_sizes(x)?;
     let outs: Option<Vec<i64>> = (0..axes).map(|i| w.output(i, sizes[i + 2])).collect();
@@ -119,7 +119,7 @@ fn counted_average(cx: &mut Cx<'_>, x: V, w: &Window, include: bool, divisor: Op
     }
     Ok(y)
 }
-fn max_pool(cx: &mut Cx<'_>, axes: usize, with_indices: bool) -> R<Out> {
+fn max_pool(cx: &mut Cx, axes: usize, with_indices: bool) -> R<Out> {
     let x = cx.t("self")?;
     let window = Window::of(cx, axes)?;
     let (x, bare) = batched(cx, x, axes)?;
@@ -133,7 +133,7 @@ fn max_pool(cx: &mut Cx<'_>, axes: usize, with_indices: bool) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
 /// ONNX counts positions in the whole tensor, PyTorch within each channel.
-fn local_positions(cx: &mut Cx<'_>, at: V, x: V, axes: usize) -> R<V> {
+fn local_positions(cx: &mut Cx, at: V, x: V, axes: usize) -> R<V> {
     let sizes: Vec<Size> = (2..2 + axes).map(|a| cx.dim(x, a)).collect::<R<_>>()?;
     let area = cx.size_product(&sizes)?;
     let area = cx.size_scalar(&area)?;

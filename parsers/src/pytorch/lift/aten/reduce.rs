@@ -40,7 +40,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The axes of list argument `name`; all when absent or empty.
-pub(super) fn axes(cx: &Cx<'_>, name: &str, x: V) -> R<Vec<usize>> {
+pub(super) fn axes(cx: &Cx, name: &str, x: V) -> R<Vec<usize>> {
     let rank = cx.rank(x)?;
     let list = cx.ints_or_empty(name)?;
     let mut out: Vec<usize> = list.iter().map(|a| wrap(*a, rank)).collect::<R<_>>()?;
@@ -52,53 +52,53 @@ pub(super) fn axes(cx: &Cx<'_>, name: &str, x: V) -> R<Vec<usize>> {
     Ok(out)
 }
 /// The axis `name`, if given.
-pub(super) fn one_axis(cx: &Cx<'_>, name: &str, x: V) -> R<Option<usize>> {
+pub(super) fn one_axis(cx: &Cx, name: &str, x: V) -> R<Option<usize>> {
     if cx.has(name) { Ok(Some(wrap(cx.int(name)?, cx.rank(x)?)?)) } else { Ok(None) }
 }
 /// A 0-d tensor as a line of one element; and whether it was one.
-pub(super) fn at_least_1d(cx: &mut Cx<'_>, x: V) -> R<(V, bool)> {
+pub(super) fn at_least_1d(cx: &mut Cx, x: V) -> R<(V, bool)> {
     let scalar = cx.rank(x)? == 0;
     Ok((if scalar { cx.reshape_to(x, &[1])? } else { x }, scalar))
 }
 /// Undoes [`at_least_1d`].
-pub(super) fn back(cx: &mut Cx<'_>, x: V, scalar: bool) -> R<V> {
+pub(super) fn back(cx: &mut Cx, x: V, scalar: bool) -> R<V> {
     if scalar { cx.reshape_to(x, &[]) } else { Ok(x) }
 }
 /// Sums of truth values and integers are `i64`.
-fn sum_input(cx: &mut Cx<'_>) -> R<V> {
+fn sum_input(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() { now } else { DType::I64 });
     cx.cast(x, to)
 }
-fn sum(cx: &mut Cx<'_>) -> R<Out> {
+fn sum(cx: &mut Cx) -> R<Out> {
     let x = sum_input(cx)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
     Ok(Out::Fresh(total(cx, x, &axes, keep)?))
 }
 /// A sum in any type; small integers and truth values are widened and narrowed again.
-fn total(cx: &mut Cx<'_>, x: V, axes: &[usize], keep: bool) -> R<V> {
+fn total(cx: &mut Cx, x: V, axes: &[usize], keep: bool) -> R<V> {
     wide_reduce(cx, "reduce_sum", x, axes, keep)
 }
-fn wide_reduce(cx: &mut Cx<'_>, op: &str, x: V, axes: &[usize], keep: bool) -> R<V> {
+fn wide_reduce(cx: &mut Cx, op: &str, x: V, axes: &[usize], keep: bool) -> R<V> {
     let dtype = cx.dtype(x)?;
     let narrow = matches!(dtype, DType::Bool | DType::I8 | DType::I16 | DType::U8 | DType::U16);
     let x = if narrow { cx.cast(x, DType::I32)? } else { x };
     let y = cx.reduce(op, x, axes, keep)?;
     cx.cast(y, dtype)
 }
-fn without_nan(cx: &mut Cx<'_>, x: V) -> R<(V, V)> {
+fn without_nan(cx: &mut Cx, x: V) -> R<(V, V)> {
     let nan = cx.u("is_nan", x)?;
     let zero = cx.num(x, 0.0)?;
     Ok((cx.choose(nan, zero, x)?, nan))
 }
-fn nansum(cx: &mut Cx<'_>) -> R<Out> {
+fn nansum(cx: &mut Cx) -> R<Out> {
     let x = sum_input(cx)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
     let x = if cx.dtype(x)?.is_float() { without_nan(cx, x)?.0 } else { x };
     Ok(Out::Fresh(total(cx, x, &axes, keep)?))
 }
-fn mean(cx: &mut Cx<'_>) -> R<Out> {
+fn mean(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(cx.dtype(x)?);
     if !to.is_float() {
@@ -108,7 +108,7 @@ fn mean(cx: &mut Cx<'_>) -> R<Out> {
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
     Ok(Out::Fresh(cx.reduce("reduce_mean", x, &axes, keep)?))
 }
-fn nanmean(cx: &mut Cx<'_>) -> R<Out> {
+fn nanmean(cx: &mut Cx) -> R<Out> {
     let x = cx.float_t("self")?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(cx.dtype(x)?);
     let x = cx.cast(x, to)?;
@@ -119,19 +119,19 @@ fn nanmean(cx: &mut Cx<'_>) -> R<Out> {
     let (s, n) = (cx.reduce("reduce_sum", x, &axes, keep)?, cx.reduce("reduce_sum", there, &axes, keep)?);
     Ok(Out::Fresh(cx.b("div", s, n)?))
 }
-fn prod(cx: &mut Cx<'_>) -> R<Out> {
+fn prod(cx: &mut Cx) -> R<Out> {
     let x = sum_input(cx)?;
     let axis = one_axis(cx, "dim", x)?;
     let axes: Vec<usize> = if cx.rank(x)? == 0 { vec![] } else { axis.into_iter().collect() };
     let keep = cx.bool_or("keepdim", false)?;
     Ok(Out::Fresh(wide_reduce(cx, "reduce_prod", x, &axes, keep)?))
 }
-fn amax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn amax(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
     Ok(Out::Fresh(wide_reduce(cx, op, x, &axes, keep)?))
 }
-fn aminmax(cx: &mut Cx<'_>) -> R<Out> {
+fn aminmax(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = one_axis(cx, "dim", x)?;
     let axes: Vec<usize> = if cx.rank(x)? == 0 { vec![] } else { axis.into_iter().collect() };
@@ -141,7 +141,7 @@ fn aminmax(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(low), Out::Fresh(high)]))
 }
 /// `max` in its three forms: of two tensors, of all elements, along one axis with positions.
-fn max(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn max(cx: &mut Cx, op: &str) -> R<Out> {
     if let Some(y) = of_two(cx, op)? {
         return Ok(Out::Fresh(y));
     }
@@ -158,7 +158,7 @@ fn max(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
 /// First position of an extremum; the first NaN where there is one.
-fn position(cx: &mut Cx<'_>, op: &str, x: V, axis: usize, keep: bool) -> R<V> {
+fn position(cx: &mut Cx, op: &str, x: V, axis: usize, keep: bool) -> R<V> {
     let attrs = [("axis", Attr::Int(axis as i64)), ("keepdims", Attr::Bool(keep))];
     match cx.dtype(x)? {
         DType::Bool => {
@@ -179,7 +179,7 @@ fn position(cx: &mut Cx<'_>, op: &str, x: V, axis: usize, keep: bool) -> R<V> {
         _ => cx.with(op, &[x], &attrs),
     }
 }
-fn arg(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn arg(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     let keep = cx.bool_or("keepdim", false)?;
     if let Some(axis) = one_axis(cx, "dim", x)? {
@@ -192,7 +192,7 @@ fn arg(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     let at = position(cx, op, flat, 0, false)?;
     Ok(Out::Fresh(if keep { cx.reshape_to(at, &vec![1; rank])? } else { at }))
 }
-fn any_all(cx: &mut Cx<'_>, all: bool) -> R<Out> {
+fn any_all(cx: &mut Cx, all: bool) -> R<Out> {
     let x = cx.t("self")?;
     // For u8 the result is u8 as well.
     let to = if cx.dtype(x)? == DType::U8 { DType::U8 } else { DType::Bool };
@@ -208,7 +208,7 @@ fn any_all(cx: &mut Cx<'_>, all: bool) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, to)?))
 }
 /// Number of elements along `axes`, in the type of `x`.
-fn count(cx: &mut Cx<'_>, x: V, axes: &[usize]) -> R<V> {
+fn count(cx: &mut Cx, x: V, axes: &[usize]) -> R<V> {
     let sizes = axes.iter().map(|a| cx.dim(x, *a)).collect::<R<Vec<_>>>()?;
     let n = cx.size_product(&sizes)?;
     let n = cx.size_scalar(&n)?;
@@ -216,7 +216,7 @@ fn count(cx: &mut Cx<'_>, x: V, axes: &[usize]) -> R<V> {
     cx.cast(n, dtype)
 }
 /// Variance by the two-pass formula, divided by `max(n - correction, 0)`.
-fn moments(cx: &mut Cx<'_>, root: bool, with_mean: bool) -> R<Out> {
+fn moments(cx: &mut Cx, root: bool, with_mean: bool) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
@@ -247,7 +247,7 @@ fn moments(cx: &mut Cx<'_>, root: bool, with_mean: bool) -> R<Out> {
     let mean = cx.cast(mean, dtype)?;
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean)]))
 }
-fn norm(cx: &mut Cx<'_>) -> R<Out> {
+fn norm(cx: &mut Cx) -> R<Out> {
     let p = match (cx.has("p"), cx.has("ord")) {
         (true, _) => cx.float("p")?,
         (_, true) => cx.float("ord")?,
@@ -257,7 +257,7 @@ fn norm(cx: &mut Cx<'_>) -> R<Out> {
     let given = cx.ints_or_empty("dim")?;
     // `linalg_norm` with an order and two axes is a matrix norm.
     let matrix = if given.is_empty() { cx.rank(x)? == 2 } else { given.len() == 2 };
-    if matrix && cx.node.target.contains("linalg_norm") && cx.has("ord") {
+    if matrix && cx.target().contains("linalg_norm") && cx.has("ord") {
         return Err(unsupported("matrix norms are not supported"));
     }
     let to = cx.opt_dtype("dtype")?.unwrap_or(to_float(cx.dtype(x)?));
@@ -268,7 +268,7 @@ fn norm(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, to)?))
 }
 /// The p-norm along `axes`; 0 counts, infinities are extrema.
-pub(super) fn p_norm(cx: &mut Cx<'_>, x: V, p: f64, axes: &[usize], keep: bool) -> R<V> {
+pub(super) fn p_norm(cx: &mut Cx, x: V, p: f64, axes: &[usize], keep: bool) -> R<V> {
     if p == 2.0 {
         let squares = cx.b("mul", x, x)?;
         let s = cx.reduce("reduce_sum", squares, axes, keep)?;
@@ -295,13 +295,13 @@ pub(super) fn p_norm(cx: &mut Cx<'_>, x: V, p: f64, axes: &[usize], keep: bool) 
     let s = cx.reduce("reduce_sum", powers, axes, keep)?;
     cx.bn("pow", s, 1.0 / p)
 }
-fn dist(cx: &mut Cx<'_>) -> R<Out> {
+fn dist(cx: &mut Cx) -> R<Out> {
     let p = cx.float_or("p", 2.0)?;
     let (a, b) = cx.float_pair("self", "other")?;
     let d = cx.b("sub", a, b)?;
     Ok(Out::Fresh(p_norm(cx, d, p, &[], false)?))
 }
-fn logsumexp(cx: &mut Cx<'_>) -> R<Out> {
+fn logsumexp(cx: &mut Cx) -> R<Out> {
     let x = cx.float_t("self")?;
     let dtype = cx.dtype(x)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
@@ -312,7 +312,7 @@ fn logsumexp(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
 /// `m + log(sum(exp(x - m)))` with the maximum `m`, 0 where that is infinite.
-pub(super) fn log_sum_exp(cx: &mut Cx<'_>, x: V, axes: &[usize], keep: bool) -> R<V> {
+pub(super) fn log_sum_exp(cx: &mut Cx, x: V, axes: &[usize], keep: bool) -> R<V> {
     let m = cx.reduce("reduce_max", x, axes, true)?;
     let inf = cx.u("is_inf", m)?;
     let zero = cx.num(x, 0.0)?;
@@ -324,14 +324,14 @@ pub(super) fn log_sum_exp(cx: &mut Cx<'_>, x: V, axes: &[usize], keep: bool) -> 
     let y = cx.b("add", m, l)?;
     if keep { Ok(y) } else { cx.squeeze(y, &axes.iter().map(|a| *a as i64).collect::<Vec<_>>()) }
 }
-fn count_nonzero(cx: &mut Cx<'_>) -> R<Out> {
+fn count_nonzero(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axes = axes(cx, "dim", x)?;
     let x = cx.cast(x, DType::Bool)?;
     let x = cx.cast(x, DType::I64)?;
     Ok(Out::Fresh(cx.reduce("reduce_sum", x, &axes, false)?))
 }
-fn softmax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn softmax(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     cx.bool_or("half_to_float", false)?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(to_float(cx.dtype(x)?));
@@ -342,7 +342,7 @@ fn softmax(cx: &mut Cx<'_>, op: &str) -> R<Out> {
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
 /// 0 where a whole row is minus infinity.
-fn safe_softmax(cx: &mut Cx<'_>) -> R<Out> {
+fn safe_softmax(cx: &mut Cx) -> R<Out> {
     let x = cx.float_t("self")?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     cx.opt_dtype("dtype")?;
@@ -350,7 +350,7 @@ fn safe_softmax(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(y))
 }
 /// Softmax along `axis`, 0 in rows that are minus infinity throughout.
-pub(super) fn softmax_or_zero(cx: &mut Cx<'_>, x: V, axis: usize) -> R<V> {
+pub(super) fn softmax_or_zero(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let y = cx.with("softmax", &[x], &[("axis", Attr::Int(axis as i64))])?;
     let m = cx.reduce("reduce_max", x, &[axis], true)?;
     let empty = cx.bn("equal", m, f64::NEG_INFINITY)?;

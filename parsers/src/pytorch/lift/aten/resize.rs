@@ -1,6 +1,5 @@
 //! Resampling of images.
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
-use crate::pytorch::schema::{Argument, SymInt};
 use hoist_ir::attr::Attr;
 
 pub(super) const TABLE: super::Table = &[
@@ -22,7 +21,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// Scale factors that were given: in `.vec` overloads a list, in the others one per axis.
-fn factors(cx: &Cx<'_>, axes: usize) -> R<Option<Vec<f64>>> {
+fn factors(cx: &Cx, axes: usize) -> R<Option<Vec<f64>>> {
     if let Some(list) = cx.opt_floats("scale_factors")? {
         return Ok(Some(list));
     }
@@ -36,15 +35,11 @@ fn factors(cx: &Cx<'_>, axes: usize) -> R<Option<Vec<f64>>> {
     Ok(given.into_iter().collect())
 }
 /// The operator with target sizes or, where PyTorch computes positions with them, scale factors.
-fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> {
+fn resize(cx: &mut Cx, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> {
     let rank = cx.rank(x)?;
     let axes = rank.checked_sub(2).filter(|a| (1..=3).contains(a)).ok_or_else(|| malformed("no image"))?;
     let factors = factors(cx, axes)?;
-    let mut out = if matches!(cx.arg("output_size"), Some(Argument::Ints(_) | Argument::SymInts(_))) {
-        Some(cx.sizes("output_size")?)
-    } else {
-        None
-    };
+    let mut out = if cx.has("output_size") { Some(cx.sizes("output_size")?) } else { None };
     if let (Some(f), None) = (&factors, &out)
         && f.len() != axes
     {
@@ -61,9 +56,8 @@ fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> 
         }
         let agree = (0..axes.min(f.len())).all(|i| whole(i).is_some());
         if by_size {
-            let declared = cx.declared(0)?.sizes.iter().skip(2);
-            let fixed = |s: &SymInt| if let SymInt::Int(n) = s { Some(Size::Known(*n)) } else { None };
-            out = declared.map(fixed).collect();
+            let scaled = |i: usize| Size::Known((sizes[i + 2] as f64 * f[i]).floor() as i64);
+            out = Some((0..axes).map(scaled).collect());
         } else if !agree {
             out = None;
         }
@@ -85,7 +79,7 @@ fn resize(cx: &mut Cx<'_>, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> 
 fn word(key: &'static str, value: &str) -> (&'static str, Attr) {
     (key, Attr::Str(value.to_owned()))
 }
-fn nearest(cx: &mut Cx<'_>, coordinates: &str, rounding: &str) -> R<Out> {
+fn nearest(cx: &mut Cx, coordinates: &str, rounding: &str) -> R<Out> {
     let x = cx.t(if cx.has("input") { "input" } else { "self" })?;
     let attrs = [
         word("mode", "nearest"),
@@ -94,7 +88,7 @@ fn nearest(cx: &mut Cx<'_>, coordinates: &str, rounding: &str) -> R<Out> {
     ];
     Ok(Out::Fresh(resize(cx, x, &attrs, false)?))
 }
-fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
+fn smooth(cx: &mut Cx, mode: &str, antialias: bool) -> R<Out> {
     let x = cx.t(if cx.has("input") { "input" } else { "self" })?;
     let corners = cx.bool_or("align_corners", false)?;
     if antialias && corners {
@@ -113,7 +107,7 @@ fn smooth(cx: &mut Cx<'_>, mode: &str, antialias: bool) -> R<Out> {
     }
     Ok(Out::Fresh(resize(cx, x, &attrs, corners)?))
 }
-fn grid_sample(cx: &mut Cx<'_>) -> R<Out> {
+fn grid_sample(cx: &mut Cx) -> R<Out> {
     let (x, grid) = (cx.t("input")?, cx.t("grid")?);
     let (mode, pad, corners) = (
         cx.int_or("interpolation_mode", 0)?,

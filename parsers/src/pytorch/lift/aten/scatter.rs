@@ -31,30 +31,30 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// `src` in the type and sizes of the tensor it is copied to.
-fn copy(cx: &mut Cx<'_>) -> R<Out> {
+fn copy(cx: &mut Cx) -> R<Out> {
     let (x, src) = (cx.t("self")?, cx.t("src")?);
     let dtype = cx.dtype(x)?;
     let y = cx.cast(src, dtype)?;
     Ok(Out::Fresh(cx.expand_like(y, x)?))
 }
-fn filled(cx: &mut Cx<'_>, value: &Operand) -> R<Out> {
+fn filled(cx: &mut Cx, value: &Operand) -> R<Out> {
     let x = cx.t("self")?;
     let dtype = cx.dtype(x)?;
     let v = cx.value_of(value, dtype)?;
     let sizes = cx.shape_of(x)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn fill(cx: &mut Cx<'_>) -> R<Out> {
+fn fill(cx: &mut Cx) -> R<Out> {
     let value = cx.operand("value")?;
     filled(cx, &value)
 }
-fn zero(cx: &mut Cx<'_>) -> R<Out> {
+fn zero(cx: &mut Cx) -> R<Out> {
     filled(cx, &Operand::Scalar(crate::pytorch::lift::cx::Scalar::Int(Size::Known(0))))
 }
 fn reduction(word: &str) -> [(&'static str, Attr); 1] {
     [("reduction", Attr::Str(word.to_owned()))]
 }
-fn index_put(cx: &mut Cx<'_>, masked: bool) -> R<Out> {
+fn index_put(cx: &mut Cx, masked: bool) -> R<Out> {
     let x = cx.t("self")?;
     let list = cx.opt_ts("indices")?;
     let values = cx.t("values")?;
@@ -119,7 +119,7 @@ fn index_put(cx: &mut Cx<'_>, masked: bool) -> R<Out> {
     Ok(Out::Fresh(cx.permute(y, &inverse)?))
 }
 /// A scatter; sums of truth values are disjunctions, which go through integers.
-fn added(cx: &mut Cx<'_>, op: &str, xs: &[V; 3], how: &str, axis: Option<usize>) -> R<V> {
+fn added(cx: &mut Cx, op: &str, xs: &[V; 3], how: &str, axis: Option<usize>) -> R<V> {
     let dtype = cx.dtype(xs[0])?;
     let widen = dtype == DType::Bool && how != "none";
     let (x, src) =
@@ -130,7 +130,7 @@ fn added(cx: &mut Cx<'_>, op: &str, xs: &[V; 3], how: &str, axis: Option<usize>)
     cx.cast(y, dtype)
 }
 /// A line of positions in the sizes of `src`, along `axis`.
-fn spread(cx: &mut Cx<'_>, at: V, src: V, axis: usize) -> R<V> {
+fn spread(cx: &mut Cx, at: V, src: V, axis: usize) -> R<V> {
     let (at, _) = at_least_1d(cx, at)?;
     let at = cx.cast(at, DType::I64)?;
     let mut line = vec![1; cx.rank(src)?];
@@ -139,7 +139,7 @@ fn spread(cx: &mut Cx<'_>, at: V, src: V, axis: usize) -> R<V> {
     cx.expand_like(at, src)
 }
 /// `self`, positions and source of the `index_*` family, 0-d tensors as lines.
-fn parts(cx: &mut Cx<'_>) -> R<(V, V, V, usize, bool)> {
+fn parts(cx: &mut Cx) -> R<(V, V, V, usize, bool)> {
     let (x, at, src) = (cx.t("self")?, cx.t("index")?, cx.t("source")?);
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let dtype = cx.dtype(x)?;
@@ -148,7 +148,7 @@ fn parts(cx: &mut Cx<'_>) -> R<(V, V, V, usize, bool)> {
     let at = spread(cx, at, src, axis)?;
     Ok((x, at, src, axis, scalar))
 }
-fn index_add(cx: &mut Cx<'_>) -> R<Out> {
+fn index_add(cx: &mut Cx) -> R<Out> {
     let (x, at, src, axis, scalar) = parts(cx)?;
     let dtype = cx.dtype(x)?;
     let src = match cx.opt_operand("alpha")? {
@@ -161,12 +161,12 @@ fn index_add(cx: &mut Cx<'_>) -> R<Out> {
     let y = added(cx, "scatter_elements", &[x, at, src], "add", Some(axis))?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
-fn index_copy(cx: &mut Cx<'_>) -> R<Out> {
+fn index_copy(cx: &mut Cx) -> R<Out> {
     let (x, at, src, axis, scalar) = parts(cx)?;
     let y = added(cx, "scatter_elements", &[x, at, src], "none", Some(axis))?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
-fn index_fill(cx: &mut Cx<'_>) -> R<Out> {
+fn index_fill(cx: &mut Cx) -> R<Out> {
     let (x, at, value) = (cx.t("self")?, cx.t("index")?, cx.operand("value")?);
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let dtype = cx.dtype(x)?;
@@ -180,7 +180,7 @@ fn index_fill(cx: &mut Cx<'_>) -> R<Out> {
     let y = added(cx, "scatter_elements", &[x, at, src], "none", Some(axis))?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
-fn scatter(cx: &mut Cx<'_>, how: &str) -> R<Out> {
+fn scatter(cx: &mut Cx, how: &str) -> R<Out> {
     let how = match cx.str_or("reduce", "")? {
         "" => how,
         "add" => "add",
@@ -203,11 +203,11 @@ fn scatter(cx: &mut Cx<'_>, how: &str) -> R<Out> {
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
 /// PyTorch lets the source be larger than the positions.
-fn cut_source(cx: &mut Cx<'_>, src: V, at: V) -> R<V> {
+fn cut_source(cx: &mut Cx, src: V, at: V) -> R<V> {
     cut_to(cx, src, at, usize::MAX)
 }
-fn scatter_reduce(cx: &mut Cx<'_>) -> R<Out> {
-    let how = cx.str_or("reduce", "")?;
+fn scatter_reduce(cx: &mut Cx) -> R<Out> {
+    let how = &cx.str_or("reduce", "")?.to_owned();
     let include = cx.bool_or("include_self", true)?;
     let (x, at, src) = (cx.t("self")?, cx.t("index")?, cx.t("src")?);
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
@@ -216,15 +216,15 @@ fn scatter_reduce(cx: &mut Cx<'_>) -> R<Out> {
     let y = reduced(cx, x, at, src, axis, how, include)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
-fn index_reduce(cx: &mut Cx<'_>) -> R<Out> {
-    let how = cx.str_or("reduce", "")?;
+fn index_reduce(cx: &mut Cx) -> R<Out> {
+    let how = &cx.str_or("reduce", "")?.to_owned();
     let include = cx.bool_or("include_self", true)?;
     let (x, at, src, axis, scalar) = parts(cx)?;
     let y = reduced(cx, x, at, src, axis, how, include)?;
     Ok(Out::Fresh(back(cx, y, scalar)?))
 }
 /// Reduction of `src` into `x` at positions; without `include` what was there does not count where something arrives.
-fn reduced(cx: &mut Cx<'_>, x: V, at: V, src: V, axis: usize, how: &str, include: bool) -> R<V> {
+fn reduced(cx: &mut Cx, x: V, at: V, src: V, axis: usize, how: &str, include: bool) -> R<V> {
     let dtype = cx.dtype(x)?;
     let (word, neutral) = match how {
         "sum" | "mean" => ("add", 0.0),
@@ -259,7 +259,7 @@ fn high(dtype: DType) -> R<f64> {
     dtype.int_range().map(|r| r.1 as f64).ok_or_else(|| unsupported(format!("extrema of {dtype}")))
 }
 /// True places take the source's elements in order.
-fn masked_scatter(cx: &mut Cx<'_>) -> R<Out> {
+fn masked_scatter(cx: &mut Cx) -> R<Out> {
     let (x, mask, src) = (cx.t("self")?, cx.t("mask")?, cx.t("source")?);
     let x = {
         // The mask may have more axes.
@@ -278,12 +278,12 @@ fn masked_scatter(cx: &mut Cx<'_>) -> R<Out> {
     let new = cx.reshape(new, &sizes)?;
     Ok(Out::Fresh(cx.choose(mask, new, x)?))
 }
-fn source(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn source(cx: &mut Cx, x: V) -> R<V> {
     let src = cx.t("src")?;
     let dtype = cx.dtype(x)?;
     cx.cast(src, dtype)
 }
-fn select_scatter(cx: &mut Cx<'_>) -> R<Out> {
+fn select_scatter(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let i = cx.int("index")?;
@@ -296,14 +296,14 @@ fn select_scatter(cx: &mut Cx<'_>) -> R<Out> {
     let src = cx.unsqueeze(src, &[axis as i64])?;
     Ok(Out::Fresh(cx.replace_slice(x, axis, (&Size::Known(i), &Size::Known(i + 1), 1), src)?))
 }
-fn slice_scatter(cx: &mut Cx<'_>) -> R<Out> {
+fn slice_scatter(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int_or("dim", 0)?, cx.rank(x)?)?;
     let (start, end, step) = range(cx, x, axis)?;
     let src = source(cx, x)?;
     Ok(Out::Fresh(cx.replace_slice(x, axis, (&start, &end, step), src)?))
 }
-fn diagonal_scatter(cx: &mut Cx<'_>) -> R<Out> {
+fn diagonal_scatter(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let sizes = cx.fixed_sizes(x)?;
     let (a, b) = (wrap(cx.int_or("dim1", 0)?, sizes.len())?, wrap(cx.int_or("dim2", 1)?, sizes.len())?);
@@ -315,7 +315,7 @@ fn diagonal_scatter(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(cx.read_tensor(id)?))
 }
 /// Positions of the flattened tensor.
-fn put(cx: &mut Cx<'_>) -> R<Out> {
+fn put(cx: &mut Cx) -> R<Out> {
     let (x, at, src) = (cx.t("self")?, cx.t("index")?, cx.t("source")?);
     let add = cx.bool_or("accumulate", false)?;
     let sizes = cx.shape_of(x)?;

@@ -9,19 +9,19 @@ pub(super) const TABLE: super::Table = &[
     ("special_entr", |cx| formula(cx, entr)),
 ];
 
-fn erfc(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn erfc(cx: &mut Cx, x: V) -> R<V> {
     let e = cx.u("erf", x)?;
     cx.nb("sub", 1.0, e)
 }
 /// `(1 + erf(x / sqrt 2)) / 2`.
-fn ndtr(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn ndtr(cx: &mut Cx, x: V) -> R<V> {
     let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
     let e = cx.u("erf", z)?;
     let e = cx.bn("add", e, 1.0)?;
     cx.bn("mul", e, 0.5)
 }
 /// `-x log x`, 0 at 0, minus infinity below.
-fn entr(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn entr(cx: &mut Cx, x: V) -> R<V> {
     let l = cx.u("log", x)?;
     let p = cx.b("mul", x, l)?;
     let p = cx.u("neg", p)?;

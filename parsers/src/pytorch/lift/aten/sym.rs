@@ -1,7 +1,6 @@
 //! Arithmetic on sizes.
 use crate::pytorch::lift::cx::{Cx, Operand, Out, R, Scalar, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::schema::{Argument, SymBoolArg, SymFloatArg, SymIntArg};
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -38,18 +37,18 @@ pub(super) const TABLE: super::Table = &[
     ("torch.sym_not", |cx| logic(cx, "not")),
 ];
 
-fn sym_size(cx: &mut Cx<'_>) -> R<Out> {
+fn sym_size(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     Ok(Out::Int(cx.dim(x, axis)?))
 }
-fn sym_numel(cx: &mut Cx<'_>) -> R<Out> {
+fn sym_numel(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let sizes = cx.shape_of(x)?;
     Ok(Out::Int(cx.size_product(&sizes)?))
 }
 /// An element as a number.
-fn item(cx: &mut Cx<'_>) -> R<Out> {
+fn item(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let v = cx.reshape_to(x, &[])?;
     Ok(match cx.dtype(v)? {
@@ -62,27 +61,15 @@ fn item(cx: &mut Cx<'_>) -> R<Out> {
     })
 }
 /// Argument `i` as a number.
-fn number(cx: &mut Cx<'_>, i: usize) -> R<Operand> {
-    if let Some(seen) = cx.read.borrow_mut().get_mut(i) {
-        *seen = true;
-    }
-    let arg = cx.node.inputs.get(i).map(|n| &n.arg).ok_or_else(|| malformed("an operand is missing"))?;
-    Ok(match arg {
-        Argument::Int(v) | Argument::SymInt(SymIntArg::Int(v)) => {
-            Operand::Scalar(Scalar::Int(Size::Known(*v)))
-        }
-        Argument::Float(v) => Operand::Scalar(Scalar::Float(*v)),
-        Argument::SymFloat(SymFloatArg::Float(v)) => Operand::Scalar(Scalar::Float(v.0)),
-        Argument::Bool(v) | Argument::SymBool(SymBoolArg::Bool(v)) => Operand::Scalar(Scalar::Bool(*v)),
-        other => {
-            let names = other.names();
-            let [name] = names[..] else { return Err(malformed("an operand is no number")) };
-            match cx.lookup(name)?.clone() {
-                Val::Int(s) => Operand::Scalar(Scalar::Int(s)),
-                Val::Float(v) | Val::Bool(v) => Operand::Tensor(v),
-                _ => return Err(malformed(format!("`{name}` is no number"))),
-            }
-        }
+fn number(cx: &mut Cx, i: usize) -> R<Operand> {
+    let val = cx.arg_at(i).ok_or_else(|| malformed("an operand is missing"))?.clone();
+    Ok(match val {
+        Val::Int(s) => Operand::Scalar(Scalar::Int(s)),
+        Val::Float(v) => Operand::Scalar(Scalar::Float(v)),
+        Val::Bool(v) => Operand::Scalar(Scalar::Bool(v)),
+        Val::FloatValue(v) | Val::BoolValue(v) => Operand::Tensor(v),
+        Val::Tensor(id) => Operand::Tensor(cx.read_tensor(id)?),
+        _ => return Err(malformed("an operand is no number")),
     })
 }
 fn is_int(o: &Operand) -> bool {
@@ -96,8 +83,8 @@ fn as_size(o: &Operand) -> Size {
     }
 }
 /// The result is an integer or a float, as the node declares.
-fn calculate(cx: &mut Cx<'_>, op: &str) -> R<Out> {
-    let count = cx.node.inputs.len();
+fn calculate(cx: &mut Cx, op: &str) -> R<Out> {
+    let count = cx.call.args.len();
     let a = number(cx, 0)?;
     let b = if count > 1 { Some(number(cx, 1)?) } else { None };
     let ints = is_int(&a) && b.as_ref().is_none_or(is_int);
@@ -123,7 +110,7 @@ fn calculate(cx: &mut Cx<'_>, op: &str) -> R<Out> {
         (_, Some(b)) => real(cx, op, &a, &b),
     }
 }
-fn real(cx: &mut Cx<'_>, op: &str, a: &Operand, b: &Operand) -> R<Out> {
+fn real(cx: &mut Cx, op: &str, a: &Operand, b: &Operand) -> R<Out> {
     let (x, y) = (cx.value_of(a, DType::F64)?, cx.value_of(b, DType::F64)?);
     match op {
         "floordiv" => {
@@ -137,7 +124,7 @@ fn real(cx: &mut Cx<'_>, op: &str, a: &Operand, b: &Operand) -> R<Out> {
 /// Exact integer arithmetic; `None` where it overflows.
 type Exact = fn(i64, i64) -> Option<i64>;
 
-fn integer(cx: &mut Cx<'_>, op: &str, a: &Size, b: &Size) -> R<Out> {
+fn integer(cx: &mut Cx, op: &str, a: &Size, b: &Size) -> R<Out> {
     let (name, f): (&str, Exact) = match op {
         "add" => ("add", i64::checked_add),
         "sub" => ("sub", i64::checked_sub),
@@ -165,17 +152,17 @@ fn integer(cx: &mut Cx<'_>, op: &str, a: &Size, b: &Size) -> R<Out> {
     Ok(Out::Int(cx.size_op(name, a, b, f)?))
 }
 /// Whether a value is a size read from a tensor, which is not negative.
-fn is_size(cx: &Cx<'_>, v: V) -> bool {
+fn is_size(cx: &Cx, v: V) -> bool {
     cx.graph.producer(v).is_some_and(|n| cx.graph.node(n).op().name() == "shape")
 }
-fn compare(cx: &mut Cx<'_>, op: &str, negate: bool) -> R<Out> {
+fn compare(cx: &mut Cx, op: &str, negate: bool) -> R<Out> {
     let (a, b) = (number(cx, 0)?, number(cx, 1)?);
     let dtype = if is_int(&a) && is_int(&b) { DType::I64 } else { DType::F64 };
     let (a, b) = (cx.value_of(&a, dtype)?, cx.value_of(&b, dtype)?);
     let y = cx.b(op, a, b)?;
     Ok(Out::Bool(if negate { cx.u("not", y)? } else { y }))
 }
-fn logic(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn logic(cx: &mut Cx, op: &str) -> R<Out> {
     let a = number(cx, 0)?;
     let a = cx.value_of(&a, DType::Bool)?;
     if op == "not" {

@@ -108,17 +108,17 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// Keeps the element type.
-fn same_type(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn same_type(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     Ok(Out::Fresh(cx.u(op, x)?))
 }
 /// Integers become floats.
-fn real(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn real(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.float_t("self")?;
     Ok(Out::Fresh(cx.u(op, x)?))
 }
 /// A formula over floats; half precision is computed wide and rounded once.
-pub(super) fn formula(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>) -> R<Out> {
+pub(super) fn formula(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
     let x = cx.float_t("self")?;
     let dtype = cx.dtype(x)?;
     let wide = cx.wide(x)?;
@@ -126,14 +126,14 @@ pub(super) fn formula(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>) -
     Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
 /// Integers are whole already.
-fn rounding(cx: &mut Cx<'_>, op: &str) -> R<Out> {
+fn rounding(cx: &mut Cx, op: &str) -> R<Out> {
     let x = cx.t("self")?;
     if !cx.dtype(x)?.is_float() {
         return Ok(Out::Fresh(cx.u("identity", x)?));
     }
     Ok(Out::Fresh(cx.u(op, x)?))
 }
-fn round(cx: &mut Cx<'_>) -> R<Out> {
+fn round(cx: &mut Cx) -> R<Out> {
     let decimals = cx.int_or("decimals", 0)?;
     if decimals == 0 {
         return rounding(cx, "round");
@@ -148,7 +148,7 @@ fn round(cx: &mut Cx<'_>) -> R<Out> {
     })
 }
 /// Rounds floats towards zero.
-pub(super) fn trunc(cx: &mut Cx<'_>, x: V) -> R<V> {
+pub(super) fn trunc(cx: &mut Cx, x: V) -> R<V> {
     if !cx.dtype(x)?.is_float() {
         return Ok(x);
     }
@@ -156,30 +156,30 @@ pub(super) fn trunc(cx: &mut Cx<'_>, x: V) -> R<V> {
     let negative = cx.bn("less", x, 0.0)?;
     cx.choose(negative, up, down)
 }
-fn truncated(cx: &mut Cx<'_>) -> R<Out> {
+fn truncated(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let y = trunc(cx, x)?;
     Ok(Out::Fresh(if x == y { cx.u("identity", x)? } else { y }))
 }
-fn frac(cx: &mut Cx<'_>) -> R<Out> {
+fn frac(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let whole = trunc(cx, x)?;
     Ok(Out::Fresh(cx.b("sub", x, whole)?))
 }
-fn sign(cx: &mut Cx<'_>) -> R<Out> {
+fn sign(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     if cx.dtype(x)? == DType::Bool {
         return Ok(Out::Fresh(cx.u("identity", x)?));
     }
     Ok(Out::Fresh(cx.u("sign", x)?))
 }
-fn square(cx: &mut Cx<'_>) -> R<Out> {
+fn square(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let x = if cx.dtype(x)? == DType::Bool { cx.cast(x, DType::I64)? } else { x };
     Ok(Out::Fresh(cx.b("mul", x, x)?))
 }
 /// `exp(x) - 1` without cancellation near zero: `2 t / (1 - t)` with `t = tanh(x / 2)`.
-pub(super) fn expm1(cx: &mut Cx<'_>, x: V) -> R<V> {
+pub(super) fn expm1(cx: &mut Cx, x: V) -> R<V> {
     let half = cx.bn("mul", x, 0.5)?;
     let t = cx.u("tanh", half)?;
     let (two_t, rest) = (cx.b("add", t, t)?, cx.nb("sub", 1.0, t)?);
@@ -191,7 +191,7 @@ pub(super) fn expm1(cx: &mut Cx<'_>, x: V) -> R<V> {
     cx.choose(small, near, far)
 }
 /// `log(1 + x)` without cancellation near zero: `log(u) x / (u - 1)` with `u = 1 + x` rounded.
-pub(super) fn log1p(cx: &mut Cx<'_>, x: V) -> R<V> {
+pub(super) fn log1p(cx: &mut Cx, x: V) -> R<V> {
     let u = cx.bn("add", x, 1.0)?;
     let far = cx.u("log", u)?;
     let d = cx.bn("sub", u, 1.0)?;
@@ -203,11 +203,11 @@ pub(super) fn log1p(cx: &mut Cx<'_>, x: V) -> R<V> {
     let small = cx.bn("less", size, 0.5)?;
     cx.choose(small, near, far)
 }
-fn log_base(cx: &mut Cx<'_>, x: V, ln_base: f64) -> R<V> {
+fn log_base(cx: &mut Cx, x: V, ln_base: f64) -> R<V> {
     let l = cx.u("log", x)?;
     cx.bn("div", l, ln_base)
 }
-fn sinc(cx: &mut Cx<'_>, x: V) -> R<V> {
+fn sinc(cx: &mut Cx, x: V) -> R<V> {
     let p = cx.bn("mul", x, PI)?;
     let s = cx.u("sin", p)?;
     let y = cx.b("div", s, p)?;
@@ -215,7 +215,7 @@ fn sinc(cx: &mut Cx<'_>, x: V) -> R<V> {
     let one = cx.num(x, 1.0)?;
     cx.choose(zero, one, y)
 }
-fn logit(cx: &mut Cx<'_>) -> R<Out> {
+fn logit(cx: &mut Cx) -> R<Out> {
     let eps = if cx.has("eps") { Some(cx.float("eps")?) } else { None };
     formula(cx, |cx, x| {
         let x = match eps {
@@ -228,17 +228,17 @@ fn logit(cx: &mut Cx<'_>) -> R<Out> {
     })
 }
 /// Bounds by numbers of the element type of `x`.
-pub(super) fn clip(cx: &mut Cx<'_>, x: V, low: Option<f64>, high: Option<f64>) -> R<V> {
+pub(super) fn clip(cx: &mut Cx, x: V, low: Option<f64>, high: Option<f64>) -> R<V> {
     let low = low.map(|v| cx.num(x, v)).transpose()?;
     let high = high.map(|v| cx.num(x, v)).transpose()?;
     cx.node1("clip", &[Some(x), low, high], &[])
 }
-fn logical_not(cx: &mut Cx<'_>) -> R<Out> {
+fn logical_not(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let x = cx.cast(x, DType::Bool)?;
     Ok(Out::Fresh(cx.u("not", x)?))
 }
-fn bitwise_not(cx: &mut Cx<'_>) -> R<Out> {
+fn bitwise_not(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     Ok(Out::Fresh(match cx.dtype(x)? {
         DType::Bool => cx.u("not", x)?,
@@ -251,7 +251,7 @@ fn bitwise_not(cx: &mut Cx<'_>) -> R<Out> {
     }))
 }
 /// A predicate over floats; integers all give `of_ints`.
-fn test(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>, of_ints: bool) -> R<Out> {
+fn test(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>, of_ints: bool) -> R<Out> {
     let x = cx.t("self")?;
     if cx.dtype(x)?.is_float() {
         return Ok(Out::Fresh(f(cx, x)?));
@@ -259,16 +259,16 @@ fn test(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>, V) -> R<V>, of_ints: bool) 
     all_alike(cx, x, of_ints)
 }
 /// A truth value in the sizes of `x`.
-fn all_alike(cx: &mut Cx<'_>, x: V, value: bool) -> R<Out> {
+fn all_alike(cx: &mut Cx, x: V, value: bool) -> R<Out> {
     let sizes = cx.shape_of(x)?;
     let v = cx.int_of(DType::Bool, i64::from(value))?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
 }
-fn isreal(cx: &mut Cx<'_>) -> R<Out> {
+fn isreal(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     all_alike(cx, x, true)
 }
-fn signbit(cx: &mut Cx<'_>) -> R<Out> {
+fn signbit(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     match cx.dtype(x)? {
         DType::Bool => all_alike(cx, x, false),
@@ -282,7 +282,7 @@ fn signbit(cx: &mut Cx<'_>) -> R<Out> {
         _ => Ok(Out::Fresh(cx.bn("less", x, 0.0)?)),
     }
 }
-fn nan_to_num(cx: &mut Cx<'_>) -> R<Out> {
+fn nan_to_num(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (nan, high, low) = (cx.float_or("nan", 0.0)?, cx.arg("posinf"), cx.arg("neginf"));
     let dtype = cx.dtype(x)?;
@@ -312,7 +312,7 @@ pub(super) fn largest(dtype: DType) -> R<f64> {
         _ => return Err(unsupported(format!("the largest value of {dtype}"))),
     })
 }
-fn angle(cx: &mut Cx<'_>) -> R<Out> {
+fn angle(cx: &mut Cx) -> R<Out> {
     formula(cx, |cx, x| {
         let below = cx.bn("less", x, 0.0)?;
         let (pi, zero) = (cx.num(x, PI)?, cx.num(x, 0.0)?);
@@ -322,7 +322,7 @@ fn angle(cx: &mut Cx<'_>) -> R<Out> {
     })
 }
 /// The identity on real numbers, which these operators are.
-fn real_self(cx: &mut Cx<'_>) -> R<Out> {
+fn real_self(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     if cx.dtype(x)?.is_complex() {
         return Err(unsupported("complex numbers are not supported"));

@@ -9,14 +9,14 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// Channels flattened over their spatial axes.
-fn lines(cx: &mut Cx<'_>, x: V, axes: usize, last: Size) -> R<V> {
+fn lines(cx: &mut Cx, x: V, axes: usize, last: Size) -> R<V> {
     let rank = cx.rank(x)?;
     let mut sizes = cx.shape_of(x)?;
     sizes.truncate(rank - axes);
     sizes.push(last);
     cx.reshape(x, &sizes)
 }
-fn max_unpool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
+fn max_unpool(cx: &mut Cx, axes: usize) -> R<Out> {
     let (x, at) = (cx.t("self")?, cx.t("indices")?);
     let out = cx.sizes("output_size")?;
     cx.ints_or_empty("stride")?;
@@ -36,7 +36,7 @@ fn max_unpool(cx: &mut Cx<'_>, axes: usize) -> R<Out> {
     Ok(Out::Fresh(cx.reshape(y, &sizes)?))
 }
 /// Gradients added up at the positions the maxima came from.
-fn pool_backward(cx: &mut Cx<'_>) -> R<Out> {
+fn pool_backward(cx: &mut Cx) -> R<Out> {
     let (grad, x, at) = (cx.t("grad_output")?, cx.t("self")?, cx.t("indices")?);
     for name in ["kernel_size", "stride", "padding", "dilation"] {
         cx.ints_or_empty(name)?;

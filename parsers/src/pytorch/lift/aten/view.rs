@@ -1,9 +1,8 @@
 //! Views and their copies, joining and splitting.
 use crate::pytorch::lift::alias::Step;
 use crate::pytorch::lift::alias::TensorId;
-use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
+use crate::pytorch::lift::cx::{Cx, Meta, Out, R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::schema::{SymInt, TensorMeta};
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -68,11 +67,11 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The same elements in new storage.
-pub(super) fn copied(cx: &mut Cx<'_>, f: super::Lift) -> R<Out> {
+pub(super) fn copied(cx: &mut Cx, f: super::Lift) -> R<Out> {
     let out = f(cx)?;
     copy_of(cx, out)
 }
-fn copy_of(cx: &mut Cx<'_>, out: Out) -> R<Out> {
+fn copy_of(cx: &mut Cx, out: Out) -> R<Out> {
     Ok(match out {
         // Values are never changed, so a new storage may begin with the same one.
         Out::Same(id) => Out::Fresh(cx.read_tensor(id)?),
@@ -87,25 +86,25 @@ fn copy_of(cx: &mut Cx<'_>, out: Out) -> R<Out> {
         other => other,
     })
 }
-fn same(cx: &mut Cx<'_>) -> R<Out> {
+fn same(cx: &mut Cx) -> R<Out> {
     cx.bool_or("implicit", false)?;
     Ok(Out::Same(cx.tensor_id("self")?))
 }
 /// Whether a new tensor of that type is laid out row by row; `None` when that depends on dynamic sizes.
-fn row_major(meta: &TensorMeta) -> Option<bool> {
+fn row_major(meta: &Meta) -> Option<bool> {
     let mut expected = Some(1i64);
     let mut sure = true;
     for (size, stride) in meta.sizes.iter().zip(&meta.strides).rev() {
         match (size, stride) {
-            (SymInt::Int(0), _) => return Some(true),
-            (SymInt::Int(1), _) => {}
-            (SymInt::Int(n), SymInt::Int(s)) => match expected {
+            (Some(0), _) => return Some(true),
+            (Some(1), _) => {}
+            (Some(n), Some(s)) => match expected {
                 Some(e) if e == *s => expected = e.checked_mul(*n),
                 Some(_) => return Some(false),
                 None => sure = false,
             },
-            (_, SymInt::Int(s)) if expected == Some(*s) => expected = None,
-            (_, SymInt::Int(_)) => return Some(false),
+            (_, Some(s)) if expected == Some(*s) => expected = None,
+            (_, Some(_)) => return Some(false),
             _ => {
                 sure = expected.is_none() && sure;
                 expected = None;
@@ -115,11 +114,11 @@ fn row_major(meta: &TensorMeta) -> Option<bool> {
     sure.then_some(true)
 }
 /// Known sizes and strides of a type.
-fn fixed(meta: &TensorMeta) -> Option<(Vec<i64>, Vec<i64>)> {
-    let all = |list: &[SymInt]| {
-        list.iter().map(|s| if let SymInt::Int(v) = s { Some(*v) } else { None }).collect::<Option<Vec<_>>>()
-    };
-    Some((all(&meta.sizes)?, all(&meta.strides)?))
+fn fixed(meta: &Meta) -> Option<(Vec<i64>, Vec<i64>)> {
+    Some((
+        meta.sizes.iter().copied().collect::<Option<_>>()?,
+        meta.strides.iter().copied().collect::<Option<_>>()?,
+    ))
 }
 /// Whether a tensor of these sizes and strides can be seen under other sizes without a copy.
 fn viewable(sizes: &[i64], strides: &[i64], to: &[i64]) -> bool {
@@ -153,23 +152,19 @@ fn viewable(sizes: &[i64], strides: &[i64], to: &[i64]) -> bool {
     true
 }
 /// The sizes asked for, -1 replaced where the result's declared size is known.
-pub(super) fn target(cx: &Cx<'_>, name: &str) -> R<Vec<Size>> {
+pub(super) fn target(cx: &Cx, name: &str) -> R<Vec<Size>> {
     let asked = cx.sizes(name)?;
-    let declared = &cx.declared(0)?.sizes;
-    let whole = declared.len() == asked.len();
-    let one = |(i, s): (usize, Size)| match declared.get(i) {
-        Some(SymInt::Int(n)) if whole => Size::Known(*n),
-        _ => s,
-    };
+    let Some(declared) = cx.declared(0).filter(|d| d.sizes.len() == asked.len()) else { return Ok(asked) };
+    let one = |(i, s): (usize, Size)| declared.sizes[i].map_or(s, Size::Known);
     Ok(asked.into_iter().enumerate().map(one).collect())
 }
 /// A view under other sizes. A write goes back through the sizes before.
-fn reshaped(cx: &mut Cx<'_>, id: TensorId, to: Vec<Size>) -> R<Out> {
+fn reshaped(cx: &mut Cx, id: TensorId, to: Vec<Size>) -> R<Out> {
     let v = cx.read_tensor(id)?;
     let from = cx.shape_of(v)?;
     Ok(Out::View(id, vec![Step::Reshape(to, from)]))
 }
-fn view(cx: &mut Cx<'_>) -> R<Out> {
+fn view(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     if let Some(to) = cx.opt_dtype("dtype")? {
         let v = cx.read_tensor(id)?;
@@ -184,8 +179,8 @@ fn view(cx: &mut Cx<'_>) -> R<Out> {
     reshaped(cx, id, to)
 }
 /// A view where the layout allows one, else a copy.
-fn reshape_or_copy(cx: &mut Cx<'_>, id: TensorId, to: Vec<Size>) -> R<Out> {
-    let sees = match (cx.declared_arg("self").and_then(fixed), cx.declared(0).ok().and_then(fixed)) {
+fn reshape_or_copy(cx: &mut Cx, id: TensorId, to: Vec<Size>) -> R<Out> {
+    let sees = match (cx.declared_arg("self").and_then(fixed), cx.declared(0).and_then(fixed)) {
         (Some((sizes, strides)), Some((wanted, _))) => Some(viewable(&sizes, &strides, &wanted)),
         _ => cx.declared_arg("self").and_then(row_major).filter(|c| *c),
     };
@@ -195,17 +190,17 @@ fn reshape_or_copy(cx: &mut Cx<'_>, id: TensorId, to: Vec<Size>) -> R<Out> {
     let out = reshaped(cx, id, to)?;
     if sees == Some(true) { Ok(out) } else { copy_of(cx, out) }
 }
-fn reshape(cx: &mut Cx<'_>) -> R<Out> {
+fn reshape(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let to = target(cx, "shape")?;
     reshape_or_copy(cx, id, to)
 }
-fn like(cx: &mut Cx<'_>, must_view: bool) -> R<Out> {
+fn like(cx: &mut Cx, must_view: bool) -> R<Out> {
     let (id, other) = (cx.tensor_id("self")?, cx.t("other")?);
     let to = cx.shape_of(other)?;
     if must_view { reshaped(cx, id, to) } else { reshape_or_copy(cx, id, to) }
 }
-fn flatten(cx: &mut Cx<'_>) -> R<Out> {
+fn flatten(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let rank = cx.rank(v)?;
@@ -223,7 +218,7 @@ fn flatten(cx: &mut Cx<'_>) -> R<Out> {
     out.extend(sizes.get(to + 1..).unwrap_or_default().iter().cloned());
     reshape_or_copy(cx, id, out)
 }
-fn ravel(cx: &mut Cx<'_>) -> R<Out> {
+fn ravel(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let sizes = cx.shape_of(v)?;
@@ -233,7 +228,7 @@ fn ravel(cx: &mut Cx<'_>) -> R<Out> {
     let n = cx.size_product(&sizes)?;
     reshape_or_copy(cx, id, vec![n])
 }
-fn unflatten(cx: &mut Cx<'_>) -> R<Out> {
+fn unflatten(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
@@ -242,7 +237,7 @@ fn unflatten(cx: &mut Cx<'_>) -> R<Out> {
     sizes.splice(axis..=axis, parts);
     reshaped(cx, id, sizes)
 }
-fn permuted(cx: &mut Cx<'_>, perm: Vec<usize>) -> R<Out> {
+fn permuted(cx: &mut Cx, perm: Vec<usize>) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let mut sorted = perm.clone();
@@ -252,42 +247,42 @@ fn permuted(cx: &mut Cx<'_>, perm: Vec<usize>) -> R<Out> {
     }
     Ok(Out::View(id, vec![Step::Permute(perm)]))
 }
-fn rank_of(cx: &mut Cx<'_>) -> R<usize> {
+fn rank_of(cx: &mut Cx) -> R<usize> {
     let v = cx.t("self")?;
     cx.rank(v)
 }
-fn permute(cx: &mut Cx<'_>) -> R<Out> {
+fn permute(cx: &mut Cx) -> R<Out> {
     let rank = rank_of(cx)?;
     let dims = cx.ints("dims")?;
     permuted(cx, dims.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?)
 }
-fn swapped(cx: &mut Cx<'_>, a: usize, b: usize) -> R<Out> {
+fn swapped(cx: &mut Cx, a: usize, b: usize) -> R<Out> {
     let mut perm: Vec<usize> = (0..rank_of(cx)?).collect();
     if perm.len() >= 2 {
         perm.swap(a, b);
     }
     permuted(cx, perm)
 }
-fn transpose(cx: &mut Cx<'_>) -> R<Out> {
+fn transpose(cx: &mut Cx) -> R<Out> {
     let rank = rank_of(cx)?;
     let (a, b) = if cx.has("axis0") { ("axis0", "axis1") } else { ("dim0", "dim1") };
     let (a, b) = (wrap(cx.int(a)?, rank)?, wrap(cx.int(b)?, rank)?);
     swapped(cx, a, b)
 }
-fn turned(cx: &mut Cx<'_>) -> R<Out> {
+fn turned(cx: &mut Cx) -> R<Out> {
     swapped(cx, 0, 1)
 }
-fn last_two(cx: &mut Cx<'_>) -> R<Out> {
+fn last_two(cx: &mut Cx) -> R<Out> {
     let rank = rank_of(cx)?;
     if rank < 2 { swapped(cx, 0, 0) } else { swapped(cx, rank - 2, rank - 1) }
 }
-fn reversed(cx: &mut Cx<'_>) -> R<Out> {
+fn reversed(cx: &mut Cx) -> R<Out> {
     let rank = rank_of(cx)?;
     permuted(cx, (0..rank).rev().collect())
 }
-fn movedim(cx: &mut Cx<'_>) -> R<Out> {
+fn movedim(cx: &mut Cx) -> R<Out> {
     let rank = rank_of(cx)?;
-    let dims = |cx: &Cx<'_>, n: &str| cx.ints(n)?.into_iter().map(|d| wrap(d, rank)).collect::<R<Vec<_>>>();
+    let dims = |cx: &Cx, n: &str| cx.ints(n)?.into_iter().map(|d| wrap(d, rank)).collect::<R<Vec<_>>>();
     let (from, to) = (dims(cx, "source")?, dims(cx, "destination")?);
     let mut rest = (0..rank).filter(|i| !from.contains(i));
     let mut perm = vec![];
@@ -297,13 +292,13 @@ fn movedim(cx: &mut Cx<'_>) -> R<Out> {
     }
     permuted(cx, perm)
 }
-fn unsqueeze(cx: &mut Cx<'_>) -> R<Out> {
+fn unsqueeze(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let rank = rank_of(cx)?;
     let axis = wrap(cx.int("dim")?, rank + 1)?;
     Ok(Out::View(id, vec![Step::Unsqueeze(vec![axis as i64])]))
 }
-fn squeeze(cx: &mut Cx<'_>) -> R<Out> {
+fn squeeze(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let rank = cx.rank(v)?;
@@ -317,7 +312,7 @@ fn squeeze(cx: &mut Cx<'_>) -> R<Out> {
     axes.sort_unstable();
     Ok(if axes.is_empty() { Out::Same(id) } else { Out::View(id, vec![Step::Squeeze(axes)]) })
 }
-fn select(cx: &mut Cx<'_>) -> R<Out> {
+fn select(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
@@ -332,7 +327,7 @@ fn select(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::View(id, vec![Step::Select(axis, index)]))
 }
 /// A bound of a slice within `0..=n`.
-fn bound(cx: &mut Cx<'_>, s: Option<Size>, n: &Size, default: &Size) -> R<Size> {
+fn bound(cx: &mut Cx, s: Option<Size>, n: &Size, default: &Size) -> R<Size> {
     let Some(s) = s else { return Ok(default.clone()) };
     match (&s, n) {
         (Size::Known(v), Size::Known(n)) => {
@@ -347,7 +342,7 @@ fn bound(cx: &mut Cx<'_>, s: Option<Size>, n: &Size, default: &Size) -> R<Size> 
         _ => cx.size_op("min", &s, n, |a, b| Some(a.min(b))),
     }
 }
-pub(super) fn range(cx: &mut Cx<'_>, v: V, axis: usize) -> R<(Size, Size, i64)> {
+pub(super) fn range(cx: &mut Cx, v: V, axis: usize) -> R<(Size, Size, i64)> {
     let n = cx.dim(v, axis)?;
     let (start, end, step) = (cx.opt_size("start")?, cx.opt_size("end")?, cx.int_or("step", 1)?);
     if step <= 0 {
@@ -362,7 +357,7 @@ pub(super) fn range(cx: &mut Cx<'_>, v: V, axis: usize) -> R<(Size, Size, i64)> 
     };
     Ok((start, end, step))
 }
-fn slice(cx: &mut Cx<'_>) -> R<Out> {
+fn slice(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = wrap(cx.int_or("dim", 0)?, cx.rank(v)?)?;
@@ -372,11 +367,11 @@ fn slice(cx: &mut Cx<'_>) -> R<Out> {
 pub(super) fn part(id: TensorId, axis: usize, start: Size, end: Size, step: i64) -> Out {
     Out::View(id, vec![Step::Slice { axis, start, end, step }])
 }
-fn narrow(cx: &mut Cx<'_>) -> R<Out> {
+fn narrow(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let axis = wrap(cx.int("dim")?, cx.rank(v)?)?;
-    let start = if let Some(crate::pytorch::schema::Argument::Tensor(_)) = cx.arg("start") {
+    let start = if cx.is_tensor("start") {
         let s = cx.t("start")?;
         let s = cx.cast(s, DType::I64)?;
         if let Some(n) = cx.graph.const_ints(Some(s)).and_then(|v| v.first().copied()) {
@@ -395,7 +390,7 @@ fn narrow(cx: &mut Cx<'_>) -> R<Out> {
     let end = cx.size_add(&start, &length)?;
     Ok(part(id, axis, start, end, 1))
 }
-fn raised(cx: &mut Cx<'_>, id: TensorId, rank: usize) -> R<Out> {
+fn raised(cx: &mut Cx, id: TensorId, rank: usize) -> R<Out> {
     let v = cx.read_tensor(id)?;
     let axes: Vec<i64> = match (cx.rank(v)?, rank) {
         (0, n) => (0..n as i64).collect(),
@@ -406,7 +401,7 @@ fn raised(cx: &mut Cx<'_>, id: TensorId, rank: usize) -> R<Out> {
     };
     Ok(Out::View(id, vec![Step::Unsqueeze(axes)]))
 }
-fn at_least(cx: &mut Cx<'_>, rank: usize) -> R<Out> {
+fn at_least(cx: &mut Cx, rank: usize) -> R<Out> {
     if !cx.has("tensors") {
         let id = cx.tensor_id("self")?;
         return raised(cx, id, rank);
@@ -415,11 +410,11 @@ fn at_least(cx: &mut Cx<'_>, rank: usize) -> R<Out> {
     Ok(Out::Many(ids.into_iter().map(|id| raised(cx, id, rank)).collect::<R<_>>()?))
 }
 /// Elements where two positions differ by `offset`, as the last axis.
-fn diagonal(cx: &mut Cx<'_>) -> R<Out> {
-    let id = cx.tensor_id(if cx.node.inputs.iter().any(|i| i.name == "A") { "A" } else { "self" })?;
+fn diagonal(cx: &mut Cx) -> R<Out> {
+    let id = cx.tensor_id(if cx.names("A") { "A" } else { "self" })?;
     let v = cx.read_tensor(id)?;
     let rank = cx.rank(v)?;
-    let linalg = cx.node.target.contains("linalg");
+    let linalg = cx.target().contains("linalg");
     let (a, b) = if linalg { (-2, -1) } else { (0, 1) };
     let (a, b) = (wrap(cx.int_or("dim1", a)?, rank)?, wrap(cx.int_or("dim2", b)?, rank)?);
     let offset = cx.int_or("offset", 0)?;
@@ -467,7 +462,7 @@ fn positions(sizes: &[i64], strides: &[i64], offset: i64) -> R<Vec<i64>> {
     Ok(out)
 }
 /// Overlapping windows of an axis, as the last axis.
-fn unfold(cx: &mut Cx<'_>) -> R<Out> {
+fn unfold(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let sizes = cx.fixed_sizes(v)?;
@@ -488,7 +483,7 @@ fn unfold(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::View(id, vec![Step::Pick(positions(&out, &steps, 0)?, out)]))
 }
 /// A view by strides of the storage, which must itself be dense and row-major.
-fn as_strided(cx: &mut Cx<'_>) -> R<Out> {
+fn as_strided(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
     let meta = cx.declared_arg("self");
@@ -505,10 +500,9 @@ fn as_strided(cx: &mut Cx<'_>) -> R<Out> {
     }
     Ok(Out::View(id, vec![Step::Pick(at, sizes)]))
 }
-fn contiguous(cx: &mut Cx<'_>) -> R<Out> {
+fn contiguous(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
-    let plain =
-        matches!(cx.arg("memory_format"), None | Some(crate::pytorch::schema::Argument::MemoryFormat(1)));
+    let plain = matches!(cx.arg("memory_format"), None | Some(Val::MemoryFormat(1)));
     match cx.declared_arg("self").and_then(row_major) {
         Some(true) if plain => Ok(Out::Same(id)),
         Some(false) if plain => Ok(Out::Fresh(cx.read_tensor(id)?)),
@@ -519,7 +513,7 @@ fn contiguous(cx: &mut Cx<'_>) -> R<Out> {
     }
 }
 /// The tensor itself when nothing changes and no copy is asked for.
-fn converted(cx: &mut Cx<'_>, to: Option<DType>) -> R<Out> {
+fn converted(cx: &mut Cx, to: Option<DType>) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
     let from = cx.dtype(v)?;
@@ -530,20 +524,20 @@ fn converted(cx: &mut Cx<'_>, to: Option<DType>) -> R<Out> {
         _ => Ok(Out::Same(id)),
     }
 }
-fn to(cx: &mut Cx<'_>) -> R<Out> {
+fn to(cx: &mut Cx) -> R<Out> {
     let to = match cx.opt_t("other")? {
         Some(o) => Some(cx.dtype(o)?),
         None => cx.opt_dtype("dtype")?,
     };
     converted(cx, to)
 }
-fn type_as(cx: &mut Cx<'_>) -> R<Out> {
+fn type_as(cx: &mut Cx) -> R<Out> {
     let other = cx.t("other")?;
     let to = cx.dtype(other)?;
     converted(cx, Some(to))
 }
 /// Other sizes for the storage; growing it would show memory that holds nothing.
-fn resize_as(cx: &mut Cx<'_>) -> R<Out> {
+fn resize_as(cx: &mut Cx) -> R<Out> {
     let (id, like) = (cx.tensor_id("self")?, cx.t("the_template")?);
     let v = cx.read_tensor(id)?;
     let (now, to) = (cx.fixed_sizes(v)?, cx.fixed_sizes(like)?);

@@ -24,7 +24,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// Blocks as columns: `[N, C k, L]`.
-fn im2col(cx: &mut Cx<'_>) -> R<Out> {
+fn im2col(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (kernel, dilation) = (per_axis(cx, "kernel_size", 2, 1)?, per_axis(cx, "dilation", 2, 1)?);
     let (pad, stride) = (per_axis(cx, "padding", 2, 0)?, per_axis(cx, "stride", 2, 1)?);
@@ -46,7 +46,7 @@ fn im2col(cx: &mut Cx<'_>) -> R<Out> {
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
 /// Positions `offset * dilation + block * stride` along an axis as `[kernel, blocks]`, and the number of blocks.
-fn places(cx: &mut Cx<'_>, x: V, axis: usize, kernel: i64, dilation: i64, stride: i64) -> R<(V, Size)> {
+fn places(cx: &mut Cx, x: V, axis: usize, kernel: i64, dilation: i64, stride: i64) -> R<(V, Size)> {
     if kernel <= 0 || stride <= 0 {
         return Err(malformed("blocks of no size"));
     }
@@ -69,7 +69,7 @@ fn places(cx: &mut Cx<'_>, x: V, axis: usize, kernel: i64, dilation: i64, stride
     let k = cx.unsqueeze(k, &[1])?;
     Ok((cx.b("add", k, i)?, blocks))
 }
-fn col2im(cx: &mut Cx<'_>) -> R<Out> {
+fn col2im(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let (out, kernel) = (cx.ints("output_size")?, per_axis(cx, "kernel_size", 2, 1)?);
     let (dilation, pad) = (per_axis(cx, "dilation", 2, 1)?, per_axis(cx, "padding", 2, 0)?);
@@ -84,7 +84,7 @@ fn col2im(cx: &mut Cx<'_>) -> R<Out> {
     let y = cx.with("col2_im", &[x, image, block], &attrs)?;
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
-fn pad(cx: &mut Cx<'_>) -> R<Out> {
+fn pad(cx: &mut Cx) -> R<Out> {
     let mode = match cx.str_or("mode", "constant")? {
         "constant" => "constant",
         "reflect" => "reflect",
@@ -95,7 +95,7 @@ fn pad(cx: &mut Cx<'_>) -> R<Out> {
     padded(cx, mode)
 }
 /// PyTorch lists pairs from the last axis on; negative numbers crop.
-fn padded(cx: &mut Cx<'_>, mode: &str) -> R<Out> {
+fn padded(cx: &mut Cx, mode: &str) -> R<Out> {
     let x = cx.t("self")?;
     let rank = cx.rank(x)?;
     let list = cx.sizes(if cx.has("pad") { "pad" } else { "padding" })?;
@@ -126,7 +126,7 @@ fn padded(cx: &mut Cx<'_>, mode: &str) -> R<Out> {
     Ok(Out::Fresh(cx.with("pad", &operands, &[("mode", Attr::Str(mode.into()))])?))
 }
 /// Cuts off what negative border sizes ask for.
-fn crop(cx: &mut Cx<'_>, x: V, begin: &mut [Size], end: &mut [Size]) -> R<V> {
+fn crop(cx: &mut Cx, x: V, begin: &mut [Size], end: &mut [Size]) -> R<V> {
     let mut x = x;
     for axis in 0..begin.len() {
         let cut = |s: &mut Size| match s {
@@ -146,7 +146,7 @@ fn crop(cx: &mut Cx<'_>, x: V, begin: &mut [Size], end: &mut [Size]) -> R<V> {
     Ok(x)
 }
 /// Circular borders, copied from the other side; the padding operator has that mode only since opset 19.
-fn wrapped(cx: &mut Cx<'_>, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
+fn wrapped(cx: &mut Cx, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
     let mut x = x;
     for axis in 0..begin.len() {
         let (a, b) = (&begin[axis], &end[axis]);
@@ -164,7 +164,7 @@ fn wrapped(cx: &mut Cx<'_>, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
     Ok(Out::Fresh(x))
 }
 /// Sizes split before the last three, `[.., C, H, W]`, which must be fixed apart from leading ones.
-fn split_tail(cx: &mut Cx<'_>, x: V) -> R<(Vec<Size>, [Size; 3])> {
+fn split_tail(cx: &mut Cx, x: V) -> R<(Vec<Size>, [Size; 3])> {
     let mut sizes = cx.shape_of(x)?;
     if sizes.len() < 3 {
         return Err(malformed("a tensor without channels and space"));
@@ -177,13 +177,13 @@ fn known(s: &Size) -> R<i64> {
     if let Size::Known(v) = s { Ok(*v) } else { Err(unsupported("a dynamic number of channels")) }
 }
 /// Reshapes to `[lead.., middle..]`, permutes the middle and reshapes to `[lead.., last..]`.
-fn shuffle(cx: &mut Cx<'_>, x: V, lead: &[Size], middle: &[Size], order: &[usize], last: &[Size]) -> R<V> {
+fn shuffle(cx: &mut Cx, x: V, lead: &[Size], middle: &[Size], order: &[usize], last: &[Size]) -> R<V> {
     let y = cx.reshape(x, &[lead, middle].concat())?;
     let perm: Vec<usize> = (0..lead.len()).chain(order.iter().map(|o| o + lead.len())).collect();
     let y = cx.permute(y, &perm)?;
     cx.reshape(y, &[lead, last].concat())
 }
-fn pixel_shuffle(cx: &mut Cx<'_>) -> R<Out> {
+fn pixel_shuffle(cx: &mut Cx) -> R<Out> {
     let (x, r) = (cx.t("self")?, cx.int("upscale_factor")?);
     let (lead, [c, h, w]) = split_tail(cx, x)?;
     let c = known(&c)?.checked_div(r * r).ok_or_else(|| malformed("an upscale factor of 0"))?;
@@ -193,7 +193,7 @@ fn pixel_shuffle(cx: &mut Cx<'_>) -> R<Out> {
     let y = shuffle(cx, x, &lead, &middle, &[0, 3, 1, 4, 2], &[Size::Known(c), h2, w2])?;
     Ok(Out::Fresh(y))
 }
-fn pixel_unshuffle(cx: &mut Cx<'_>) -> R<Out> {
+fn pixel_unshuffle(cx: &mut Cx) -> R<Out> {
     let (x, r) = (cx.t("self")?, cx.int("downscale_factor")?);
     let (lead, [c, h, w]) = split_tail(cx, x)?;
     let c = known(&c)?;
@@ -209,7 +209,7 @@ fn pixel_unshuffle(cx: &mut Cx<'_>) -> R<Out> {
     let y = shuffle(cx, x, &lead, &middle, &[0, 2, 4, 1, 3], &[all, h, w])?;
     Ok(Out::Fresh(y))
 }
-fn channel_shuffle(cx: &mut Cx<'_>) -> R<Out> {
+fn channel_shuffle(cx: &mut Cx) -> R<Out> {
     let (x, g) = (cx.t("self")?, cx.int("groups")?);
     let sizes = cx.shape_of(x)?;
     let c = known(sizes.get(1).ok_or_else(|| malformed("a tensor without channels"))?)?;

@@ -1,7 +1,7 @@
 //! Parameters, buffers and constants as tensors that stay in the mapped file.
-use super::cx::{R, unsupported};
-use super::promote::ir_dtype;
 use crate::pytorch::archive::{Payload, Pt2Archive};
+use crate::pytorch::lift::cx::{R, unsupported};
+use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::tensor::View;
 use crate::source::Source;
 use hoist_ir::diag::Diag;

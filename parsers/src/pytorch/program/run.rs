@@ -1,51 +1,24 @@
 //! Walking the nodes of a program: dispatch, in-place operators, inlined subgraphs, and the check against declared types.
-use super::alias::{Owner, TensorId};
-use super::aten;
-use super::cx::{Cx, Out, R, Size, V, Val, malformed, unsupported};
 use super::origin;
+use super::symbols::Symbols;
+use crate::pytorch::lift::alias::Owner;
+use crate::pytorch::lift::blockers::not_supported;
+use crate::pytorch::lift::cx::{Call, Cx, Meta, Out, R, V, Val, malformed, unsupported};
+use crate::pytorch::lift::promote::ir_dtype;
+use crate::pytorch::lift::target::{self, Operator};
 use crate::pytorch::schema::{self, Argument, Node, SymBoolArg, SymFloatArg, SymIntArg, TensorMeta};
 use hoist_ir::diag::Diag;
 use hoist_ir::types::{TensorType, Type};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-/// Errors collected before lifting stops.
-const MAX_DIAGS: usize = 50;
 /// Deepest nesting of inlined graphs.
 const MAX_DEPTH: usize = 16;
 
-/// Operators that check something at run time and compute nothing.
-const DROPPED: &[&str] = &[
-    "_assert_tensor_metadata",
-    "_assert_scalar",
-    "_assert_async",
-    "_functional_assert_async",
-    "sym_constrain_range",
-    "sym_constrain_range_for_size",
-];
-
-/// Arguments that say where and how to compute, not what.
-const NO_MEANING: &[&str] = &["device", "layout", "pin_memory", "memory_format", "non_blocking", "generator"];
-
-/// In-place operators that change how a tensor is seen, not its elements.
-const VIEW_IN_PLACE: &[&str] = &[
-    "detach_",
-    "lift_",
-    "squeeze_",
-    "unsqueeze_",
-    "t_",
-    "transpose_",
-    "swapaxes_",
-    "swapdims_",
-    "resize_as_",
-];
-
-/// A target in parts.
+/// What a node calls.
 #[derive(Debug)]
 pub enum Target<'a> {
-    /// An operator of the table, and whether it writes to its first argument.
-    Known(aten::Lift, bool),
-    /// Computes nothing.
-    Dropped,
+    /// An operator.
+    Operator(Operator),
     /// A graph that is inlined: position of the graph argument.
     Inlined(usize),
     /// Not covered.
@@ -54,60 +27,18 @@ pub enum Target<'a> {
 
 /// What `target` is.
 pub fn resolve(target: &str) -> Target<'_> {
-    let Some(rest) = target.strip_prefix("torch.ops.") else {
-        return aten::find(target).map_or(Target::Unknown(target), |f| Target::Known(f, false));
-    };
-    match rest {
-        "higher_order.wrap_with_set_grad_enabled" => return Target::Inlined(1),
-        "higher_order.wrap_with_autocast" => return Target::Inlined(4),
-        _ => {}
-    }
-    let name = rest.strip_prefix("aten.").unwrap_or(rest);
-    // `name.overload`; operators of other libraries keep their namespace.
-    let name = name.rsplit_once('.').map_or(name, |(n, _)| n);
-    if DROPPED.contains(&name) {
-        return Target::Dropped;
-    }
-    if let Some(f) = aten::find(name) {
-        return Target::Known(f, false);
-    }
-    let pure = name.strip_suffix('_').filter(|p| !p.ends_with('_'));
-    match pure.and_then(aten::find) {
-        Some(f) => Target::Known(f, !VIEW_IN_PLACE.contains(&name)),
-        None => Target::Unknown(target),
-    }
-}
-
-/// All operators of the graph that are not covered, as one diagnostic each with its count and first place.
-pub fn unsupported_ops(graph: &schema::Graph) -> Vec<Diag> {
-    let mut found: BTreeMap<&str, (usize, &Node)> = BTreeMap::new();
-    collect(graph, 0, &mut found);
-    let one = |(target, (count, node)): (&str, (usize, &Node))| {
-        let name = origin::op_name(target);
-        let times = if count == 1 { String::new() } else { format!(" ({count} nodes)") };
-        Diag::error("E0301", format!("`{name}` is not supported{times}"))
-            .op(name)
-            .node(origin::node_name(node))
-            .origin(origin::of(node))
-            .hint("`hoist ops` lists what is; replace the operator in the model's source and export again")
-    };
-    found.into_iter().map(one).collect()
-}
-
-fn collect<'a>(graph: &'a schema::Graph, depth: usize, found: &mut BTreeMap<&'a str, (usize, &'a Node)>) {
-    if depth > MAX_DEPTH {
-        return;
-    }
-    for node in &graph.nodes {
-        if let Target::Unknown(name) = resolve(&node.target) {
-            found.entry(name).or_insert((0, node)).0 += 1;
+    let rest = match target.strip_prefix("torch.ops.") {
+        Some("higher_order.wrap_with_set_grad_enabled") => return Target::Inlined(1),
+        Some("higher_order.wrap_with_autocast") => return Target::Inlined(4),
+        Some(rest) => {
+            let name = rest.strip_prefix("aten.").unwrap_or(rest);
+            // `name.overload`; operators of other libraries keep their namespace.
+            name.rsplit_once('.').map_or(name, |(n, _)| n)
         }
-        for input in &node.inputs {
-            if let Argument::Graph(_, g) = &input.arg {
-                collect(g, depth + 1, found);
-            }
-        }
-    }
+        // Arithmetic of Python on sizes.
+        None => target,
+    };
+    target::find(rest).map_or(Target::Unknown(target), Target::Operator)
 }
 
 /// Whether a target computes on sizes and nothing else, so that it has no effect but its result.
@@ -121,14 +52,26 @@ fn unread_sizes(graph: &schema::Graph) -> Vec<bool> {
     for (node, unread) in graph.nodes.iter().zip(&mut unread).rev() {
         let result = |o: &Argument| o.names().iter().any(|n| needed.contains(n));
         *unread = on_sizes(&node.target) && !node.outputs.iter().any(result);
-        if !*unread && !matches!(resolve(&node.target), Target::Dropped) {
+        if !*unread && !matches!(resolve(&node.target), Target::Operator(Operator::Dropped)) {
             needed.extend(node.inputs.iter().flat_map(|i| i.arg.names()));
         }
     }
     unread
 }
 
-impl<'p> Cx<'p> {
+/// Lifting of one program.
+pub struct Program<'p> {
+    /// The graph being built.
+    pub cx: Cx,
+    /// Symbols with one value.
+    pub symbols: Symbols,
+    /// Names, innermost graph last.
+    pub env: Vec<HashMap<&'p str, Val>>,
+    /// Types of the graph being lifted.
+    pub types: &'p schema::Graph,
+}
+
+impl<'p> Program<'p> {
     /// Lifts all nodes of `graph` in the innermost environment.
     pub fn run(&mut self, graph: &'p schema::Graph) {
         let outer = std::mem::replace(&mut self.types, graph);
@@ -137,7 +80,7 @@ impl<'p> Cx<'p> {
             if unread {
                 continue;
             }
-            if self.diags.0.len() >= MAX_DIAGS {
+            if self.cx.diags.is_full() {
                 break;
             }
             self.step(node);
@@ -145,9 +88,7 @@ impl<'p> Cx<'p> {
         self.types = outer;
     }
     fn step(&mut self, node: &'p Node) {
-        self.node = node;
-        self.origin = origin::of(node);
-        *self.read.borrow_mut() = vec![false; node.inputs.len()];
+        self.cx.origin = origin::of(node);
         let failed = |name: &&str| matches!(self.lookup(name), Ok(Val::Failed));
         let skip = node.inputs.iter().flat_map(|i| i.arg.names()).any(|n| failed(&n));
         let result = if skip { Ok(false) } else { self.lift_node(node).map(|()| true) };
@@ -158,55 +99,45 @@ impl<'p> Cx<'p> {
             d.op = Some(origin::op_name(&node.target).to_owned());
             d.node = Some(origin::node_name(node));
             d.origin = Some(origin::of(node));
-            self.diags.push(d);
+            self.cx.diags.push(d);
         }
-        for name in node.outputs.iter().flat_map(Argument::names) {
-            self.define(name, Val::Failed);
-        }
+        node.outputs.iter().flat_map(Argument::names).for_each(|n| self.stand_in(n));
+    }
+    /// Has `name`, which could not be lifted, stand for a tensor of its declared type, so that what reads it is tried as well.
+    fn stand_in(&mut self, name: &'p str) {
+        let ty = self.types.tensor_values.get(name).and_then(|m| self.declared_type(m).ok());
+        let val = ty.map_or(Val::Failed, |ty| {
+            let v = self.cx.graph.add_input(name, ty.into());
+            Val::Tensor(self.cx.new_tensor(v, Owner::Local))
+        });
+        self.define(name, val);
     }
     fn lift_node(&mut self, node: &'p Node) -> R<()> {
-        let out = match resolve(&node.target) {
-            Target::Dropped => return Ok(()),
-            Target::Inlined(at) => return self.inline(node, at),
-            Target::Unknown(name) => {
-                return Err(unsupported(format!("`{}` is not supported", origin::op_name(name))));
-            }
-            Target::Known(f, in_place) => {
-                let out = f(self)?;
-                self.check_read(node)?;
-                if in_place { self.write_back(&out)? } else { out }
-            }
-        };
-        self.bind(node, out)
-    }
-    /// An argument that no lifting function looked at would be ignored silently.
-    fn check_read(&self, node: &Node) -> R<()> {
-        for (input, read) in node.inputs.iter().zip(self.read.borrow().iter()) {
-            if !read && !NO_MEANING.contains(&input.name.as_str()) && input.arg != Argument::None {
-                return Err(unsupported(format!("argument `{}` is not supported", input.name)));
+        match resolve(&node.target) {
+            Target::Operator(Operator::Dropped) => Ok(()),
+            Target::Inlined(at) => self.inline(node, at),
+            Target::Unknown(name) => Err(not_supported(origin::op_name(name))),
+            Target::Operator(Operator::Lifted(f, in_place)) => {
+                let call = self.call(node)?;
+                let out = self.cx.lift(f, call)?;
+                let out = if in_place { self.cx.write_back(&out)? } else { out };
+                self.bind(node, out)
             }
         }
-        Ok(())
     }
-    /// The result of an in-place operator: its first argument, after the write.
-    fn write_back(&mut self, out: &Out) -> R<Out> {
-        let target = self.tensor_id("self").or_else(|_| self.tensor_id("input"))?;
-        let new = match out {
-            Out::Fresh(v) => *v,
-            Out::Same(id) if *id == target => return Ok(Out::Same(target)),
-            Out::Same(id) => self.read_tensor(*id)?,
-            _ => return Err(malformed("an in-place operator must give one tensor")),
-        };
-        self.assign(target, new)?;
-        Ok(Out::Same(target))
+    fn call(&self, node: &'p Node) -> R<Call> {
+        let arg = |i: &'p schema::NamedArgument| Ok((i.name.clone(), self.val(&i.arg)?));
+        let results = node.outputs.iter().flat_map(Argument::names);
+        Ok(Call {
+            target: origin::op_name(&node.target).to_owned(),
+            args: node.inputs.iter().map(arg).collect::<R<_>>()?,
+            results: results.map(|n| self.types.tensor_values.get(n).map(stated)).collect(),
+            outputs: node.outputs.len(),
+        })
     }
-    /// Writes `new` to tensor `target`, converted to its type and repeated to its sizes.
-    pub fn assign(&mut self, target: TensorId, new: V) -> R<()> {
-        let old = self.read_tensor(target)?;
-        let dtype = self.dtype(old)?;
-        let new = self.cast(new, dtype)?;
-        let new = if self.dims(new)? == self.dims(old)? { new } else { self.expand_like(new, old)? };
-        self.write_tensor(target, new)
+    /// What the program's name `name` stands for.
+    pub fn lookup(&self, name: &str) -> R<&Val> {
+        self.env.last().and_then(|e| e.get(name)).ok_or_else(|| malformed(format!("`{name}` is not defined")))
     }
     /// Names a value of the program.
     pub fn define(&mut self, name: &'p str, val: Val) {
@@ -252,11 +183,11 @@ impl<'p> Cx<'p> {
                 Ok(())
             }
             (Argument::SymBool(SymBoolArg::Name(n)), Out::Bool(v)) => {
-                self.define(n, Val::Bool(v));
+                self.define(n, Val::BoolValue(v));
                 Ok(())
             }
             (Argument::SymFloat(SymFloatArg::Name(n)), Out::Float(v)) => {
-                self.define(n, Val::Float(v));
+                self.define(n, Val::FloatValue(v));
                 Ok(())
             }
             (Argument::Tensors(names), Out::Many(outs)) if names.len() == outs.len() => {
@@ -270,14 +201,15 @@ impl<'p> Cx<'p> {
     }
     fn bind_tensor(&mut self, name: &'p str, out: Out) -> R<()> {
         let id = match out {
-            Out::Fresh(v) => self.new_tensor(v, Owner::Local),
+            Out::Fresh(v) => self.cx.new_tensor(v, Owner::Local),
             Out::Same(id) => id,
-            Out::View(of, steps) => self.new_view(of, steps)?,
+            Out::View(of, steps) => self.cx.new_view(of, steps)?,
             _ => return Err(malformed(format!("`{name}` is declared a tensor and is none"))),
         };
         if let Some(meta) = self.types.tensor_values.get(name) {
-            let v = self.read_tensor(id)?;
+            let v = self.cx.read_tensor(id)?;
             self.check_type(name, v, meta)?;
+            self.cx.tensors[id].meta = Some(stated(meta));
         }
         self.define(name, Val::Tensor(id));
         Ok(())
@@ -285,26 +217,26 @@ impl<'p> Cx<'p> {
     /// The computed type must be the one the program declares; symbolic sizes are taken over from it.
     fn check_type(&mut self, name: &str, v: V, meta: &TensorMeta) -> R<()> {
         let declared: Type = self.declared_type(meta)?.into();
-        let computed = self.graph.ty(v).clone();
+        let computed = self.cx.graph.ty(v).clone();
         let d = match computed.meet(&declared) {
             None => Some(Diag::error(
                 "E0402",
                 format!("`{name}` is declared {declared} and computed as {computed}"),
             )),
-            Some(_) if self.graph.constant(v).is_some() => None,
-            Some(_) => self.graph.declare_type(v, &declared).err(),
+            Some(_) if self.cx.graph.constant(v).is_some() => None,
+            Some(_) => self.cx.graph.declare_type(v, &declared).err(),
         };
         if let Some(d) = d {
             return Err(d.hint("this is a defect of Hoist or a damaged file: please report it with the file"));
         }
-        if self.graph.value(v).name.is_none() && self.graph.producer(v).is_some() {
-            self.graph.set_name(v, Some(name.into()));
+        if self.cx.graph.value(v).name.is_none() && self.cx.graph.producer(v).is_some() {
+            self.cx.graph.set_name(v, Some(name.into()));
         }
         Ok(())
     }
     /// The IR type of a declaration.
     pub fn declared_type(&self, meta: &TensorMeta) -> R<TensorType> {
-        let known = meta.dtype.dtype().and_then(super::promote::ir_dtype);
+        let known = meta.dtype.dtype().and_then(ir_dtype);
         let dtype =
             known.ok_or_else(|| unsupported(format!("element type {} is not supported", meta.dtype.0)))?;
         let dims: Vec<_> = meta.sizes.iter().map(|s| self.symbols.dim(s)).collect();
@@ -320,8 +252,11 @@ impl<'p> Cx<'p> {
         if self.env.len() > MAX_DEPTH {
             return Err(malformed("graphs are nested too deeply"));
         }
-        let graph = self.subgraph(at)?;
-        let operands = self.operand_names(at + 1);
+        let Some(Argument::Graph(_, graph)) = node.inputs.get(at).map(|n| &n.arg) else {
+            return Err(malformed(format!("argument {at} is no graph")));
+        };
+        // Operands of a higher-order operator: the names from there on, lists flattened.
+        let operands: Vec<&'p str> = node.inputs.iter().skip(at + 1).flat_map(|n| n.arg.names()).collect();
         let formals: Vec<&'p str> = graph.inputs.iter().flat_map(Argument::names).collect();
         if operands.len() != formals.len() {
             return Err(malformed(format!(
@@ -334,13 +269,12 @@ impl<'p> Cx<'p> {
         for (formal, name) in formals.into_iter().zip(operands) {
             env.insert(formal, self.lookup(name)?.clone());
         }
-        let before = self.diags.0.len();
+        let before = self.cx.diags.kinds();
         self.env.push(env);
         self.run(graph);
         let inner = self.env.pop().unwrap_or_default();
-        self.node = node;
-        self.origin = origin::of(node);
-        if self.diags.0.len() > before {
+        self.cx.origin = origin::of(node);
+        if self.cx.diags.kinds() > before {
             for name in node.outputs.iter().flat_map(Argument::names) {
                 self.define(name, Val::Failed);
             }
@@ -362,8 +296,14 @@ impl<'p> Cx<'p> {
         }
         Ok(())
     }
-    /// An integer as a 0-d value.
-    pub fn int_value(&mut self, s: &Size) -> R<V> {
-        self.size_scalar(s)
+}
+
+/// What a type says of a tensor.
+pub fn stated(meta: &TensorMeta) -> Meta {
+    let known = |s: &schema::SymInt| if let schema::SymInt::Int(v) = s { Some(*v) } else { None };
+    Meta {
+        dtype: meta.dtype.dtype().and_then(ir_dtype),
+        sizes: meta.sizes.iter().map(known).collect(),
+        strides: meta.strides.iter().map(known).collect(),
     }
 }

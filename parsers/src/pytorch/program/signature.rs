@@ -1,9 +1,10 @@
 //! Inputs, outputs and sample inputs of a program.
-use super::alias::Owner;
-use super::cx::{Cx, R, Size, V, Val, malformed, unsupported};
-use super::promote::ir_dtype;
+use super::run::{Program, stated};
 use super::weights;
 use crate::pytorch::archive::Pt2Archive;
+use crate::pytorch::lift::alias::Owner;
+use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
+use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
 use crate::pytorch::tensor::View;
@@ -19,14 +20,14 @@ use std::collections::{BTreeSet, HashMap};
 /// Parameters that share a storage are one constant.
 type Shared = HashMap<String, Vec<(Option<View>, V)>>;
 
-impl<'p> Cx<'p> {
+impl<'p> Program<'p> {
     /// Defines the graph's inputs: constants for weights, inputs for arguments of the model.
     pub fn inputs(&mut self, source: &Source, archive: &'p Pt2Archive) {
         let module = &archive.program().graph_module;
         let mut shared = Shared::new();
         for spec in &module.signature.input_specs {
             if let Err(d) = self.input(source, archive, spec, &mut shared) {
-                self.diags.push(d);
+                self.cx.diags.push(d);
             }
         }
     }
@@ -43,7 +44,7 @@ impl<'p> Cx<'p> {
             | InputSpec::TensorConstant { arg, tensor_constant_name: name } => {
                 let v = self.weight(source, archive, name, shared)?;
                 // A lifted constant is copied before the program writes to it.
-                let id = self.new_tensor(v, Owner::Weight(name.as_str().into()));
+                let id = self.cx.new_tensor(v, Owner::Weight(name.as_str().into()));
                 self.define(&arg.name, Val::Tensor(id));
             }
             InputSpec::UserInput { arg } => self.user_input(arg)?,
@@ -61,8 +62,8 @@ impl<'p> Cx<'p> {
             return Ok(*v);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let v = self.graph.add_const(tensor);
-        self.graph.set_name(v, Some(name.into()));
+        let v = self.cx.graph.add_const(tensor);
+        self.cx.graph.set_name(v, Some(name.into()));
         known.push((payload.view.clone(), v));
         Ok(v)
     }
@@ -73,13 +74,14 @@ impl<'p> Cx<'p> {
                 let meta =
                     meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
-                let v = self.graph.add_input(&t.name, ty.into());
-                let id = self.new_tensor(v, Owner::Input(t.name.as_str().into()));
+                let v = self.cx.graph.add_input(&t.name, ty.into());
+                let id = self.cx.new_tensor(v, Owner::Input(t.name.as_str().into()));
+                self.cx.tensors[id].meta = Some(stated(meta));
                 self.define(&t.name, Val::Tensor(id));
             }
             Argument::SymInt(SymIntArg::Name(name)) => {
-                let v = self.graph.add_input(name, TensorType::fixed(DType::I64, &[]).into());
-                let v = self.unsqueeze(v, &[0])?;
+                let v = self.cx.graph.add_input(name, TensorType::fixed(DType::I64, &[]).into());
+                let v = self.cx.unsqueeze(v, &[0])?;
                 self.define(name, Val::Int(Size::Value(v)));
             }
             arg if arg.names().is_empty() => {}
@@ -95,7 +97,7 @@ impl<'p> Cx<'p> {
         let mut taken = BTreeSet::new();
         for spec in &program.graph_module.signature.output_specs {
             if let Err(d) = self.output(spec, &mut taken) {
-                self.diags.push(d);
+                self.cx.diags.push(d);
             }
         }
     }
@@ -117,7 +119,7 @@ impl<'p> Cx<'p> {
                 return Err(state("parameter", parameter_name));
             }
             OutputSpec::UserInputMutation { user_input_name, .. } => {
-                self.warnings.push(Diag::warning("E0302", format!("the model changes its input `{user_input_name}` in place; the converted model leaves it as it is")));
+                self.cx.warnings.push(Diag::warning("E0302", format!("the model changes its input `{user_input_name}` in place; the converted model leaves it as it is")));
                 return Ok(());
             }
             OutputSpec::Token { .. } => return Ok(()),
@@ -134,7 +136,7 @@ impl<'p> Cx<'p> {
                 n += 1;
                 unique = format!("{name}_{n}");
             }
-            self.graph.add_output(&unique, v);
+            self.cx.graph.add_output(&unique, v);
         }
         Ok(())
     }
@@ -146,16 +148,16 @@ impl<'p> Cx<'p> {
             _ => None,
         };
         if let Some(t) = known {
-            let v = self.constant(t);
+            let v = self.cx.constant(t);
             return Ok(vec![("output", v)]);
         }
         let mut out = vec![];
         for name in arg.names() {
             let v = match self.lookup(name)?.clone() {
-                Val::Tensor(id) => self.read_tensor(id)?,
-                Val::Int(s) => self.int_value(&s)?,
-                Val::Bool(v) | Val::Float(v) => v,
-                Val::Opaque | Val::Failed => {
+                Val::Tensor(id) => self.cx.read_tensor(id)?,
+                Val::Int(s) => self.cx.size_scalar(&s)?,
+                Val::BoolValue(v) | Val::FloatValue(v) => v,
+                _ => {
                     return Err(unsupported(format!("output `{name}` is no tensor or number")));
                 }
             };
