@@ -45,14 +45,17 @@ impl Attention {
         let m = cx.dims(mask)?;
         let Some(skip) = q.len().checked_sub(m.len()).filter(|_| m.len() >= 2) else { return Ok(None) };
         let full = [&q[..q.len() - 1], &k[k.len() - 2..k.len() - 1]].concat();
-        let fits = |(m, f): (&Dim, &Dim)| m == f && *m != Dim::Unknown || m.known() == Some(1);
+        let fits = |(m, f): (&Dim, &Dim)| {
+            m == f || m.known() == Some(1) || m.known().is_none() && f.known().is_none()
+        };
         // Runtimes take the smallest number of a float mask for minus infinity, which PyTorch does not.
         if cx.dtype(mask)? != DType::Bool || !m.iter().zip(&full[skip..]).all(fits) {
             return Ok(None);
         }
         let (rows, columns) = (m.len() - 2, m.len() - 1);
         let mut mask = mask;
-        if m[rows] != full[q.len() - 2] || m[columns] != full[q.len() - 1] {
+        let same = |a: &Dim, b: &Dim| a == b && *a != Dim::Unknown;
+        if !same(&m[rows], &full[q.len() - 2]) || !same(&m[columns], &full[q.len() - 1]) {
             let mut sizes = cx.shape_of(mask)?;
             sizes[rows] = cx.dim(self.q, q.len() - 2)?;
             sizes[columns] = cx.dim(self.k, k.len() - 2)?;
@@ -67,15 +70,15 @@ impl Attention {
     fn whole(&self, cx: &mut Cx) -> R<Option<V>> {
         let (q, k, v) = (cx.dims(self.q)?, cx.dims(self.k)?, cx.dims(self.v)?);
         let rank = q.len();
-        if !(3..=4).contains(&rank) || k.len() != rank || v.len() != rank || !matches!(cx.dtype(self.q)?, DType::F32 | DType::F64)
-        {
+        if !(3..=4).contains(&rank) || k.len() != rank || v.len() != rank || cx.dtype(self.q)? != DType::F32 {
             return Ok(None);
         }
         let fixed = |d: &Dim| d.known().is_some_and(|n| n > 0);
-        let heads = rank == 3 || fixed(&q[1]) && fixed(&k[1]) && k[1] == v[1] && (self.grouped || q[1] == k[1]);
+        let heads =
+            rank == 3 || fixed(&q[1]) && fixed(&k[1]) && k[1] == v[1] && (self.grouped || q[1] == k[1]);
         let sizes = fixed(&q[rank - 1]) && fixed(&v[rank - 1]) && k[rank - 2].known() != Some(0);
         let same = |a: &Dim, b: &Dim| a == b && *a != Dim::Unknown;
-        let batches = same(&q[0], &k[0]) && same(&q[0], &v[0]) && same(&k[rank - 2], &v[rank - 2]);
+        let batches = same(&q[0], &k[0]) && same(&q[0], &v[0]);
         if !heads || !sizes || !batches || self.scale.is_some_and(|s| s <= 0.0) {
             return Ok(None);
         }
