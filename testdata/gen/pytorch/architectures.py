@@ -106,11 +106,9 @@ def torchvision_archs():
         build = lambda name=name: getattr(seg, name)(weights=None, weights_backbone=None)
         arch("tv_" + name, "segmentation", build, image(128, 160), (dims(0, 2, 3),))
     vid = tv.video
-    for name, frames, size in [("r3d_18", 8, 64), ("mc3_18", 8, 64), ("r2plus1d_18", 8, 64), ("s3d", 16, 64), ("mvit_v2_s", 16, 224), ("swin3d_t", 8, 64)]:
+    for name, frames, size in [("r3d_18", 8, 64), ("mc3_18", 8, 64), ("r2plus1d_18", 8, 64), ("s3d", 16, 224), ("mvit_v2_s", 16, 224), ("swin3d_t", 8, 64)]:
         build = lambda name=name: getattr(vid, name)(weights=None)
-        sample = lambda k, f=frames, s=size: ((torch.randn((2, 3)[k] if s < 200 else (1, 2)[k], 3, f, s, s),), {})
-        if size >= 200:
-            sample = lambda k, f=frames, s=size: ((torch.randn((2, 3)[k], 3, f, s, s),), {})
+        sample = lambda k, f=frames, s=size: ((torch.randn((2, 3)[k], 3, f, s, s),), {})
         arch("tv_" + name, "video", build, sample, (dims(0),))
     flow = lambda k: ((torch.randn((2, 3)[k], 3, 128, 128), torch.randn((2, 3)[k], 3, 128, 128)), {"num_flow_updates": 3})
     arch("tv_raft_small", "optical flow", lambda: tv.optical_flow.raft_small(weights=None), flow, {"image1": dims(0), "image2": dims(0), "num_flow_updates": None})
@@ -148,7 +146,8 @@ def timm_archs():
     for name, size in TIMM.items():
         if not size:
             continue
-        fixed = name.startswith(TIMM_FIXED)
+        # torch cannot store the rounding that padding to the same size does to symbolic sizes.
+        fixed = name.startswith((*TIMM_FIXED, "tf_", "dm_"))
         build = lambda name=name: timm.create_model(name, pretrained=False)
         family = "segmentation" if name.startswith("sam") else "classification"
         arch("timm_" + name, family, build, image(size, size if fixed else size + 32), (dims(0) if fixed else dims(0, 2, 3),))
@@ -156,17 +155,17 @@ def timm_archs():
 
 # transformers: small configurations of the real architectures
 
-SMALL = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, max_position_embeddings=64)
-LM = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=37, max_position_embeddings=64,
+SMALL = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, max_position_embeddings=64)
+LM = dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=40, max_position_embeddings=64,
           pad_token_id=0, bos_token_id=1, eos_token_id=2, use_cache=False)
-VISION = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, image_size=32, patch_size=8)
-SEQ2SEQ = dict(vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=37,
-               decoder_ffn_dim=37, max_position_embeddings=64, use_cache=False, pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2)
+VISION = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, image_size=32, patch_size=8)
+SEQ2SEQ = dict(vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=40,
+               decoder_ffn_dim=40, max_position_embeddings=64, use_cache=False, pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2)
 
 ENCODERS = {
     "bert": ("BertForSequenceClassification", "BertConfig", SMALL, 3), "roberta": ("RobertaForMaskedLM", "RobertaConfig", SMALL, 2),
     "xlm_roberta": ("XLMRobertaForTokenClassification", "XLMRobertaConfig", SMALL, 2), "camembert": ("CamembertModel", "CamembertConfig", SMALL, 2),
-    "distilbert": ("DistilBertForQuestionAnswering", "DistilBertConfig", dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=37, max_position_embeddings=64), 2),
+    "distilbert": ("DistilBertForQuestionAnswering", "DistilBertConfig", dict(vocab_size=99, dim=32, n_layers=2, n_heads=4, hidden_dim=40, max_position_embeddings=64), 2),
     "albert": ("AlbertModel", "AlbertConfig", dict(SMALL, embedding_size=16), 3), "electra": ("ElectraForPreTraining", "ElectraConfig", dict(SMALL, embedding_size=16), 3),
     "mpnet": ("MPNetModel", "MPNetConfig", SMALL, 2), "ernie": ("ErnieModel", "ErnieConfig", SMALL, 3), "convbert": ("ConvBertModel", "ConvBertConfig", dict(SMALL, embedding_size=32), 3),
     "deberta": ("DebertaModel", "DebertaConfig", dict(SMALL, relative_attention=True, pos_att_type=["c2p", "p2c"], max_relative_positions=32), 3),
@@ -174,8 +173,8 @@ ENCODERS = {
     "mobilebert": ("MobileBertModel", "MobileBertConfig", dict(SMALL, hidden_size=64, embedding_size=32, intra_bottleneck_size=32, num_feedforward_networks=2), 3),
     "squeezebert": ("SqueezeBertModel", "SqueezeBertConfig", dict(SMALL, embedding_size=32), 3),
     "modernbert": ("ModernBertModel", "ModernBertConfig", dict(SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2), 2),
-    "funnel": ("FunnelModel", "FunnelConfig", dict(vocab_size=99, block_sizes=[1, 1], d_model=32, n_head=4, d_head=8, d_inner=37, num_decoder_layers=1), 3),
-    "xlnet": ("XLNetModel", "XLNetConfig", dict(vocab_size=99, d_model=32, n_layer=2, n_head=4, d_inner=37), 2),
+    "funnel": ("FunnelModel", "FunnelConfig", dict(vocab_size=99, block_sizes=[1, 1], d_model=32, n_head=4, d_head=8, d_inner=40, num_decoder_layers=1), 3),
+    "xlnet": ("XLNetModel", "XLNetConfig", dict(vocab_size=99, d_model=32, n_layer=2, n_head=4, d_inner=40), 2),
     "xlm": ("XLMModel", "XLMConfig", dict(vocab_size=99, emb_dim=32, n_layers=2, n_heads=4, max_position_embeddings=64), 2),
     "flaubert": ("FlaubertModel", "FlaubertConfig", dict(vocab_size=99, emb_dim=32, n_layers=2, n_heads=4, max_position_embeddings=64), 2),
     "roformer": ("RoFormerModel", "RoFormerConfig", dict(SMALL, embedding_size=32), 3), "rembert": ("RemBertModel", "RemBertConfig", dict(SMALL, input_embedding_size=16), 3),
@@ -188,13 +187,15 @@ ENCODERS = {
     "luke": ("LukeModel", "LukeConfig", dict(SMALL, entity_vocab_size=10), 3), "mra": ("MraModel", "MraConfig", SMALL, 2), "canine": ("CanineModel", "CanineConfig", dict(SMALL, num_hash_buckets=50, num_hash_functions=4, local_transformer_stride=8, attend_from_chunk_width=8, attend_to_chunk_width=8, downsampling_rate=4), 3),
 }
 
+FIXED_LENGTH = {"funnel", "canine", "nystromformer", "longformer"}
+
 DECODERS = {
     "gpt2": ("GPT2LMHeadModel", "GPT2Config", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, use_cache=False)),
     "gpt_neo": ("GPTNeoForCausalLM", "GPTNeoConfig", dict(vocab_size=99, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]], max_position_embeddings=64, window_size=4, use_cache=False)),
     "gpt_neox": ("GPTNeoXForCausalLM", "GPTNeoXConfig", dict(SMALL, use_cache=False)), "gptj": ("GPTJForCausalLM", "GPTJConfig", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, rotary_dim=4, use_cache=False)),
     "gpt_bigcode": ("GPTBigCodeForCausalLM", "GPTBigCodeConfig", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, use_cache=False)),
     "codegen": ("CodeGenForCausalLM", "CodeGenConfig", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, rotary_dim=4, use_cache=False)),
-    "opt": ("OPTForCausalLM", "OPTConfig", dict(vocab_size=99, hidden_size=32, word_embed_proj_dim=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=37, max_position_embeddings=64, use_cache=False)),
+    "opt": ("OPTForCausalLM", "OPTConfig", dict(vocab_size=99, hidden_size=32, word_embed_proj_dim=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=40, max_position_embeddings=64, use_cache=False)),
     "bloom": ("BloomForCausalLM", "BloomConfig", dict(vocab_size=99, hidden_size=32, n_layer=2, n_head=4, use_cache=False)),
     "falcon": ("FalconForCausalLM", "FalconConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, use_cache=False)),
     "mpt": ("MptForCausalLM", "MptConfig", dict(vocab_size=99, d_model=32, n_layers=2, n_heads=4, max_seq_len=64, use_cache=False)),
@@ -211,26 +212,26 @@ DECODERS = {
     "smollm3": ("SmolLM3ForCausalLM", "SmolLM3Config", LM), "glm": ("GlmForCausalLM", "GlmConfig", dict(LM, head_dim=8)), "exaone4": ("Exaone4ForCausalLM", "Exaone4Config", dict(LM, sliding_window=4)),
     "deepseek_v3": ("DeepseekV3ForCausalLM", "DeepseekV3Config", dict(LM, num_key_value_heads=4, n_routed_experts=4, num_experts_per_tok=2, n_group=2, topk_group=1, moe_intermediate_size=16, first_k_dense_replace=1, q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8)),
     "gpt_oss": ("GptOssForCausalLM", "GptOssConfig", dict(LM, head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=4)), "nemotron": ("NemotronForCausalLM", "NemotronConfig", LM),
-    "persimmon": ("PersimmonForCausalLM", "PersimmonConfig", LM), "biogpt": ("BioGptForCausalLM", "BioGptConfig", dict(SMALL, use_cache=False)), "xglm": ("XGLMForCausalLM", "XGLMConfig", dict(vocab_size=99, d_model=32, num_layers=2, attention_heads=4, ffn_dim=37, max_position_embeddings=64, use_cache=False)),
-    "ctrl": ("CTRLLMHeadModel", "CTRLConfig", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, dff=37, n_positions=64, use_cache=False)),
+    "persimmon": ("PersimmonForCausalLM", "PersimmonConfig", LM), "biogpt": ("BioGptForCausalLM", "BioGptConfig", dict(SMALL, use_cache=False)), "xglm": ("XGLMForCausalLM", "XGLMConfig", dict(vocab_size=99, d_model=32, num_layers=2, attention_heads=4, ffn_dim=40, max_position_embeddings=64, use_cache=False)),
+    "ctrl": ("CTRLLMHeadModel", "CTRLConfig", dict(vocab_size=99, n_embd=32, n_layer=2, n_head=4, dff=40, n_positions=64, use_cache=False)),
     "mamba": ("MambaForCausalLM", "MambaConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, state_size=8, use_cache=False)),
     "mamba2": ("Mamba2ForCausalLM", "Mamba2Config", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, state_size=8, num_heads=8, head_dim=8, n_groups=2, chunk_size=16, use_cache=False)),
     "falcon_mamba": ("FalconMambaForCausalLM", "FalconMambaConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, state_size=8, use_cache=False)),
-    "rwkv": ("RwkvForCausalLM", "RwkvConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, intermediate_size=37, context_length=64, use_cache=False)),
+    "rwkv": ("RwkvForCausalLM", "RwkvConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, intermediate_size=40, context_length=64, use_cache=False)),
     "recurrent_gemma": ("RecurrentGemmaForCausalLM", "RecurrentGemmaConfig", dict(LM, num_hidden_layers=3, lru_width=32, attention_window_size=8)), "lfm2": ("Lfm2ForCausalLM", "Lfm2Config", dict(LM, layer_types=["conv", "full_attention"])),
     "jamba": ("JambaForCausalLM", "JambaConfig", dict(LM, num_hidden_layers=4, attn_layer_period=2, attn_layer_offset=1, expert_layer_period=2, expert_layer_offset=1, num_experts=2, mamba_d_state=8, use_mamba_kernels=False)),
 }
 
 SEQ2SEQS = {
-    "t5": ("T5ForConditionalGeneration", "T5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, use_cache=False)),
-    "mt5": ("MT5ForConditionalGeneration", "MT5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, use_cache=False)),
-    "longt5": ("LongT5ForConditionalGeneration", "LongT5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, local_radius=3, use_cache=False)),
-    "switch": ("SwitchTransformersForConditionalGeneration", "SwitchTransformersConfig", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_heads=4, num_experts=4, use_cache=False)),
+    "t5": ("T5ForConditionalGeneration", "T5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=40, num_layers=2, num_heads=4, use_cache=False)),
+    "mt5": ("MT5ForConditionalGeneration", "MT5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=40, num_layers=2, num_heads=4, use_cache=False)),
+    "longt5": ("LongT5ForConditionalGeneration", "LongT5Config", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=40, num_layers=2, num_heads=4, local_radius=3, use_cache=False)),
+    "switch": ("SwitchTransformersForConditionalGeneration", "SwitchTransformersConfig", dict(vocab_size=99, d_model=32, d_kv=8, d_ff=40, num_layers=2, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_heads=4, num_experts=4, use_cache=False)),
     "bart": ("BartForConditionalGeneration", "BartConfig", SEQ2SEQ), "mbart": ("MBartForConditionalGeneration", "MBartConfig", SEQ2SEQ), "marian": ("MarianMTModel", "MarianConfig", dict(SEQ2SEQ, pad_token_id=98)),
     "pegasus": ("PegasusForConditionalGeneration", "PegasusConfig", SEQ2SEQ), "m2m_100": ("M2M100ForConditionalGeneration", "M2M100Config", SEQ2SEQ), "blenderbot": ("BlenderbotForConditionalGeneration", "BlenderbotConfig", SEQ2SEQ),
     "led": ("LEDForConditionalGeneration", "LEDConfig", dict(SEQ2SEQ, attention_window=4, max_encoder_position_embeddings=64, max_decoder_position_embeddings=64)),
-    "fsmt": ("FSMTForConditionalGeneration", "FSMTConfig", dict(langs=["en", "de"], src_vocab_size=99, tgt_vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=37, decoder_ffn_dim=37, max_position_embeddings=64, use_cache=False)),
-    "prophetnet": ("ProphetNetForConditionalGeneration", "ProphetNetConfig", dict(vocab_size=99, hidden_size=32, num_encoder_layers=2, num_decoder_layers=2, num_encoder_attention_heads=4, num_decoder_attention_heads=4, encoder_ffn_dim=37, decoder_ffn_dim=37, max_position_embeddings=64, use_cache=False)),
+    "fsmt": ("FSMTForConditionalGeneration", "FSMTConfig", dict(langs=["en", "de"], src_vocab_size=99, tgt_vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=40, max_position_embeddings=64, use_cache=False)),
+    "prophetnet": ("ProphetNetForConditionalGeneration", "ProphetNetConfig", dict(vocab_size=99, hidden_size=32, num_encoder_layers=2, num_decoder_layers=2, num_encoder_attention_heads=4, num_decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=40, max_position_embeddings=64, use_cache=False)),
 }
 
 VISIONS = {
@@ -253,13 +254,13 @@ VISIONS = {
     "glpn": ("GLPNForDepthEstimation", "GLPNConfig", dict(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], num_attention_heads=[1, 2, 2, 4], decoder_hidden_size=16)), "clip_vision": ("CLIPVisionModelWithProjection", "CLIPVisionConfig", VISION), "siglip_vision": ("SiglipVisionModel", "SiglipVisionConfig", VISION),
     "vitdet": ("VitDetModel", "VitDetConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, image_size=32, patch_size=4, window_size=4, window_block_indices=[0])), "imagegpt": None, "dinat": None, "superpoint": ("SuperPointForKeypointDetection", "SuperPointConfig", {}),
     "textnet": ("TextNetModel", "TextNetConfig", dict(image_size=64)), "hgnet_v2": ("HGNetV2ForImageClassification", "HGNetV2Config", {}), "rt_detr_resnet": ("RTDetrResNetBackbone", "RTDetrResNetConfig", dict(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])),
-    "upernet": ("UperNetForSemanticSegmentation", "UperNetConfig", None), "aimv2_vision": ("Aimv2VisionModel", "Aimv2VisionConfig", VISION), "trocr_encoder": None, "vitpose": None, "sam_vision": ("SamVisionModel", "SamVisionConfig", dict(VISION, image_size=32, output_channels=16, window_size=2, global_attn_indexes=[1], num_pos_feats=8, mlp_dim=37)),
+    "upernet": ("UperNetForSemanticSegmentation", "UperNetConfig", None), "aimv2_vision": ("Aimv2VisionModel", "Aimv2VisionConfig", VISION), "trocr_encoder": None, "vitpose": None, "sam_vision": ("SamVisionModel", "SamVisionConfig", dict(VISION, image_size=32, output_channels=16, window_size=2, global_attn_indexes=[1], num_pos_feats=8, mlp_dim=40)),
 }
 SQUARE = {"convnext", "convnextv2", "segformer", "mobilenet_v1", "mobilenet_v2", "mobilevit", "resnet", "regnet", "bit", "levit", "poolformer", "pvt_v2", "pvt", "cvt", "hiera", "efficientnet", "swiftformer", "glpn",
           "superpoint", "textnet", "hgnet_v2", "rt_detr_resnet", "upernet"}
 ANY_SIZE = {"convnext", "convnextv2", "segformer", "mobilenet_v1", "mobilenet_v2", "resnet", "regnet", "bit", "poolformer", "efficientnet", "hgnet_v2", "rt_detr_resnet", "textnet", "glpn"}
 
-AUDIO_SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, conv_dim=[16, 16, 16], conv_stride=[5, 2, 2], conv_kernel=[10, 3, 3], num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, vocab_size=32)
+AUDIO_SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, conv_dim=[16, 16, 16], conv_stride=[5, 2, 2], conv_kernel=[10, 3, 3], num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, vocab_size=32)
 
 
 def of(cls, config, kwargs):
@@ -285,7 +286,7 @@ def transformers_archs():
         if n < 0:
             names = ["input_ids", "token_type_ids"]
         length = (16, 24) if name in ("longformer", "nystromformer", "mra", "canine", "funnel") else (7, 12)
-        arch("hf_" + name, "text encoder", of(cls, config, kwargs), text(*names, lengths=length), text_dims(*names))
+        arch("hf_" + name, "text encoder", of(cls, config, kwargs), text(*names, lengths=length), None if name in FIXED_LENGTH else text_dims(*names))
     for name, (cls, config, kwargs) in DECODERS.items():
         names = ["input_ids", "attention_mask"]
         if name in ("mamba", "falcon_mamba", "rwkv"):
@@ -330,15 +331,11 @@ def decoder_cache_archs():
         build = lambda cls=cls, config=config, kwargs=kwargs: cached(of(cls, config, dict(kwargs, use_cache=True))(), 2)
 
         def sample(k, heads=heads):
-            n, t, past = [(2, 3, 5), (3, 1, 8)][k] if False else [(2, 3, 5), (3, 4, 8)][k]
+            n, t, past = [(2, 3, 5), (3, 4, 8)][k]
             return (), {"input_ids": ids(n, t), "attention_mask": torch.ones(n, t + past, dtype=torch.int64),
                         "keys": [torch.randn(n, heads, past, 8) for _ in range(2)], "values": [torch.randn(n, heads, past, 8) for _ in range(2)]}
         arch("hf_%s_cache" % name, "text decoder", build, sample,
              {"input_ids": dims(0, 1), "attention_mask": dims(0, 1), "keys": [dims(0, 2)] * 2, "values": [dims(0, 2)] * 2})
-
-
-class Only:
-    """Picks one submodule after construction."""
 
 
 def audio_archs():
@@ -352,9 +349,9 @@ def audio_archs():
     arch("hf_data2vec_audio", "audio", of("Data2VecAudioModel", "Data2VecAudioConfig", AUDIO_SMALL), wave, wave_dims)
     arch("hf_sew", "audio", of("SEWModel", "SEWConfig", dict(AUDIO_SMALL, squeeze_factor=2)), wave, wave_dims)
     arch("hf_wav2vec2_conformer", "audio", of("Wav2Vec2ConformerModel", "Wav2Vec2ConformerConfig", dict(AUDIO_SMALL, position_embeddings_type="relative", max_source_positions=500)), wave, wave_dims)
-    arch("hf_ast", "audio", of("ASTForAudioClassification", "ASTConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, max_length=64, num_mel_bins=32, patch_size=8, frequency_stride=8, time_stride=8)),
+    arch("hf_ast", "audio", of("ASTForAudioClassification", "ASTConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, max_length=64, num_mel_bins=32, patch_size=8, frequency_stride=8, time_stride=8)),
          lambda k: ((), {"input_values": torch.randn((2, 3)[k], 64, 32)}), {"input_values": dims(0)})
-    whisper = dict(vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=37, decoder_ffn_dim=37, num_mel_bins=16,
+    whisper = dict(vocab_size=99, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=40, num_mel_bins=16,
                    max_source_positions=30, max_target_positions=64, use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
     arch("hf_whisper", "audio", of("WhisperForConditionalGeneration", "WhisperConfig", whisper), lambda k: ((), {"input_features": torch.randn((2, 3)[k], 16, 60), "decoder_input_ids": ids((2, 3)[k], (5, 9)[k])}),
          {"input_features": dims(0), "decoder_input_ids": dims(0, 1)})
@@ -369,15 +366,15 @@ def audio_archs():
     arch("hf_hifigan", "audio", of("SpeechT5HifiGan", "SpeechT5HifiGanConfig", dict(model_in_dim=16, upsample_initial_channel=32)), lambda k: ((torch.randn((2, 3)[k], (20, 30)[k], 16),), {}), (dims(0, 1),))
     arch("hf_univnet", "audio", of("UnivNetModel", "UnivNetConfig", dict(model_in_channels=8, model_hidden_channels=8, num_mel_bins=16, resblock_kernel_sizes=[3], resblock_stride_sizes=[8], resblock_dilation_sizes=[[1, 3]], kernel_predictor_hidden_channels=8)),
          lambda k: ((), {"input_features": torch.randn((2, 3)[k], (12, 20)[k], 16), "noise_sequence": torch.randn((2, 3)[k], (12, 20)[k], 8)}), {"input_features": dims(0, 1), "noise_sequence": dims(0, 1)})
-    arch("hf_moonshine", "audio", of("MoonshineForConditionalGeneration", "MoonshineConfig", dict(vocab_size=99, hidden_size=32, intermediate_size=37, encoder_num_hidden_layers=2, decoder_num_hidden_layers=2, encoder_num_attention_heads=4, decoder_num_attention_heads=4, use_cache=False)),
+    arch("hf_moonshine", "audio", of("MoonshineForConditionalGeneration", "MoonshineConfig", dict(vocab_size=99, hidden_size=32, intermediate_size=40, encoder_num_hidden_layers=2, decoder_num_hidden_layers=2, encoder_num_attention_heads=4, decoder_num_attention_heads=4, use_cache=False)),
          lambda k: ((), {"input_values": torch.randn((2, 3)[k], (4000, 5000)[k]), "decoder_input_ids": ids((2, 3)[k], (5, 9)[k])}), {"input_values": dims(0, 1), "decoder_input_ids": dims(0, 1)})
-    arch("hf_seamless_conformer", "audio", of("Wav2Vec2BertModel", "Wav2Vec2BertConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, feature_projection_input_dim=16, conv_depthwise_kernel_size=5)),
+    arch("hf_seamless_conformer", "audio", of("Wav2Vec2BertModel", "Wav2Vec2BertConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, feature_projection_input_dim=16, conv_depthwise_kernel_size=5)),
          lambda k: ((), {"input_features": torch.randn((2, 3)[k], (20, 30)[k], 16)}), {"input_features": dims(0, 1)})
-    arch("hf_parakeet_encoder", "audio", of("ParakeetEncoder", "ParakeetEncoderConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37, num_mel_bins=16, subsampling_conv_channels=8)),
+    arch("hf_parakeet_encoder", "audio", of("ParakeetEncoder", "ParakeetEncoderConfig", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, num_mel_bins=16, subsampling_conv_channels=8)),
          lambda k: ((), {"input_features": torch.randn((2, 3)[k], (64, 96)[k], 16)}), {"input_features": dims(0, 1)})
-    arch("hf_musicgen_decoder", "audio", of("MusicgenForCausalLM", "MusicgenDecoderConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=37, num_codebooks=4, max_position_embeddings=64, use_cache=False)),
+    arch("hf_musicgen_decoder", "audio", of("MusicgenForCausalLM", "MusicgenDecoderConfig", dict(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=40, num_codebooks=4, max_position_embeddings=64, use_cache=False)),
          lambda k: ((), {"input_ids": ids((2, 3)[k] * 4, (7, 12)[k])}), None)
-    arch("hf_vits_text_encoder", "audio", lambda: of("VitsModel", "VitsConfig", dict(vocab_size=38, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, ffn_dim=37, flow_size=16, spectrogram_bins=17))().text_encoder,
+    arch("hf_vits_text_encoder", "audio", lambda: of("VitsModel", "VitsConfig", dict(vocab_size=38, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, ffn_dim=40, flow_size=16, spectrogram_bins=17))().text_encoder,
          lambda k: ((), {"input_ids": ids((2, 3)[k], (7, 12)[k], 37), "padding_mask": torch.ones((2, 3)[k], (7, 12)[k], 1)}), {"input_ids": dims(0, 1), "padding_mask": dims(0, 1)})
 
 
@@ -407,7 +404,7 @@ def mixed_archs():
     arch("hf_chinese_clip", "vision and text", two("ChineseCLIPConfig", SMALL, VISION, projection_dim=16), both, both_dims)
     arch("hf_altclip", "vision and text", two("AltCLIPConfig", dict(SMALL, project_dim=16), VISION, projection_dim=16), both, both_dims)
     arch("hf_align", "vision and text", two("AlignConfig", SMALL, dict(image_size=64), projection_dim=16), lambda k: both(k, size=64), both_dims)
-    arch("hf_clipseg", "vision and text", lambda: __import__("transformers").CLIPSegForImageSegmentation(__import__("transformers").CLIPSegConfig(text_config=words, vision_config=VISION, projection_dim=32, reduce_dim=16, extract_layers=[0, 1], decoder_num_attention_heads=2, decoder_intermediate_size=37)),
+    arch("hf_clipseg", "vision and text", lambda: __import__("transformers").CLIPSegForImageSegmentation(__import__("transformers").CLIPSegConfig(text_config=words, vision_config=VISION, projection_dim=32, reduce_dim=16, extract_layers=[0, 1], decoder_num_attention_heads=2, decoder_intermediate_size=40)),
          lambda k: ((), {"input_ids": ids((2, 3)[k], (7, 12)[k]), "pixel_values": torch.randn((2, 3)[k], 3, 32, 32), "attention_mask": torch.ones((2, 3)[k], (7, 12)[k], dtype=torch.int64)}), both_dims)
 
     def owl(k):
@@ -425,7 +422,7 @@ def mixed_archs():
             import transformers as T
             backbone = T.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], out_features=["stage4"])
             return getattr(T, cls)(getattr(T, config)(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
-                                                      decoder_attention_heads=4, encoder_ffn_dim=37, decoder_ffn_dim=37, num_queries=6, **extra))
+                                                      decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=40, num_queries=6, **extra))
         return build
     picture = lambda k: ((), {"pixel_values": torch.randn((2, 3)[k], 3, 64, 64), "pixel_mask": torch.ones((2, 3)[k], 64, 64, dtype=torch.int64)})
     picture_dims = {"pixel_values": dims(0), "pixel_mask": dims(0)}
@@ -438,8 +435,8 @@ def mixed_archs():
         def build():
             import transformers as T
             backbone = T.RTDetrResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"], out_indices=[2, 3, 4])
-            return getattr(T, cls)(getattr(T, config)(backbone_config=backbone, encoder_hidden_dim=32, encoder_in_channels=[16, 24, 32], feat_strides=[8, 16, 32], encoder_layers=1, encoder_ffn_dim=37, encoder_attention_heads=2, d_model=32, num_queries=6,
-                                                      decoder_in_channels=[32, 32, 32], decoder_ffn_dim=37, decoder_layers=2, decoder_attention_heads=4, num_denoising=0, anchor_image_size=None, **extra))
+            return getattr(T, cls)(getattr(T, config)(backbone_config=backbone, encoder_hidden_dim=32, encoder_in_channels=[16, 24, 32], feat_strides=[8, 16, 32], encoder_layers=1, encoder_ffn_dim=40, encoder_attention_heads=2, d_model=32, num_queries=6,
+                                                      decoder_in_channels=[32, 32, 32], decoder_ffn_dim=40, decoder_layers=2, decoder_attention_heads=4, num_denoising=0, anchor_image_size=None, **extra))
         return build
     plain = lambda k: ((), {"pixel_values": torch.randn((2, 3)[k], 3, 64, 64)})
     arch("hf_rt_detr", "detection", rt_detr(), plain, {"pixel_values": dims(0)})
@@ -449,20 +446,20 @@ def mixed_archs():
         import transformers as T
         backbone = T.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"])
         return T.DeformableDetrForObjectDetection(T.DeformableDetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
-                                                  encoder_ffn_dim=37, decoder_ffn_dim=37, num_queries=6, num_feature_levels=3, disable_custom_kernels=True))
+                                                  encoder_ffn_dim=40, decoder_ffn_dim=40, num_queries=6, num_feature_levels=3, disable_custom_kernels=True))
     arch("hf_deformable_detr", "detection", deformable, picture, picture_dims)
 
     def maskformer():
         import transformers as T
         backbone = T.SwinConfig(image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[2, 2, 2, 2], window_size=2, out_features=["stage1", "stage2", "stage3", "stage4"])
-        decoder = T.DetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=T.ResNetConfig(), d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=37, num_queries=6)
+        decoder = T.DetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=T.ResNetConfig(), d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=40, num_queries=6)
         return T.MaskFormerForInstanceSegmentation(T.MaskFormerConfig(backbone_config=backbone, decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32))
     arch("hf_maskformer", "segmentation", maskformer, picture, picture_dims)
 
     def mask2former():
         import transformers as T
         backbone = T.SwinConfig(image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[2, 2, 2, 2], window_size=2, out_features=["stage1", "stage2", "stage3", "stage4"])
-        return T.Mask2FormerForUniversalSegmentation(T.Mask2FormerConfig(backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=37, encoder_layers=1, decoder_layers=2, num_attention_heads=4, dim_feedforward=37, num_queries=6))
+        return T.Mask2FormerForUniversalSegmentation(T.Mask2FormerConfig(backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=40, encoder_layers=1, decoder_layers=2, num_attention_heads=4, dim_feedforward=40, num_queries=6))
     arch("hf_mask2former", "segmentation", mask2former, picture, picture_dims)
 
     def depth_anything():
@@ -480,12 +477,12 @@ def mixed_archs():
     def trocr():
         import transformers as T
         encoder = T.ViTConfig(**VISION)
-        decoder = T.TrOCRConfig(vocab_size=99, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=37, max_position_embeddings=64, use_cache=False, is_decoder=True, add_cross_attention=True, cross_attention_hidden_size=32)
+        decoder = T.TrOCRConfig(vocab_size=99, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=40, max_position_embeddings=64, use_cache=False, is_decoder=True, add_cross_attention=True, cross_attention_hidden_size=32)
         m = T.VisionEncoderDecoderModel(T.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder))
         m.config.decoder_start_token_id, m.config.pad_token_id = 1, 0
         return m
     arch("hf_trocr", "vision and text", trocr, lambda k: ((), {"pixel_values": torch.randn((2, 3)[k], 3, 32, 32), "decoder_input_ids": ids((2, 3)[k], (5, 9)[k])}), {"pixel_values": dims(0), "decoder_input_ids": dims(0, 1)})
-    arch("hf_patchtst", "time series", of("PatchTSTForPrediction", "PatchTSTConfig", dict(num_input_channels=3, context_length=32, patch_length=8, patch_stride=8, prediction_length=8, d_model=32, num_attention_heads=4, num_hidden_layers=2, ffn_dim=37, loss="mse")),
+    arch("hf_patchtst", "time series", of("PatchTSTForPrediction", "PatchTSTConfig", dict(num_input_channels=3, context_length=32, patch_length=8, patch_stride=8, prediction_length=8, d_model=32, num_attention_heads=4, num_hidden_layers=2, ffn_dim=40, loss="mse")),
          lambda k: ((), {"past_values": torch.randn((2, 3)[k], 32, 3)}), {"past_values": dims(0)})
     arch("hf_patchtsmixer", "time series", of("PatchTSMixerForPrediction", "PatchTSMixerConfig", dict(num_input_channels=3, context_length=32, patch_length=8, patch_stride=8, prediction_length=8, d_model=32, num_layers=2, loss="mse")),
          lambda k: ((), {"past_values": torch.randn((2, 3)[k], 32, 3)}), {"past_values": dims(0)})
@@ -682,7 +679,7 @@ def f64_note(case, samples, stem):
 
 def convert_and_compare(a, program, samples, want, stem):
     row = {"nodes": sum(n.op == "call_function" for n in program.graph.nodes), "pt2_mb": os.path.getsize(stem + ".pt2") / 2**20}
-    code, err, seconds, peak = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx"], a.timeout)
+    code, err, seconds, peak = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx", *a.extra.split()], a.timeout)
     row.update(convert_s=seconds, peak_mb=peak)
     if code != 0:
         return dict(row, stage="convert", why=err[-1500:] or "exit %d" % code)
@@ -736,6 +733,7 @@ def main():
     p.add_argument("--keep", action="store_true", help="keep all files; else only small ones of what fails")
     p.add_argument("--timeout", type=int, default=300)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--extra", default="", help="further arguments of hoist convert, by blanks")
     p.add_argument("--one", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.one:
@@ -746,7 +744,7 @@ def main():
     rows = []
     for name in names:
         command = [sys.executable, os.path.abspath(__file__), a.hoist, a.work, "--one", name, "--shapes", a.shapes, "--forms", a.forms, "--timeout", str(a.timeout),
-                   "--threads", str(a.threads)] + ["--keep"] * a.keep
+                   "--threads", str(a.threads), "--extra=" + a.extra] + ["--keep"] * a.keep
         try:
             r = subprocess.run(command, capture_output=True, text=True, timeout=4 * a.timeout)
             out, code = r.stdout, r.returncode
