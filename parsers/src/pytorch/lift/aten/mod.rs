@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 mod activation;
+mod adaptive;
 mod arithmetic;
 mod attention;
 mod binary;
@@ -65,6 +66,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
+    ("adaptive", adaptive::TABLE),
     ("unpool", unpool::TABLE),
     ("window", window::TABLE),
     ("resize", resize::TABLE),
