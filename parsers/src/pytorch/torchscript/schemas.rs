@@ -172,7 +172,7 @@ fn accepts(heap: &Heap, ty: ArgType, value: &Value, fit: Fit) -> bool {
     if !ty.list {
         return is(ty.base, value, fit);
     }
-    if let Value::Stacked(..) = value {
+    if heap.stacked(value).is_some() {
         return ty.base == Base::Tensor;
     }
     match heap.elements(value) {

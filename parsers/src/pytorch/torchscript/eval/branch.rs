@@ -174,6 +174,7 @@ impl Eval<'_> {
                 }
                 match self.heap.get(*r) {
                     Some(Cell::List(items)) => items.iter().for_each(|v| self.reach(v, visited, out)),
+                    Some(Cell::Stacked(v)) => self.reach(v, visited, out),
                     Some(Cell::Dict(items)) => items.iter().for_each(|(_, v)| self.reach(v, visited, out)),
                     Some(Cell::Object(i)) => i.fields.iter().for_each(|(_, v)| self.reach(v, visited, out)),
                     None => {}
@@ -202,7 +203,7 @@ impl Eval<'_> {
     }
 }
 
-fn inside(around: &Around, v: &Value) -> Value {
+pub(super) fn inside(around: &Around, v: &Value) -> Value {
     let at = |v: &V| match around.inside(&Val::BoolValue(*v)) {
         Val::BoolValue(v) => v,
         _ => *v,

@@ -181,7 +181,7 @@ impl Eval<'_> {
                     }
                 }
             }
-            (Value::Stacked(v), index) => self.stacked_item(*v, index, at),
+            (list, index) if self.heap.stacked(list).is_some() => self.stacked_item(list, index, at),
             (Value::Str(text), Value::Int(Size::Known(i))) => {
                 let all: Vec<char> = text.chars().collect();
                 match position(*i, all.len()).and_then(|i| all.get(i)) {

@@ -4,7 +4,7 @@ use super::{Eval, Flow};
 use crate::pytorch::lift::body::Body;
 use crate::pytorch::lift::cx::{R, Size, V};
 use crate::pytorch::torchscript::ast::{Class, Pos};
-use crate::pytorch::torchscript::value::{Cell, Instance, Ref, Value};
+use crate::pytorch::torchscript::value::{Cell, Heap, Instance, Ref, Value};
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
@@ -24,12 +24,16 @@ pub(super) enum Sort {
 
 /// A result of the operator: what each arm gives for it.
 pub(super) struct Item {
-    sort: Sort,
-    then: Value,
-    otherwise: Value,
+    pub sort: Sort,
+    pub then: Value,
+    pub otherwise: Value,
 }
 
+/// The objects as each arm leaves them.
+type Heaps<'a> = (&'a Heap, &'a Heap);
+
 /// A value after the operator.
+#[derive(Clone)]
 pub(super) enum Merged {
     /// Known, whichever arm is taken.
     Same(Value),
@@ -37,6 +41,8 @@ pub(super) enum Merged {
     Item(usize, Sort),
     Tuple(Option<Rc<Class>>, Vec<Merged>),
     List(Vec<Merged>),
+    /// A list whose elements are stacked in the result of this number.
+    Stacked(usize),
     Dict(Vec<(Value, Merged)>),
     Object(Rc<str>, Vec<(Rc<str>, Merged)>),
     /// There when the result of this number holds.
@@ -75,12 +81,13 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn same_cell(a: Option<&Cell>, b: Option<&Cell>) -> bool {
+pub(super) fn same_cell(a: Option<&Cell>, b: Option<&Cell>) -> bool {
     match (a, b) {
         (Some(Cell::List(a)), Some(Cell::List(b))) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Some(Cell::Dict(a)), Some(Cell::Dict(b))) => {
             a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| same(k, l) && same(a, b))
         }
+        (Some(Cell::Stacked(a)), Some(Cell::Stacked(b))) => same(a, b),
         (Some(Cell::Object(a)), Some(Cell::Object(b))) => {
             a.fields.len() == b.fields.len()
                 && a.fields.iter().zip(&b.fields).all(|((m, a), (n, b))| m == n && same(a, b))
@@ -109,8 +116,9 @@ impl Eval<'_> {
             items: vec![],
             doubtful: vec![],
         };
+        let heaps = (&then.end.heap, &otherwise.end.heap);
         if let (Flow::Return(a), Flow::Return(b)) = (&then.flow, &otherwise.flow) {
-            change.result = Some(self.merge(a, b, (then, otherwise), &mut change.items, at)?);
+            change.result = Some(self.merge(a, b, heaps, &mut change.items, at)?);
         } else {
             for (name, a) in &then.end.vars {
                 let Some(b) = otherwise.end.vars.get(name) else {
@@ -119,7 +127,7 @@ impl Eval<'_> {
                 };
                 let kept = |arm: &Arm, now: &Value| arm.start.vars.get(name).is_some_and(|v| same(v, now));
                 if !(kept(then, a) && kept(otherwise, b)) {
-                    let merged = self.merge(a, b, (then, otherwise), &mut change.items, at)?;
+                    let merged = self.merge(a, b, heaps, &mut change.items, at)?;
                     change.vars.push((name.clone(), merged));
                 }
             }
@@ -128,7 +136,7 @@ impl Eval<'_> {
             let kept = |arm: &Arm| same_cell(arm.start.heap.get(r), arm.end.heap.get(r));
             if !(kept(then) && kept(otherwise)) {
                 let (a, b) = (then.end.heap.get(r), otherwise.end.heap.get(r));
-                let merged = self.merge_cells(a, b, (then, otherwise), &mut change.items, at)?;
+                let merged = self.merge_cells(a, b, heaps, &mut change.items, at)?;
                 change.cells.push((r, merged));
             }
         }
@@ -143,7 +151,7 @@ impl Eval<'_> {
         }
         Ok(change)
     }
-    fn merge(&mut self, a: &Value, b: &Value, arms: (&Arm, &Arm), items: &mut Vec<Item>, at: Pos) -> R<Merged> {
+    pub(super) fn merge(&mut self, a: &Value, b: &Value, heaps: Heaps<'_>, items: &mut Vec<Item>, at: Pos) -> R<Merged> {
         use Value as X;
         let mut item = |sort: Sort| {
             items.push(Item { sort, then: a.clone(), otherwise: b.clone() });
@@ -161,7 +169,7 @@ impl Eval<'_> {
                 let ((p, x), (q, y)) = (presence(a), presence(b));
                 items.push(Item { sort: Sort::Bool, then: p, otherwise: q });
                 let present = items.len() - 1;
-                Ok(Merged::Maybe(present, Box::new(self.merge(&x, &y, arms, items, at)?)))
+                Ok(Merged::Maybe(present, Box::new(self.merge(&x, &y, heaps, items, at)?)))
             }
             (X::Tensor(_) | X::Weight(_) | X::Uninit, X::Tensor(_) | X::Weight(_) | X::Uninit) => item(Sort::Tensor),
             (X::Bool(_) | X::BoolV(_) | X::Uninit, X::BoolV(_) | X::Bool(_))
@@ -170,18 +178,17 @@ impl Eval<'_> {
             (X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit, X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit) => {
                 item(Sort::Float)
             }
-            (X::Stacked(_), X::Stacked(_)) => item(Sort::Stacked),
             (X::Tuple(class, x), _) => match b {
-                X::Tuple(_, y) if x.len() == y.len() => self.merge_all(x, Some(y), arms, items, at, class.clone()),
-                X::Uninit => self.merge_all(x, None, arms, items, at, class.clone()),
+                X::Tuple(_, y) if x.len() == y.len() => self.merge_all(x, Some(y), heaps, items, at, class.clone()),
+                X::Uninit => self.merge_all(x, None, heaps, items, at, class.clone()),
                 _ => self.different(a, b, at),
             },
             (X::Uninit, X::Tuple(class, y)) => {
                 let x = vec![X::Uninit; y.len()];
-                self.merge_all(&x, Some(y), arms, items, at, class.clone())
+                self.merge_all(&x, Some(y), heaps, items, at, class.clone())
             }
             (X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit, X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit) => {
-                self.merge_refs(a, b, arms, items, at)
+                self.merge_refs(a, b, heaps, items, at)
             }
             // A text that differs is of use for messages only; what reads it is refused.
             (X::Str(_) | X::Device(_) | X::Uninit, X::Str(_) | X::Device(_) | X::Uninit) => Ok(Merged::Same(X::Uninit)),
@@ -196,7 +203,7 @@ impl Eval<'_> {
         &mut self,
         x: &[Value],
         y: Option<&[Value]>,
-        arms: (&Arm, &Arm),
+        heaps: Heaps<'_>,
         items: &mut Vec<Item>,
         at: Pos,
         class: Option<Rc<Class>>,
@@ -204,26 +211,26 @@ impl Eval<'_> {
         let mut out = vec![];
         for (i, a) in x.iter().enumerate() {
             let b = y.and_then(|y| y.get(i)).unwrap_or(&Value::Uninit);
-            out.push(self.merge(a, b, arms, items, at)?);
+            out.push(self.merge(a, b, heaps, items, at)?);
         }
         Ok(Merged::Tuple(class, out))
     }
-    fn merge_refs(&mut self, a: &Value, b: &Value, arms: (&Arm, &Arm), items: &mut Vec<Item>, at: Pos) -> R<Merged> {
+    fn merge_refs(&mut self, a: &Value, b: &Value, heaps: Heaps<'_>, items: &mut Vec<Item>, at: Pos) -> R<Merged> {
         if same(a, b) {
             return Ok(Merged::Same(a.clone()));
         }
-        let cell = |v: &Value, arm: &Arm| match v {
-            Value::List(r) | Value::Dict(r) | Value::Object(r) => arm.end.heap.get(*r).cloned(),
+        let cell = |v: &Value, heap: &Heap| match v {
+            Value::List(r) | Value::Dict(r) | Value::Object(r) => heap.get(*r).cloned(),
             _ => None,
         };
-        let (x, y) = (cell(a, arms.0), cell(b, arms.1));
-        self.merge_cells(x.as_ref(), y.as_ref(), arms, items, at)
+        let (x, y) = (cell(a, heaps.0), cell(b, heaps.1));
+        self.merge_cells(x.as_ref(), y.as_ref(), heaps, items, at)
     }
-    fn merge_cells(
+    pub(super) fn merge_cells(
         &mut self,
         a: Option<&Cell>,
         b: Option<&Cell>,
-        arms: (&Arm, &Arm),
+        heaps: Heaps<'_>,
         items: &mut Vec<Item>,
         at: Pos,
     ) -> R<Merged> {
@@ -231,13 +238,13 @@ impl Eval<'_> {
             (Some(a), Some(b)) => (a.clone(), b.clone()),
             (Some(x), None) | (None, Some(x)) => {
                 // The other arm never sets it: its elements are as good as any.
-                return self.merge_cells(Some(x), Some(x), arms, items, at);
+                return self.merge_cells(Some(x), Some(x), heaps, items, at);
             }
             (None, None) => return Ok(Merged::Same(Value::Uninit)),
         };
         match (a, b) {
             (Cell::List(x), Cell::List(y)) if x.len() == y.len() => {
-                match self.merge_all(&x, Some(&y), arms, items, at, None)? {
+                match self.merge_all(&x, Some(&y), heaps, items, at, None)? {
                     Merged::Tuple(_, list) => Ok(Merged::List(list)),
                     other => Ok(other),
                 }
@@ -245,7 +252,7 @@ impl Eval<'_> {
             (Cell::Dict(x), Cell::Dict(y)) if x.len() == y.len() && x.iter().zip(&y).all(|(a, b)| same(&a.0, &b.0)) => {
                 let mut out = vec![];
                 for ((key, a), (_, b)) in x.into_iter().zip(&y) {
-                    out.push((key, self.merge(&a, b, arms, items, at)?));
+                    out.push((key, self.merge(&a, b, heaps, items, at)?));
                 }
                 Ok(Merged::Dict(out))
             }
@@ -257,11 +264,15 @@ impl Eval<'_> {
                     let at_x = x.field(&name).cloned().unwrap_or(Value::Uninit);
                     let at_y = y.field(&name).cloned().unwrap_or(Value::Uninit);
                     // What an arm leaves as it was shows numbers of the graph around; both must be carried out.
-                    out.push((name, self.merge(&at_x, &at_y, arms, items, at)?));
+                    out.push((name, self.merge(&at_x, &at_y, heaps, items, at)?));
                 }
                 Ok(Merged::Object(x.class, out))
             }
-            (Cell::List(_), Cell::List(_)) => {
+            (Cell::Stacked(a), Cell::Stacked(b)) => {
+                items.push(Item { sort: Sort::Stacked, then: a, otherwise: b });
+                Ok(Merged::Stacked(items.len() - 1))
+            }
+            (Cell::List(_) | Cell::Stacked(_), Cell::List(_) | Cell::Stacked(_)) => {
                 self.refuse(at, "a list whose length depends on a computed condition")
             }
             (Cell::Dict(_), Cell::Dict(_)) => {
@@ -342,7 +353,7 @@ impl Eval<'_> {
         })
     }
     /// Any tensor of type `ty`; symbolic sizes are 1.
-    fn filler(&mut self, ty: &Type) -> Option<V> {
+    pub(super) fn filler(&mut self, ty: &Type) -> Option<V> {
         let ty = ty.as_tensor()?;
         let dims: Vec<usize> = ty.shape.as_ref()?.iter().map(|d| d.known().map_or(1, |n| n as usize)).collect();
         let zero = Tensor::scalar(0i64).cast(ty.dtype, false).ok()?;
@@ -362,22 +373,26 @@ impl Eval<'_> {
         }
         for (r, merged) in change.cells {
             let value = self.value_of(merged, outs);
-            if let Value::List(new) | Value::Dict(new) | Value::Object(new) = value
-                && let Some(mut cell) = self.heap.get(new).cloned()
-                && let Some(old) = self.heap.get_mut(r)
-            {
-                if let (Cell::Object(new), Cell::Object(old)) = (&mut cell, &*old) {
-                    new.path.clone_from(&old.path);
-                }
-                *old = cell;
-            }
+            self.replace_cell(r, &value);
         }
         Ok(match change.result {
             Some(merged) => Flow::Return(self.value_of(merged, outs)),
             None => Flow::Next,
         })
     }
-    fn value_of(&mut self, merged: Merged, outs: &[V]) -> Value {
+    /// Gives object `r` the content of `value`.
+    pub(super) fn replace_cell(&mut self, r: Ref, value: &Value) {
+        if let Value::List(new) | Value::Dict(new) | Value::Object(new) = value
+            && let Some(mut cell) = self.heap.get(*new).cloned()
+            && let Some(old) = self.heap.get_mut(r)
+        {
+            if let (Cell::Object(new), Cell::Object(old)) = (&mut cell, &*old) {
+                new.path.clone_from(&old.path);
+            }
+            *old = cell;
+        }
+    }
+    pub(super) fn value_of(&mut self, merged: Merged, outs: &[V]) -> Value {
         match merged {
             Merged::Same(v) => v,
             Merged::Item(i, sort) => match outs.get(i) {
@@ -391,6 +406,10 @@ impl Eval<'_> {
                 let items = parts.into_iter().map(|m| self.value_of(m, outs)).collect();
                 self.heap.list(items)
             }
+            Merged::Stacked(i) => match outs.get(i) {
+                Some(v) => Value::List(self.heap.add(Cell::Stacked(Value::Stacked(*v)))),
+                None => Value::Failed,
+            },
             Merged::Dict(parts) => {
                 let items = parts.into_iter().map(|(k, m)| (k, self.value_of(m, outs))).collect();
                 Value::Dict(self.heap.add(Cell::Dict(items)))
