@@ -68,13 +68,6 @@ pub struct Ty {
     pub args: Vec<Ty>,
 }
 
-impl Ty {
-    /// The one argument of `name[..]`.
-    pub fn arg_of(&self, name: &str) -> Option<&Self> {
-        if &*self.name == name { self.args.first() } else { None }
-    }
-}
-
 /// What an assignment sets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {

@@ -18,6 +18,7 @@ mod merge;
 mod ops;
 mod repeat;
 mod scalar;
+mod state;
 mod stmt;
 mod tensors;
 mod text;
@@ -28,8 +29,6 @@ const MAX_CALLS: usize = 120;
 const MAX_STEPS: usize = 1_000_000;
 /// Most operators that are emitted.
 const MAX_NODES: usize = 400_000;
-/// Errors collected before evaluation stops.
-const MAX_DIAGS: usize = 50;
 
 /// Names of a function that is being carried out.
 pub struct Frame {
@@ -72,8 +71,12 @@ pub struct Eval<'p> {
     pub bodies: usize,
     /// Number of objects that the archive holds.
     pub archived: usize,
-    /// Operators without a translation: count and first place.
-    pub unknown: BTreeMap<String, (usize, Origin)>,
+    /// Whether state stays as the archive has it.
+    pub freeze: bool,
+    /// What state holds before the first call, for messages.
+    pub initial: BTreeMap<Slot, String>,
+    /// The tensors that stand for weights that are state.
+    pub state_weights: BTreeMap<usize, Value>,
 }
 
 /// State found while evaluating.
@@ -130,7 +133,7 @@ impl<'p> Eval<'p> {
         d.op.get_or_insert_with(|| op.to_owned());
         d.origin.get_or_insert_with(|| self.origin(at, op));
         self.cx.diags.push(d);
-        if self.cx.diags.0.len() >= MAX_DIAGS {
+        if self.cx.diags.is_full() {
             self.steps = MAX_STEPS;
             return self.refuse(at, "too many errors");
         }
@@ -208,7 +211,7 @@ impl<'p> Eval<'p> {
         Ok(vars)
     }
     /// The value of a default, which sees no names.
-    pub(super) fn default(&mut self, e: &Expr, unit: &Rc<Unit>) -> R<Value> {
+    pub(in crate::pytorch::torchscript) fn default(&mut self, e: &Expr, unit: &Rc<Unit>) -> R<Value> {
         let frame = Frame { vars: BTreeMap::new(), unit: unit.clone(), module: self.frame.module.clone() };
         let outer = std::mem::replace(&mut self.frame, frame);
         let value = self.expr(e);

@@ -1,6 +1,7 @@
 //! Operators: those on known values are computed, the others are lifted by the tables of ATen.
 use super::Eval;
 use crate::pytorch::lift::alias::{Owner, TensorId};
+use crate::pytorch::lift::blockers::not_supported;
 use crate::pytorch::lift::cx::{Call, Out, R, Size, Val, unsupported};
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::lift::target::{self, Operator};
@@ -59,9 +60,8 @@ impl Eval<'_> {
     /// The result of an operator of the tables.
     pub(super) fn lifted(&mut self, name: &str, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         let Some(operator) = target::find(name) else {
-            let origin = self.origin(at, name);
-            self.unknown.entry(name.to_owned()).or_insert((0, origin)).0 += 1;
-            return Ok(Value::Failed);
+            let target = if name.contains('.') { name.to_owned() } else { format!("aten.{name}") };
+            return Err(not_supported(&target));
         };
         let Operator::Lifted(f, in_place) = operator else { return Ok(Value::None) };
         let args: Vec<Value> = args.into_iter().map(|v| self.unwrapped(v)).collect();
@@ -109,6 +109,13 @@ impl Eval<'_> {
         if let Some((_, Val::Tensor(id))) = call.args.first() {
             let base = self.cx.base_of(*id);
             if let Some(weight) = self.weights.of_base(base) {
+                let counts = self.weights.get(weight).is_some_and(|w| w.name.ends_with("num_batches_tracked"));
+                if self.freeze || counts {
+                    if let Some(b) = self.cx.bases.get_mut(base) {
+                        b.owner = Owner::Local;
+                    }
+                    return Ok(());
+                }
                 self.found.weights.insert(weight);
                 if self.bodies > 0 {
                     return self.refuse(at, "state that is found inside a body");

@@ -1,6 +1,6 @@
 //! Operators on numbers and truth values.
 use super::Eval;
-use crate::pytorch::lift::cx::{Call, Out, R, Size, Val, unsupported};
+use crate::pytorch::lift::cx::{Call, R, Size, Val, unsupported};
 use crate::pytorch::lift::target::{self, Operator};
 use crate::pytorch::torchscript::ast::Pos;
 use crate::pytorch::torchscript::value::{Value, known_equal};
@@ -164,7 +164,7 @@ impl Eval<'_> {
         let Some(Num::Int(known_step)) = known(step) else {
             return self.refuse(at, "a range with a computed step");
         };
-        let mut call = |eval: &mut Self, name: &str, a: Value, b: Value| eval.operator(name, vec![a, b], vec![], at);
+        let call = |eval: &mut Self, name: &str, a: Value, b: Value| eval.operator(name, vec![a, b], vec![], at);
         let span = call(self, "aten::sub", hi.clone(), lo.clone())?;
         let span = call(self, "aten::add", span, Value::int(known_step - known_step.signum()))?;
         let length = call(self, "aten::floordiv", span, Value::int(known_step))?;
