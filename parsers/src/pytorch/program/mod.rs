@@ -16,7 +16,7 @@ mod origin;
 mod run;
 mod signature;
 mod symbols;
-mod weights;
+pub(in crate::pytorch) mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +66,7 @@ pub fn read(source: &Source) -> Result<Model, Diags> {
 }
 
 /// Removes what no output needs: checks, unread views, sizes.
-fn drop_unused(graph: &mut Graph) {
+pub(in crate::pytorch) fn drop_unused(graph: &mut Graph) {
     for n in graph.order_list().into_iter().rev() {
         if !graph.node(n).is_erased() {
             graph.erase_dead(n);
