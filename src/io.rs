@@ -1,5 +1,6 @@
 //! Models from files.
 use crate::format::{self, InputFormat, Kind};
+use clap::ValueEnum;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
 use hoist_ir::dim::SymInt;
@@ -8,6 +9,7 @@ use hoist_ir::model::Model;
 use hoist_ir::types::{TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::{onnx, pytorch};
+use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -22,6 +24,31 @@ pub struct Reading {
     /// Fix a symbolic dimension of the inputs (repeatable)
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
+    /// What becomes of parameters and buffers that a PyTorch model changes while it runs
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub state: Keeping,
+}
+
+/// What becomes of state, as the command line says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Keeping {
+    /// what outputs depend on becomes inputs NAME and outputs NAME.next
+    #[default]
+    Explicit,
+    /// all of it does, and arguments that the model changes become outputs NAME.next
+    All,
+    /// each run begins with the saved values
+    Frozen,
+}
+
+impl From<Keeping> for StateMode {
+    fn from(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Explicit => Self::Explicit,
+            Keeping::All => Self::All,
+            Keeping::Frozen => Self::Frozen,
+        }
+    }
 }
 
 /// Reads `NAME=SIZE`.
@@ -64,7 +91,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         Kind::Input(InputFormat::Onnx) => {
             onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
         }
-        Kind::Input(InputFormat::Pt2) => pytorch::program::read(&source),
+        Kind::Input(InputFormat::Pt2) => pytorch::program::read(&source, options.state.into()),
         Kind::Input(InputFormat::Hir) => text(&source),
         Kind::Other(other) => Err(other.refusal(path).into()),
     }

@@ -9,4 +9,5 @@ pub mod body;
 pub mod cx;
 pub mod emit;
 pub mod promote;
+pub mod state;
 pub mod target;
