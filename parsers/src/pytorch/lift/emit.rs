@@ -397,6 +397,9 @@ impl Cx {
                 (self.dtype(*v)?, if self.rank(*v)? == 0 { Rank::Zero } else { Rank::Dimensioned })
             }
             Operand::Scalar(s) => s.promotes(),
+            // A float has the default element type, whatever it is computed in.
+            Operand::Number(v) if self.dtype(*v)?.is_float() => (DType::F32, Rank::Number),
+            Operand::Number(v) => (self.dtype(*v)?, Rank::Number),
         })
     }
     /// The type that operands are computed in.
@@ -408,7 +411,7 @@ impl Cx {
     /// An operand as a value of an element type.
     pub fn value_of(&mut self, o: &Operand, dtype: DType) -> R<V> {
         match o {
-            Operand::Tensor(v) => self.cast(*v, dtype),
+            Operand::Tensor(v) | Operand::Number(v) => self.cast(*v, dtype),
             Operand::Scalar(Scalar::Int(Size::Value(v))) => {
                 let v = self.squeeze(*v, &[0])?;
                 self.cast(v, dtype)

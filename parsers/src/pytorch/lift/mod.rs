@@ -11,4 +11,5 @@ pub mod emit;
 mod pair_ops;
 pub mod pairs;
 pub mod promote;
+pub mod state;
 pub mod target;
