@@ -7,5 +7,6 @@ pub mod aten;
 pub mod body;
 pub mod cx;
 pub mod emit;
+pub mod kernels;
 pub mod promote;
 pub mod target;

@@ -13,9 +13,12 @@ mod compare;
 mod conv;
 mod create;
 mod cumulate;
+mod gradient;
+mod histogram;
 mod index;
 mod linear;
 mod loss;
+mod margin;
 mod norm;
 mod order;
 mod pieces;
@@ -23,6 +26,7 @@ mod pool;
 mod reduce;
 mod resize;
 mod scatter;
+mod segment;
 mod special;
 mod sym;
 mod unary;
@@ -45,7 +49,10 @@ const FAMILIES: &[(&str, Table)] = &[
     ("special", special::TABLE),
     ("reduce", reduce::TABLE),
     ("cumulate", cumulate::TABLE),
+    ("gradient", gradient::TABLE),
     ("order", order::TABLE),
+    ("histogram", histogram::TABLE),
+    ("segment", segment::TABLE),
     ("linear", linear::TABLE),
     ("attention", attention::TABLE),
     ("conv", conv::TABLE),
@@ -61,6 +68,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
     ("loss", loss::TABLE),
+    ("margin", margin::TABLE),
     ("sym", sym::TABLE),
 ];
 
