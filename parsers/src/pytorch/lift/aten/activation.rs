@@ -75,7 +75,7 @@ fn gelu(cx: &mut Cx) -> R<Out> {
     match approximate {
         "none" => formula(cx, |cx, x| {
             let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
-            let e = cx.u("erf", z)?;
+            let e = super::special::erf(cx, z)?;
             let e = cx.bn("add", e, 1.0)?;
             let y = cx.b("mul", x, e)?;
             cx.bn("mul", y, 0.5)
