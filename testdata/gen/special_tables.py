@@ -13,11 +13,6 @@ OUT = pathlib.Path(__file__).resolve().parents[2] / "parsers/src/pytorch/lift/at
 pi, sqrt, exp, log = mp.pi, mp.sqrt, mp.exp, mp.log
 
 
-def limit(f, at, value):
-    """f, with its limit at a removable singularity."""
-    return lambda x: value if abs(x - at) < mp.mpf(10) ** -12 else f(x)
-
-
 def amplitudes(n, x):
     """P and x Q / 8 of J_n = sqrt(2 / (pi x)) (P cos c - Q sin c), Y_n likewise, with c = x - (2 n + 1) pi / 4."""
     c = x - (2 * n + 1) * pi / 4
@@ -47,7 +42,7 @@ def upper_quantile(p):
     for _ in range(60):
         t = mp.erfc(x / sqrt(2)) / 2
         d = (t - p) / (exp(-x * x / 2) / sqrt(2 * pi))
-        d = d / (1 + x * d / 2)
+        d = d / (1 - x * d / 2)
         x += d
         if abs(d) < mp.mpf(10) ** -36 * (1 + abs(x)):
             break
@@ -59,10 +54,6 @@ def quantile_rest(r):
     s = 1 / r
     x = upper_quantile(exp(-s * s / 2))
     return s * (s - log(s) / s - x)
-
-
-def inverse_erf(u):
-    return -upper_quantile((1 + u) / 2) / sqrt(2) if u < 0 else upper_quantile((1 - u) / 2) / sqrt(2)
 
 
 def sqrt_of(f):
@@ -112,7 +103,6 @@ FITS = [
     ("AIRY_HIGH", "`Ai(x) exp(z) x^(1/4)`, of `1.5 / z` with `z = 2/3 x^(3/2)`", 0, 1, far(airy_decay, mp.mpf("1.5")), 0),
     ("AIRY_P", "amplitude `P` of `Ai(-x)`, of `(5 / z)^2`", 0, 1, sqrt_of(far(lambda z: airy_amplitudes(z)[0], 5)), 0),
     ("AIRY_Q", "amplitude `z Q` of `Ai(-x)`, of `(5 / z)^2`", 0, 1, sqrt_of(far(lambda z: airy_amplitudes(z)[1], 5)), 0),
-    ("ATAN", "`atan(x) / x`, of `x^2`", 0, mp.mpf("0.1716"), sqrt_of(lambda x: mp.atan(x) / x), 0),
 ]
 
 

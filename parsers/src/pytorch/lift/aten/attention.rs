@@ -1,7 +1,7 @@
 //! Scaled dot-product attention in primitive operators.
 use super::linear::matmul;
 use super::reduce::softmax_or_zero;
-use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, unsupported};
+use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
@@ -21,8 +21,9 @@ fn flash(cx: &mut Cx) -> R<Out> {
 /// `softmax(q k' scale + mask) v` and the scores before softmax.
 fn attention(cx: &mut Cx) -> R<(V, V)> {
     let (q, k, v) = (cx.t("query")?, cx.t("key")?, cx.t("value")?);
-    if cx.float_or("dropout_p", 0.0)? != 0.0 {
-        return Err(unsupported("attention with dropout is random").hint("call .eval() before torch.export"));
+    let drop = cx.float_or("dropout_p", 0.0)?;
+    if !(0.0..=1.0).contains(&drop) {
+        return Err(malformed(format!("a probability of {drop}")));
     }
     cx.bool_or("return_debug_mask", false)?;
     let dtype = cx.dtype(q)?;
@@ -58,6 +59,11 @@ fn attention(cx: &mut Cx) -> R<(V, V)> {
         softmax_or_zero(cx, scores, last)?
     } else {
         cx.with("softmax", &[scores], &[("axis", Attr::Int(last as i64))])?
+    };
+    let weights = match drop {
+        0.0 => weights,
+        1.0 => cx.bn("mul", weights, 0.0)?,
+        p => super::random::dropped(cx, weights, p, false)?.0,
     };
     let y = matmul(cx, weights, v)?;
     Ok((cx.cast(y, dtype)?, scores))

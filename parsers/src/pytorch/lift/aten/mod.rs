@@ -23,6 +23,7 @@ mod norm;
 mod order;
 mod pieces;
 mod pool;
+mod random;
 mod reduce;
 mod resize;
 mod scatter;
@@ -46,6 +47,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("arithmetic", arithmetic::TABLE),
     ("compare", compare::TABLE),
     ("activation", activation::TABLE),
+    ("random", random::TABLE),
     ("special", special::TABLES[0]),
     ("special", special::TABLES[1]),
     ("special", special::TABLES[2]),

@@ -22,7 +22,7 @@ pub(in super::super) const TABLE: super::super::Table = &[
     ("special_bessel_j1", |cx| formula(cx, |cx, x| j_n(cx, x, 1))),
     ("special_bessel_y0", |cx| formula(cx, |cx, x| y_n(cx, x, 0))),
     ("special_bessel_y1", |cx| formula(cx, |cx, x| y_n(cx, x, 1))),
-    ("special_spherical_bessel_j0", |cx| formula(cx, spherical)),
+    ("special_spherical_bessel_j0", |cx| formula_of_x(cx, spherical)),
     ("special_airy_ai", |cx| formula_of_x(cx, airy)),
 ];
 

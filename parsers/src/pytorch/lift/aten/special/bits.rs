@@ -166,19 +166,24 @@ fn hash_tensor(cx: &mut Cx) -> R<Out> {
     let wide = cx.unsqueeze(bits, &[last])?;
     let places = cx.iota(&64.into())?;
     let places = cx.cast(places, DType::U64)?;
-    let shift = |cx: &mut Cx, a: V, b: V, word: &str| {
-        cx.with("bit_shift", &[a, b], &[("direction", Attr::Str(word.into()))])
-    };
-    let each = shift(cx, wide, places, "RIGHT")?;
+    let each = cx.with("bit_shift", &[wide, places], &[("direction", Attr::Str("RIGHT".into()))])?;
     let each = cx.cast(each, DType::I64)?;
     let one = cx.int_of(DType::I64, 1)?;
     let each = cx.b("bitwise_and", each, one)?;
     let sums = if along.is_empty() { each } else { cx.reduce("reduce_sum", each, &along, keep)? };
     let odd = cx.b("bitwise_and", sums, one)?;
-    let odd = cx.cast(odd, DType::U64)?;
-    let placed = shift(cx, odd, places, "LEFT")?;
-    let placed = cx.cast(placed, DType::I64)?;
-    let end = cx.rank(placed)? - 1;
-    let y = cx.reduce("reduce_sum", placed, &[end], false)?;
+    // By halves: sums of integers may be taken in double precision.
+    let end = cx.rank(odd)? - 1;
+    let powers: Vec<i64> = (0..32).map(|k| 1 << k).collect();
+    let powers = cx.int_list(&powers);
+    let mut halves = vec![];
+    for from in [0, 32] {
+        let half = cx.slice_known(odd, end, from, from + 32)?;
+        let placed = cx.b("mul", half, powers)?;
+        halves.push(cx.reduce("reduce_sum", placed, &[end], false)?);
+    }
+    let scale = cx.int_of(DType::I64, 1 << 32)?;
+    let high = cx.b("mul", halves[1], scale)?;
+    let y = cx.b("add", halves[0], high)?;
     Ok(Out::Fresh(cx.cast(y, DType::U64)?))
 }

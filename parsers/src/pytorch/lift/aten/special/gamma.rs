@@ -300,7 +300,7 @@ fn zeta(cx: &mut Cx, x: V, q: V) -> R<V> {
     let fraction = cx.u("not", whole_x)?;
     let undefined = cx.b("and", at_zero, fraction)?;
     let inf = cx.u("is_inf", q)?;
-    let y = cx.put(inf, 0.0, sum)?;
+    let y = cx.put(inf, f64::NAN, sum)?;
     let y = cx.put(undefined, f64::NAN, y)?;
     let y = cx.put(pole, f64::INFINITY, y)?;
     let (below, one) = (cx.bn("less", x, 1.0)?, cx.bn("equal", x, 1.0)?);
