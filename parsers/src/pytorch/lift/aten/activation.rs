@@ -3,6 +3,7 @@ use super::unary::{clip, expm1, formula};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
 use hoist_ir::attr::Attr;
+use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
     ("relu", relu),
@@ -68,8 +69,12 @@ fn bounded(cx: &mut Cx, low: f64, high: f64) -> R<Out> {
 }
 /// `x Phi(x)`; with `tanh`, Hendrycks and Gimpel's approximation.
 fn gelu(cx: &mut Cx) -> R<Out> {
-    let approximate = cx.str_or("approximate", "none")?;
-    match approximate {
+    let approximate = cx.str_or("approximate", "none")?.to_owned();
+    let x = cx.t("self")?;
+    if cx.dtype(x)? == DType::F32 && matches!(approximate.as_str(), "none" | "tanh") {
+        return Ok(Out::Fresh(cx.with("gelu", &[x], &[("approximate", Attr::Str(approximate))])?));
+    }
+    match approximate.as_str() {
         "none" => formula(cx, |cx, x| {
             let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
             let e = super::special::erf(cx, z)?;

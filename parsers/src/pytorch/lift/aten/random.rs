@@ -213,11 +213,12 @@ fn rate(cx: &Cx) -> R<f64> {
 }
 /// Nothing at inference.
 fn dropout(cx: &mut Cx, feature: bool) -> R<Out> {
+    let x = if cx.has("input") { "input" } else { "self" };
     let (p, train) = (rate(cx)?, cx.bool_or("train", false)?);
     if !train || p == 0.0 {
-        return Ok(Out::Same(cx.tensor_id("input")?));
+        return Ok(Out::Same(cx.tensor_id(x)?));
     }
-    let x = cx.t("input")?;
+    let x = cx.t(x)?;
     if p == 1.0 {
         // Everything is dropped, which is not random.
         return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
@@ -227,11 +228,12 @@ fn dropout(cx: &mut Cx, feature: bool) -> R<Out> {
 /// Dropped elements become the value that SELU saturates at; then mean and variance are restored.
 fn alpha_dropout(cx: &mut Cx, feature: bool) -> R<Out> {
     const ALPHA: f64 = 1.758_099_340_847_376_5;
+    let x = if cx.has("input") { "input" } else { "self" };
     let (p, train) = (rate(cx)?, cx.bool_or("train", false)?);
     if !train || p == 0.0 {
-        return Ok(Out::Same(cx.tensor_id("input")?));
+        return Ok(Out::Same(cx.tensor_id(x)?));
     }
-    let x = cx.t("input")?;
+    let x = cx.t(x)?;
     if p == 1.0 {
         return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
     }
