@@ -159,6 +159,12 @@ pub enum TensorError {
         /// Bytes there are.
         held: u64,
     },
+    /// The IR has no such element type.
+    #[error("elements of type {0} are not read")]
+    Type(TorchDtype),
+    /// The tensor cannot be made.
+    #[error("{0}")]
+    Made(String),
     /// Making an expanded view dense would grow it out of proportion.
     #[error("a tensor of {dense} bytes is expanded from a storage of {held}; materialize it before export")]
     Expansion {
