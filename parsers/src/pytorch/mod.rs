@@ -11,3 +11,4 @@ pub mod sample;
 pub mod schema;
 pub mod state;
 pub mod tensor;
+pub mod torchscript;

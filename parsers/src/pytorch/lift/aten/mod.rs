@@ -9,17 +9,22 @@ mod arithmetic;
 mod attention;
 mod binary;
 mod broadcast;
+mod cell;
 mod compare;
 mod conv;
 mod create;
 mod cumulate;
 mod index;
+mod linalg;
 mod linear;
 mod loss;
 mod norm;
 mod order;
+mod packed;
 mod pieces;
 mod pool;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
@@ -47,7 +52,12 @@ const FAMILIES: &[(&str, Table)] = &[
     ("cumulate", cumulate::TABLE),
     ("order", order::TABLE),
     ("linear", linear::TABLE),
+    ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
+    ("recurrent", recurrent::TABLE),
+    ("packed", packed::TABLE),
+    ("cell", cell::TABLE),
+    ("quantize", quantize::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
