@@ -137,7 +137,7 @@ fn usual(pickle: &Pickle, root: ObjId) -> Option<(ObjId, String, Option<Diag>)> 
 }
 
 fn is_container(object: &Object) -> bool {
-    matches!(object, Object::Dict(_) | Object::List(_) | Object::Tuple(_) | Object::Tensor(_) | Object::Opaque(_))
+    matches!(object, Object::Dict(_) | Object::List(_) | Object::Tuple(_) | Object::Tensor(_))
 }
 
 /// The facts of the whole checkpoint.

@@ -97,10 +97,12 @@ impl Machine<'_> {
     fn refuse_lazy_bits(&self, metadata: Option<&Object>) -> Result<(), PickleError> {
         let Some(Object::Dict(dict)) = metadata else { return Ok(()) };
         match dict.items.iter().find(|(_, value)| self.get(*value) != &Object::Bool(false)) {
-            Some((key, _)) => Err(self.bad(format!(
-                "a tensor carries the lazy property {:?}; resolve it before saving",
-                self.get(*key)
-            ))),
+            Some((key, _)) => {
+                let key = if let Object::Str(key) = self.get(*key) { key } else { "?" };
+                Err(PickleError::Shape(format!(
+                    "a tensor is stored with its `{key}` not yet applied; call tensor.resolve_{key}() before saving"
+                )))
+            }
             None => Ok(()),
         }
     }
