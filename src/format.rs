@@ -276,7 +276,9 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 fn of_zip(bytes: &Bytes) -> Kind {
     let Ok(archive) = Archive::open(bytes.clone()) else { return Kind::Other(Other::Zip) };
     let ends = |end: &str| archive.names().any(|name| name.ends_with(end));
-    if ends("archive_format") || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
+    if ends("archive_format")
+        || ends("serialized_exported_program.json")
+        || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
         Kind::Input(InputFormat::Pt2)
     } else if ends("/constants.pkl") {
         Kind::Other(Other::TorchScript)
