@@ -13,6 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
+mod inline;
+
 use super::checkpoint::{Checkpoint, CheckpointError, check_byte_order, root_tensor};
 use super::pickle::{ObjId, Object, StorageRef};
 use super::sample::Sample;
@@ -83,7 +85,7 @@ pub struct Payload {
     /// The view on the entry's bytes; `None` for script objects and for pickled entries without one.
     pub view: Option<View>,
     /// The storage in a file of `torch.save` that holds all weights, or all constants; `entry` tells it from others.
-    pub(super) held: Option<(Held, Arc<StorageRef>)>,
+    pub(super) held: Option<(usize, Arc<StorageRef>)>,
 }
 
 /// The elements of a weight or constant in row-major order, little endian.
@@ -95,13 +97,6 @@ pub struct PayloadData {
     pub shape: Vec<u64>,
     /// Elements: a slice of the archive unless it is deflated or the tensor is strided.
     pub data: Bytes,
-}
-
-/// Files of `torch.save` inside an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    Weights,
-    Constants,
 }
 
 /// Names of an archive's entries.
@@ -128,8 +123,8 @@ pub struct Pt2Archive {
     program: ExportedProgram,
     weights: Vec<Payload>,
     constants: Vec<Payload>,
-    /// Opened files of `torch.save`: weights, constants.
-    held: [Option<Checkpoint>; 2],
+    /// Opened files of `torch.save` that payloads lie in.
+    held: Vec<Checkpoint>,
 }
 
 impl Pt2Archive {
@@ -146,17 +141,16 @@ impl Pt2Archive {
         check_byte_order(&archive, &order)
             .map_err(|source| Pt2Error::Pickled { entry: order, source: source.into() })?;
         let text = archive.read(&layout.program)?;
-        let program = ExportedProgram::parse(&text)
+        let mut program = ExportedProgram::parse(&text)
             .map_err(|source| Pt2Error::Json { entry: layout.program.clone(), source })?;
-        let open = |entry: &Option<String>| entry.as_deref().map(|entry| open_held(&archive, entry)).transpose();
-        let held = [open(&layout.weights)?.flatten(), open(&layout.constants)?.flatten()];
-        let list = |kind: &str, whole: &Option<String>, held: &Option<Checkpoint>, which| match (whole, held) {
-            (Some(entry), Some(checkpoint)) => held_payloads(entry, checkpoint, which),
-            (Some(_), None) => Ok(vec![]),
-            (None, _) => payloads(&archive, &layout.root, &layout.model, kind),
+        let mut held = Vec::new();
+        let mut list = |kind: &str, whole: &Option<String>| match whole {
+            Some(entry) => held_payloads(&archive, entry, &mut held),
+            None => payloads(&archive, &layout.root, &layout.model, kind),
         };
-        let weights = list("weights", &layout.weights, &held[0], Held::Weights)?;
-        let constants = list("constants", &layout.constants, &held[1], Held::Constants)?;
+        let weights = list("weights", &layout.weights)?;
+        let mut constants = list("constants", &layout.constants)?;
+        constants.extend(inline::constants(&mut program, &mut held)?);
         Ok(Self { archive, layout, program, weights, constants, held })
     }
 
@@ -242,10 +236,9 @@ impl Pt2Archive {
         Ok(PayloadData { dtype: view.dtype, shape: view.sizes.clone(), data })
     }
 
-    fn held_storage(&self, which: Held, storage: &StorageRef, payload: &Payload) -> Result<Bytes, Pt2Error> {
+    fn held_storage(&self, which: usize, storage: &StorageRef, payload: &Payload) -> Result<Bytes, Pt2Error> {
         let pickled = |source| Pt2Error::Pickled { entry: payload.entry.clone(), source: Box::new(source) };
-        let checkpoint = self.held.get(which as usize).and_then(Option::as_ref);
-        let checkpoint = checkpoint.ok_or_else(|| fail(&payload.name, "the archive does not hold it"))?;
+        let checkpoint = self.held.get(which).ok_or_else(|| fail(&payload.name, "the archive does not hold it"))?;
         checkpoint.storage(storage).map_err(pickled)
     }
 
@@ -345,24 +338,20 @@ fn is_root(prefix: &str) -> bool {
     prefix.is_empty() || prefix.find('/') == Some(prefix.len() - 1)
 }
 
-/// Opens the file of `torch.save` in `entry`; none when the archive has no such entry or an empty one.
-fn open_held(archive: &Archive, entry: &str) -> Result<Option<Checkpoint>, Pt2Error> {
+/// The tensors in `entry`, a file of `torch.save` that holds a dictionary of them. Other values are script objects and the like. None when
+/// the archive has no such entry or an empty one.
+fn held_payloads(archive: &Archive, entry: &str, held: &mut Vec<Checkpoint>) -> Result<Vec<Payload>, Pt2Error> {
     if !archive.contains(entry) {
-        return Ok(None);
+        return Ok(vec![]);
     }
     let pickled = |source| Pt2Error::Pickled { entry: entry.to_owned(), source: Box::new(source) };
     let bytes = archive.read(entry)?;
     if bytes.is_empty() {
-        return Ok(None);
+        return Ok(vec![]);
     }
     let checkpoint = Checkpoint::open(bytes).map_err(pickled)?;
     checkpoint.pickle().require_known().map_err(|error| pickled(error.into()))?;
-    Ok(Some(checkpoint))
-}
-
-/// The tensors of a file of `torch.save` that holds a dictionary of them. Other values are script objects and the like.
-fn held_payloads(entry: &str, checkpoint: &Checkpoint, which: Held) -> Result<Vec<Payload>, Pt2Error> {
-    let pickle = checkpoint.pickle();
+    let (pickle, which) = (checkpoint.pickle(), held.len());
     let Object::Dict(dict) = pickle.get(pickle.root()) else {
         return Err(fail(entry, "it holds no dictionary"));
     };
@@ -373,17 +362,19 @@ fn held_payloads(entry: &str, checkpoint: &Checkpoint, which: Held) -> Result<Ve
             _ => None,
         };
         let key = tensor.map_or_else(|| name.clone(), |t| t.storage.key.to_string());
-        Ok(Payload {
+        Ok::<_, Pt2Error>(Payload {
             entry: format!("{entry}:{key}"),
-            // Nothing asks whether it is one: the signature tells.
-            is_param: which == Held::Weights,
+            // The signature tells which ones are parameters.
+            is_param: false,
             pickled: false,
             view: tensor.map(|t| t.view.clone()),
             held: tensor.map(|t| (which, t.storage.clone())),
             name,
         })
     };
-    dict.items.iter().map(payload).collect()
+    let all = dict.items.iter().map(payload).collect::<Result<_, Pt2Error>>()?;
+    held.push(checkpoint);
+    Ok(all)
 }
 
 /// The folder of the archive, with its slash, found by the entry `archive_format`.

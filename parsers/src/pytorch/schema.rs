@@ -39,6 +39,9 @@ pub struct ExportedProgram {
     pub range_constraints: Table<RangeConstraint>,
     /// Version of the schema.
     pub schema_version: SchemaVersion,
+    /// Constants that version 1 writes into the program: files of `torch.save` as base64.
+    #[serde(default)]
+    pub inline_constants: Table<String>,
     /// Dialects of the graph, as `TRAINING`.
     #[serde(default)]
     pub verifiers: Vec<String>,

@@ -115,6 +115,11 @@ impl TorchDtype {
         TABLE.iter().find(|row| !row.2.is_empty() && row.2 == name).map(|row| row.0)
     }
 
+    /// Its code in exported-program JSON, if it has one.
+    pub fn code(self) -> Option<u32> {
+        self.row().map(|row| row.4).filter(|&code| code != 0)
+    }
+
     /// The dtype with this code in exported-program JSON.
     pub fn from_code(code: u32) -> Option<Self> {
         TABLE.iter().find(|row| row.4 != 0 && row.4 == code).map(|row| row.0)

@@ -109,6 +109,7 @@ fn first_version(program: &mut Value) {
             }
         }
     }
+    let constants = module["graph"]["constants"].take();
     let old = module["signature"].take();
     let name_of = |argument: &Value| argument["as_tensor"]["name"].as_str().map(str::to_owned);
     let listed = |argument: &Value, table: &str| {
@@ -135,4 +136,7 @@ fn first_version(program: &mut Value) {
         "output_specs": specs(&module["graph"]["outputs"], &output),
     });
     module["signature"] = signature;
+    if constants.is_object() {
+        program["inline_constants"] = constants;
+    }
 }
