@@ -13,6 +13,9 @@ pub enum InputFormat {
     Onnx,
     /// PyTorch program written by torch.export.save
     Pt2,
+    /// PyTorch program written by torch.jit.save
+    #[value(name = "torchscript")]
+    TorchScript,
     /// Hoist's text form
     Hir,
     /// PyTorch weights written by torch.save
@@ -54,7 +57,7 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
             Some(Kind::Input(InputFormat::Safetensors)) => Ok(Self::Safetensors),
-            Some(Kind::Input(InputFormat::Pt2)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => Err(unwritten(path, "PyTorch programs")),
             Some(Kind::Input(InputFormat::Checkpoint | InputFormat::Index)) => {
                 Err(unwritten(path, "PyTorch checkpoints"))
             }
@@ -92,8 +95,6 @@ pub enum Other {
     GraphDef,
     /// TensorFlow folder.
     SavedModel,
-    /// Scripted or traced PyTorch module.
-    TorchScript,
     /// GGUF weights.
     Gguf,
     /// Arrays of `NumPy`.
@@ -121,11 +122,6 @@ impl Other {
             Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
             Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
             Self::SavedModel => ("a TensorFlow SavedModel", "TensorFlow SavedModels", VIA_ONNX),
-            Self::TorchScript => (
-                "a TorchScript module",
-                "TorchScript modules",
-                "export the model with torch.export.export and torch.export.save, and convert the .pt2",
-            ),
             Self::Gguf => ("a GGUF file", "GGUF files", WEIGHTS_ONLY),
             Self::NumPy => ("a NumPy array file", "NumPy array files", "give a model; arrays go to --inputs"),
             Self::Gzip => ("a gzip file", "gzip files", "unpack it first"),
@@ -281,7 +277,7 @@ fn of_zip(bytes: &Bytes) -> Kind {
         || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
         Kind::Input(InputFormat::Pt2)
     } else if ends("/constants.pkl") {
-        Kind::Other(Other::TorchScript)
+        Kind::Input(InputFormat::TorchScript)
     } else if ends("/data.pkl") {
         Kind::Input(InputFormat::Checkpoint)
     } else if archive.contains("config.json") && ends(".weights.h5") {

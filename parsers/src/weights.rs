@@ -1,4 +1,6 @@
 //! Named tensors without a program: what a checkpoint or a safetensors file holds.
+pub mod fit;
+
 use std::path::Path;
 
 use hoist_ir::diag::{Diag, Diags};

@@ -8,18 +8,24 @@
 //! to 2.7 wrote `serialized_exported_program.json` and, as files of `torch.save`, `serialized_state_dict`, `serialized_constants` and
 //! `serialized_example_inputs`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hoist_ir::diag::Diags;
+use hoist_ir::tensor::Tensor;
 use thiserror::Error;
 
 mod inline;
 
 use super::checkpoint::{Checkpoint, CheckpointError, check_byte_order, root_tensor};
+use super::lift::promote::ir_dtype;
 use super::pickle::{ObjId, Object, StorageRef};
 use super::sample::Sample;
 use super::schema::{ExportedProgram, InputSpec, PayloadConfig, PayloadMeta, Problem, SymInt, TensorMeta};
 use super::tensor::{TensorError, TorchDtype, View};
+use crate::weights::Weights;
+use crate::weights::fit::{Wanted, fit};
 use crate::zip::{Archive, ZipError};
 
 /// Code of the strided (dense) layout.
@@ -125,6 +131,8 @@ pub struct Pt2Archive {
     constants: Vec<Payload>,
     /// Opened files of `torch.save` that payloads lie in.
     held: Vec<Checkpoint>,
+    /// Tensors that are used instead of those of the archive, by name.
+    replaced: HashMap<String, Tensor>,
 }
 
 impl Pt2Archive {
@@ -151,7 +159,7 @@ impl Pt2Archive {
         let weights = list("weights", &layout.weights)?;
         let mut constants = list("constants", &layout.constants)?;
         constants.extend(inline::constants(&mut program, &mut held)?);
-        Ok(Self { archive, layout, program, weights, constants, held })
+        Ok(Self { archive, layout, program, weights, constants, held, replaced: HashMap::new() })
     }
 
     /// The exported program.
@@ -172,6 +180,38 @@ impl Pt2Archive {
     /// Constants and other buffers, in the order of the file.
     pub fn constants(&self) -> &[Payload] {
         &self.constants
+    }
+
+    /// Uses `weights` instead of the archive's parameters and persistent buffers, all of them.
+    ///
+    /// # Errors
+    /// All tensors that are missing, left over, or of other sizes or another type.
+    pub fn replace(&mut self, weights: &Weights) -> Result<(), Diags> {
+        let mut wanted = Vec::new();
+        for spec in &self.program.graph_module.signature.input_specs {
+            let (InputSpec::Parameter { arg, parameter_name: name }
+            | InputSpec::Buffer { arg, buffer_name: name, persistent: true }) = spec
+            else {
+                continue;
+            };
+            let meta = self.program.graph_module.graph.tensor_values.get(&arg.name);
+            let dtype = meta.and_then(|m| ir_dtype(m.dtype.dtype()?));
+            let size = |n: &SymInt| match n {
+                SymInt::Int(n) => usize::try_from(*n).ok(),
+                SymInt::Expr(_) => None,
+            };
+            let shape = meta.and_then(|m| m.sizes.iter().map(size).collect::<Option<Vec<usize>>>());
+            if let (Some(dtype), Some(shape)) = (dtype, shape) {
+                wanted.push(Wanted { name: name.clone(), dtype, shape });
+            }
+        }
+        self.replaced = fit(weights, &wanted)?.into_iter().collect();
+        Ok(())
+    }
+
+    /// The tensor to use instead of the weight `name`.
+    pub fn replacement(&self, name: &str) -> Option<&Tensor> {
+        self.replaced.get(name)
     }
 
     /// The weight or constant called `name`. Weights come first.

@@ -5,6 +5,7 @@ use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::lift::cx::Cx;
 use crate::pytorch::schema::Problem;
 use crate::source::Source;
+use crate::weights::Weights;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
@@ -16,7 +17,7 @@ mod origin;
 mod run;
 mod signature;
 mod symbols;
-mod weights;
+pub(in crate::pytorch) mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +30,23 @@ const MAX_LISTED: usize = 50;
 /// # Errors
 /// Everything that is wrong with the file, and all operators in it that are not supported.
 pub fn read(source: &Source) -> Result<Model, Diags> {
-    let archive = Pt2Archive::open(source.bytes().clone(), None)
+    read_with(source, None)
+}
+
+/// Reads an exported program, with other weights in the place of its own when there are some.
+///
+/// # Errors
+/// As [`read`]; and all tensors of `weights` that do not fit the program.
+pub fn read_with(source: &Source, weights: Option<&Weights>) -> Result<Model, Diags> {
+    let mut archive = Pt2Archive::open(source.bytes().clone(), None)
         .map_err(|e| Diags::from(Diag::error("E0201", e.to_string())))?;
     let problems = archive.validate();
     if !problems.is_empty() {
         let diag = |p: &Problem| Diag::error("E0202", p.to_string());
         return Err(Diags(problems.iter().take(MAX_LISTED).map(diag).collect()));
+    }
+    if let Some(weights) = weights {
+        archive.replace(weights)?;
     }
     let program = archive.program();
     let mut lifting = Program {
@@ -66,7 +78,7 @@ pub fn read(source: &Source) -> Result<Model, Diags> {
 }
 
 /// Removes what no output needs: checks, unread views, sizes.
-fn drop_unused(graph: &mut Graph) {
+pub(in crate::pytorch) fn drop_unused(graph: &mut Graph) {
     for n in graph.order_list().into_iter().rev() {
         if !graph.node(n).is_erased() {
             graph.erase_dead(n);

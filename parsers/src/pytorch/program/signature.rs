@@ -4,6 +4,7 @@ use super::weights;
 use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
@@ -57,12 +58,17 @@ impl<'p> Program<'p> {
     fn weight(&mut self, source: &Source, archive: &Pt2Archive, name: &str, shared: &mut Shared) -> R<V> {
         let missing = || malformed(format!("weight `{name}` is missing"));
         let payload = archive.payload(name).ok_or_else(missing)?;
+        if let Some(tensor) = archive.replacement(name) {
+            let v = self.cx.any_constant(tensor.clone())?;
+            self.cx.graph.set_name(v, Some(name.into()));
+            return Ok(v);
+        }
         let known = shared.entry(payload.entry.clone()).or_default();
         if let Some((_, v)) = known.iter().find(|(view, _)| *view == payload.view) {
             return Ok(*v);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let v = self.cx.graph.add_const(tensor);
+        let v = self.cx.any_constant(tensor)?;
         self.cx.graph.set_name(v, Some(name.into()));
         known.push((payload.view.clone(), v));
         Ok(v)
@@ -74,6 +80,9 @@ impl<'p> Program<'p> {
                 let meta =
                     meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", &t.name));
+                }
                 let v = self.cx.graph.add_input(&t.name, ty.into());
                 let id = self.cx.new_tensor(v, Owner::Input(t.name.as_str().into()));
                 self.cx.tensors[id].meta = Some(stated(meta));
@@ -161,6 +170,9 @@ impl<'p> Program<'p> {
                     return Err(unsupported(format!("output `{name}` is no tensor or number")));
                 }
             };
+            if self.cx.is_complex(v) {
+                return Err(pairs::complex_interface("output", name));
+            }
             out.push((name, v));
         }
         Ok(out)

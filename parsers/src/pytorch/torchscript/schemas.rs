@@ -66,6 +66,8 @@ pub struct Schema {
     pub overload: &'static str,
     /// Its arguments.
     pub args: Vec<Arg>,
+    /// Whether the result is a list.
+    pub gives_list: bool,
 }
 
 static BY_NAME: LazyLock<HashMap<&'static str, Vec<Schema>>> = LazyLock::new(|| {
@@ -79,6 +81,7 @@ static BY_NAME: LazyLock<HashMap<&'static str, Vec<Schema>>> = LazyLock::new(|| 
 fn schema(line: &'static str) -> Option<Schema> {
     let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
     let (name, overload) = head.split_once('.')?;
+    let (overload, gives_list) = overload.strip_suffix("[]").map_or((overload, false), |o| (o, true));
     let mut keyword = false;
     let mut args = vec![];
     for part in rest.split(',').filter(|p| !p.is_empty()) {
@@ -93,7 +96,7 @@ fn schema(line: &'static str) -> Option<Schema> {
         };
         args.push(Arg { name, ty: arg_type(ty), default, keyword });
     }
-    Some(Schema { name, overload, args })
+    Some(Schema { name, overload, args, gives_list })
 }
 
 fn arg_type(text: &str) -> ArgType {
@@ -169,7 +172,7 @@ fn accepts(heap: &Heap, ty: ArgType, value: &Value, fit: Fit) -> bool {
     if !ty.list {
         return is(ty.base, value, fit);
     }
-    if let Value::Stacked(..) = value {
+    if heap.stacked(value).is_some() {
         return ty.base == Base::Tensor;
     }
     match heap.elements(value) {
