@@ -1,12 +1,14 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
+use super::pairs::Parts;
 use super::promote::Rank;
 use super::state::State;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Arguments that say where and how to compute, not what.
@@ -114,6 +116,17 @@ pub enum Val {
     Failed,
 }
 
+impl Val {
+    /// Adds the tensors in it to `out`.
+    pub fn tensors(&self, out: &mut Vec<TensorId>) {
+        match self {
+            Self::Tensor(id) => out.push(*id),
+            Self::List(items) => items.iter().for_each(|v| v.tensors(out)),
+            _ => {}
+        }
+    }
+}
+
 /// Type and layout that a program states for a tensor. Sizes and strides (in elements) are `None` where symbolic.
 #[derive(Clone, Debug)]
 pub struct Meta {
@@ -163,6 +176,10 @@ pub struct Cx {
     pub graph: Graph,
     /// Tensors and views made so far.
     pub tensors: Vec<Tensor>,
+    /// Complex values: real ones with a last axis of 2.
+    pub pairs: HashMap<V, Parts>,
+    /// Constants that several nodes use, by what they are.
+    pub tables: HashMap<String, V>,
     /// Storages behind them.
     pub bases: Vec<Base>,
     /// Last version given to a storage.
@@ -200,6 +217,8 @@ impl Cx {
         Self {
             graph: Graph::new(name),
             tensors: vec![],
+            pairs: HashMap::new(),
+            tables: HashMap::new(),
             bases: vec![],
             clock: 0,
             call: Call::default(),
@@ -212,6 +231,7 @@ impl Cx {
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.
     pub fn lift(&mut self, f: super::aten::Lift, call: Call) -> R<Out> {
+        let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
         self.call = call;
         let targets = self.take_out_arguments()?;
@@ -225,6 +245,11 @@ impl Cx {
             }
         }
         Ok(out)
+    }
+    fn has_complex(&mut self, call: &Call) -> bool {
+        let mut tensors = vec![];
+        call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
+        tensors.into_iter().any(|id| self.shows_complex(id))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {

@@ -4,7 +4,8 @@
 //! content becomes outputs: input `cache`, output `cache.next`. State that no output of the program depends on, however often it is
 //! called (such as the running statistics of batch normalization), is left out.
 use super::alias::{Owner, TensorId};
-use super::cx::{Cx, V};
+use super::cx::{Cx, R, V};
+use super::pairs::complex_interface;
 use hoist_ir::diag::{Diag, Diags, Severity};
 use hoist_ir::graph::ValueId;
 use hoist_ir::tensor::Tensor;
@@ -126,17 +127,23 @@ pub fn lift_with_state(
 
 impl Cx {
     /// The tensor of parameter, buffer or attribute `name`: a constant, or an input when it is held as state.
-    pub fn stored(&mut self, name: &Arc<str>, initial: Tensor) -> TensorId {
+    ///
+    /// # Errors
+    /// For complex state.
+    pub fn stored(&mut self, name: &Arc<str>, initial: Tensor) -> R<TensorId> {
         if !self.state.held.contains(name) {
-            let v = self.graph.add_const(initial);
+            let v = self.any_constant(initial)?;
             self.graph.set_name(v, Some(name.clone()));
-            return self.new_tensor(v, Owner::Weight(name.clone()));
+            return Ok(self.new_tensor(v, Owner::Weight(name.clone())));
+        }
+        if initial.dtype().is_complex() {
+            return Err(complex_interface("state", name));
         }
         let input = self.graph.add_input(name, initial.ty().into());
         let id = self.new_tensor(input, Owner::Weight(name.clone()));
         let base = self.base_of(id);
         self.state.kept.push(Kept { name: name.clone(), input, base, initial });
-        id
+        Ok(id)
     }
     /// Names of the state that some output depends on, directly or through the next content of other state.
     fn needed(&self) -> BTreeSet<Arc<str>> {

@@ -6,6 +6,7 @@ use super::tree::leaf_names;
 use crate::pytorch::lift::alias::{Owner, TensorId};
 use crate::pytorch::lift::state::State;
 use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
@@ -68,7 +69,7 @@ impl<'p> Program<'p> {
             return Ok(*id);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let id = self.cx.stored(&name.into(), tensor);
+        let id = self.cx.stored(&name.into(), tensor)?;
         // Other views of the same bytes are other tensors here, so writes to any of them are refused.
         if !known.is_empty() {
             known.iter().for_each(|(_, other)| self.cx.mark_doubtful(*other));
@@ -84,6 +85,9 @@ impl<'p> Program<'p> {
                 let meta =
                     meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", &t.name));
+                }
                 let v = self.cx.graph.add_input(&t.name, ty.into());
                 let id = self.cx.new_tensor(v, Owner::Input(t.name.as_str().into()));
                 self.cx.tensors[id].meta = Some(stated(meta));
@@ -193,6 +197,9 @@ impl<'p> Program<'p> {
                     return Err(unsupported(format!("output `{name}` is no tensor or number")));
                 }
             };
+            if self.cx.is_complex(v) {
+                return Err(pairs::complex_interface("output", name));
+            }
             out.push((name, v));
         }
         Ok(out)
