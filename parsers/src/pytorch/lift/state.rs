@@ -102,7 +102,10 @@ pub fn lift_with_state(
     let names: Vec<&str> = written.iter().map(|n| &**n).collect();
     if mode == StateMode::Frozen || written.is_empty() {
         if !written.is_empty() {
-            let m = format!("the model changes its state {}; each run begins with the saved values", listed(&names));
+            let m = format!(
+                "the model changes its state {}; each run begins with the saved values",
+                listed(&names)
+            );
             plain.warnings.push(note(m));
         }
         return plain.expose(mode);
@@ -119,7 +122,8 @@ pub fn lift_with_state(
     };
     if !left.is_empty() {
         let left: Vec<&str> = left.iter().map(|n| &**n).collect();
-        let m = format!("the model also changes {}, which no output depends on; that is left out", listed(&left));
+        let m =
+            format!("the model also changes {}, which no output depends on; that is left out", listed(&left));
         cx.warnings.push(note(m));
     }
     cx.expose(mode)
@@ -187,7 +191,8 @@ impl Cx {
         let (last, first): (Vec<usize>, Vec<usize>) = (0..inputs.len()).partition(is_state);
         self.graph.permute_inputs(&[first, last].concat())?;
         let names: Vec<&str> = self.state.kept.iter().map(|k| &*k.name).collect();
-        let m = format!("the model keeps state between calls: input and output `.next` of {}", listed(&names));
+        let m =
+            format!("the model keeps state between calls: input and output `.next` of {}", listed(&names));
         self.warnings.push(note(m).hint(
             "feed each `.next` to its input in the next call; --state frozen begins each call with the saved values",
         ));

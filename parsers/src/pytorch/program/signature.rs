@@ -1,13 +1,13 @@
 //! Inputs, outputs and sample inputs of a program.
 use super::run::{Program, stated};
+use super::tree::leaf_names;
 use super::weights;
 use crate::pytorch::archive::Pt2Archive;
-use super::tree::leaf_names;
 use crate::pytorch::lift::alias::{Owner, TensorId};
-use crate::pytorch::lift::state::State;
 use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
+use crate::pytorch::lift::state::State;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
 use crate::pytorch::tensor::View;
