@@ -316,7 +316,9 @@ impl<'p> Program<'p> {
         })?;
         let Some(body) = body else { return Ok(None) };
         self.cx.origin = origin::of(node);
-        let outs = self.cx.loop_node(Some(trips), None, &init, body)?;
+        // Engines want a condition even where the number of turns is given.
+        let on = self.cx.constant(Tensor::from_bools(&[], vec![true]));
+        let outs = self.cx.loop_node(Some(trips), Some(on), &init, body)?;
         let (last, stacked) = outs.split_at(carried.len());
         let mut results = self.all_raised(&carried, last);
         results.extend(stacked.iter().map(|v| Val::Tensor(self.cx.new_tensor(*v, Owner::Local))));
@@ -344,7 +346,9 @@ impl<'p> Program<'p> {
         })?;
         let Some(body) = body else { return Ok(None) };
         self.cx.origin = origin::of(node);
-        let outs = self.cx.loop_node(Some(trips), None, &init, body)?;
+        // Engines want a condition even where the number of turns is given.
+        let on = self.cx.constant(Tensor::from_bools(&[], vec![true]));
+        let outs = self.cx.loop_node(Some(trips), Some(on), &init, body)?;
         let stacked = outs.get(init.len()..).unwrap_or_default().to_vec();
         let mut results = vec![];
         for (first, rest) in init.into_iter().zip(stacked) {
