@@ -1,5 +1,6 @@
 //! Adding IR nodes: short forms of the operators that lifting functions combine.
 use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
+use super::kernels::detour;
 use super::pairs::{Parts, complex_type, stored_pairs};
 use super::promote::{Rank, result_type, to_float};
 use hoist_ir::attr::Attr;
@@ -24,7 +25,7 @@ pub fn wrap(axis: i64, rank: usize) -> R<usize> {
 }
 
 impl Cx {
-    /// Adds a node of operator `name` with these attributes and `outputs` results.
+    /// Adds a node of operator `name` with these attributes and `outputs` results, computed in a type that has kernels.
     pub fn node_n(
         &mut self,
         name: &str,
@@ -35,7 +36,22 @@ impl Cx {
         if inputs.iter().flatten().any(|v| self.is_complex(*v)) {
             return self.complex_node(name, inputs, attrs, outputs);
         }
-        self.add_node(name, inputs, attrs, outputs)
+        let first = inputs.get(usize::from(name == "where")).copied().flatten();
+        let dtype = first.and_then(|v| self.graph.ty(v).as_tensor()).map(|t| t.dtype);
+        let Some((dtype, d)) = dtype.and_then(|t| Some((t, detour(name, t)?))) else {
+            return self.add_node(name, inputs, attrs, outputs);
+        };
+        let mut inputs = inputs.to_vec();
+        for v in inputs.iter_mut().skip(d.from).flatten() {
+            if self.dtype(*v)? == dtype {
+                *v = self.cast(*v, d.to)?;
+            }
+        }
+        let mut out = self.add_node(name, &inputs, attrs, outputs)?;
+        if let Some(v) = out.first_mut().filter(|_| d.returns) {
+            *v = self.cast(*v, dtype)?;
+        }
+        Ok(out)
     }
     /// Adds a node whose operands are taken as they are stored.
     pub(super) fn add_node(

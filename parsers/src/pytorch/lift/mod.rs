@@ -8,6 +8,7 @@ pub mod blockers;
 pub mod body;
 pub mod cx;
 pub mod emit;
+pub mod kernels;
 mod pair_ops;
 pub mod pairs;
 pub mod promote;

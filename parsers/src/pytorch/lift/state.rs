@@ -5,7 +5,7 @@
 //! called (such as the running statistics of batch normalization), is left out.
 use super::alias::{Owner, TensorId};
 use super::cx::{Cx, R, V};
-use super::pairs::complex_interface;
+use super::pairs::stored_pairs;
 use hoist_ir::diag::{Diag, Diags, Severity};
 use hoist_ir::graph::ValueId;
 use hoist_ir::tensor::Tensor;
@@ -133,17 +133,18 @@ impl Cx {
     /// The tensor of parameter, buffer or attribute `name`: a constant, or an input when it is held as state.
     ///
     /// # Errors
-    /// For complex state.
+    /// When its elements cannot be read.
     pub fn stored(&mut self, name: &Arc<str>, initial: Tensor) -> R<TensorId> {
+        let complex = initial.dtype().is_complex();
+        let initial = if complex { stored_pairs(&initial)? } else { initial };
         if !self.state.held.contains(name) {
-            let v = self.any_constant(initial)?;
+            let v = self.graph.add_const(initial);
             self.graph.set_name(v, Some(name.clone()));
+            self.marked_as(complex, v);
             return Ok(self.new_tensor(v, Owner::Weight(name.clone())));
         }
-        if initial.dtype().is_complex() {
-            return Err(complex_interface("state", name));
-        }
         let input = self.graph.add_input(name, initial.ty().into());
+        self.marked_as(complex, input);
         let id = self.new_tensor(input, Owner::Weight(name.clone()));
         let base = self.base_of(id);
         self.state.kept.push(Kept { name: name.clone(), input, base, initial });

@@ -21,7 +21,7 @@ mod run;
 mod signature;
 mod symbols;
 mod tree;
-mod weights;
+pub(in crate::pytorch) mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -81,7 +81,7 @@ fn lift(source: &Source, archive: &Pt2Archive, held: BTreeSet<Arc<str>>) -> Resu
 }
 
 /// Removes what no output needs: checks, unread views, sizes.
-fn drop_unused(graph: &mut Graph) {
+pub(in crate::pytorch) fn drop_unused(graph: &mut Graph) {
     for n in graph.order_list().into_iter().rev() {
         if !graph.node(n).is_erased() {
             graph.erase_dead(n);
