@@ -15,7 +15,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 mod arguments;
+mod autocast;
 mod origin;
+mod regions;
 mod run;
 mod signature;
 mod symbols;
@@ -76,6 +78,7 @@ fn lift(source: &Source, archive: &Pt2Archive, held: BTreeSet<Arc<str>>) -> Resu
         symbols: symbols::Symbols::of(program),
         env: vec![HashMap::new()],
         types: &program.graph_module.graph,
+        autocast: autocast::Autocast::default(),
     };
     lifting.cx.state = State::holding(held);
     lifting.inputs(source, archive);
