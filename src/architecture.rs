@@ -19,7 +19,6 @@ pub fn model(weights: Weights, options: &Reading) -> Result<Model, Diags> {
     let path = Path::new(arch);
     let mut model = if path.is_file() { of_file(path, &weights, options)? } else { arch::build(arch, &weights)? };
     model.warnings.extend(weights.warnings);
-    // What was recorded with other weights fits no longer, and inputs alone do no harm.
     Ok(model)
 }
 
@@ -48,7 +47,7 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         .collect();
     let want = |(name, v): &(String, ValueId)| {
         let tensor = graph.constant(*v)?;
-        Some(Wanted { name: name.clone(), dtype: tensor.dtype(), shape: tensor.shape().to_vec() })
+        Some(Wanted { name: name.clone(), dtype: tensor.dtype(), shape: tensor.shape().to_vec(), tied: vec![] })
     };
     let wanted: Vec<Wanted> = named.iter().filter_map(want).collect();
     for ((_, tensor), (_, v)) in fit(weights, &wanted)?.into_iter().zip(&named) {
