@@ -63,6 +63,8 @@ pub struct Eval<'p> {
     pub steps: usize,
     /// What an exception of the program says, while it is on its way.
     pub raised: Option<String>,
+    /// The exception that the last arm of a condition ended with.
+    pub last_raised: Option<Diag>,
     /// Exceptions that are assumed not to be raised.
     pub assumed: BTreeSet<String>,
     /// Attributes and weights that turned out to be state: evaluation must be begun again with them as inputs.

@@ -82,6 +82,9 @@ impl Eval<'_> {
                 }
                 _ => return self.refuse(at, "`tolist` of a computed tensor"),
             },
+            ("tensor_split", Some(at_positions @ (Value::Tensor(_) | Value::Weight(_)))) => {
+                return self.split_at_known(args, at_positions, at);
+            }
             ("slice", _) => return self.slice_by_computed_step(v, args, at),
             _ => return Ok(None),
         }))
@@ -132,6 +135,21 @@ impl Eval<'_> {
         let shape = self.cx.u("shape", v)?;
         let rank = self.cx.u("size", shape)?;
         Ok(Value::Int(Size::Value(self.cx.unsqueeze(rank, &[0])?)))
+    }
+    /// `tensor_split` at positions that a tensor holds; nothing when they are computed.
+    fn split_at_known(&mut self, args: &[Value], positions: &Value, at: Pos) -> R<Option<Value>> {
+        let id = self.tensor_of(positions, at)?;
+        let v = self.cx.read_tensor(id)?;
+        let Some(t) = self.constant_of(v) else { return Ok(None) };
+        let Ok(known) = t.to_i64s() else { return Ok(None) };
+        let known: Vec<Value> = known.into_iter().map(Value::int).collect();
+        let second = match (t.rank(), known.first()) {
+            (0, Some(one)) => one.clone(),
+            _ => self.heap.list(known),
+        };
+        let mut args = args.to_vec();
+        args[1] = second;
+        self.lifted("tensor_split", args, vec![], at).map(Some)
     }
     /// A slice whose step is computed; nothing when it is known.
     fn slice_by_computed_step(&mut self, v: V, args: &[Value], at: Pos) -> R<Option<Value>> {
