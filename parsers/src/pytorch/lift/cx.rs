@@ -1,11 +1,13 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
+use super::pairs::Parts;
 use super::promote::Rank;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Arguments that say where and how to compute, not what.
@@ -104,6 +106,17 @@ pub enum Val {
     Failed,
 }
 
+impl Val {
+    /// Adds the tensors in it to `out`.
+    pub fn tensors(&self, out: &mut Vec<TensorId>) {
+        match self {
+            Self::Tensor(id) => out.push(*id),
+            Self::List(items) => items.iter().for_each(|v| v.tensors(out)),
+            _ => {}
+        }
+    }
+}
+
 /// Type and layout that a program states for a tensor. Sizes and strides (in elements) are `None` where symbolic.
 #[derive(Clone, Debug)]
 pub struct Meta {
@@ -153,6 +166,10 @@ pub struct Cx {
     pub graph: Graph,
     /// Tensors and views made so far.
     pub tensors: Vec<Tensor>,
+    /// Complex values: real ones with a last axis of 2.
+    pub pairs: HashMap<V, Parts>,
+    /// Constants that several nodes use, by what they are.
+    pub tables: HashMap<String, V>,
     /// Storages behind them.
     pub bases: Vec<Base>,
     /// Last version given to a storage.
@@ -188,6 +205,8 @@ impl Cx {
         Self {
             graph: Graph::new(name),
             tensors: vec![],
+            pairs: HashMap::new(),
+            tables: HashMap::new(),
             bases: vec![],
             clock: 0,
             call: Call::default(),
@@ -199,6 +218,7 @@ impl Cx {
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.
     pub fn lift(&mut self, f: super::aten::Lift, call: Call) -> R<Out> {
+        let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
         self.call = call;
         let out = f(self)?;
@@ -208,6 +228,11 @@ impl Cx {
             }
         }
         Ok(out)
+    }
+    fn has_complex(&mut self, call: &Call) -> bool {
+        let mut tensors = vec![];
+        call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
+        tensors.into_iter().any(|id| self.shows_complex(id))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {

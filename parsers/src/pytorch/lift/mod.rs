@@ -8,5 +8,7 @@ pub mod blockers;
 pub mod body;
 pub mod cx;
 pub mod emit;
+mod pair_ops;
+pub mod pairs;
 pub mod promote;
 pub mod target;

@@ -4,6 +4,7 @@ use super::symbols::Symbols;
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::blockers::not_supported;
 use crate::pytorch::lift::cx::{Call, Cx, Meta, Out, R, V, Val, malformed, unsupported};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::lift::target::{self, Operator};
 use crate::pytorch::schema::{self, Argument, Node, SymBoolArg, SymFloatArg, SymIntArg, TensorMeta};
@@ -217,14 +218,19 @@ impl<'p> Program<'p> {
     /// The computed type must be the one the program declares; symbolic sizes are taken over from it.
     fn check_type(&mut self, name: &str, v: V, meta: &TensorMeta) -> R<()> {
         let declared: Type = self.declared_type(meta)?.into();
-        let computed = self.cx.graph.ty(v).clone();
+        let computed: Type = self.cx.logical_type(v)?.into();
         let d = match computed.meet(&declared) {
             None => Some(Diag::error(
                 "E0402",
                 format!("`{name}` is declared {declared} and computed as {computed}"),
             )),
             Some(_) if self.cx.graph.constant(v).is_some() => None,
-            Some(_) => self.cx.graph.declare_type(v, &declared).err(),
+            Some(_) => {
+                let stored = self.declared_type(meta)?;
+                let stored: Type =
+                    if self.cx.is_complex(v) { pairs::stored_type(stored) } else { stored }.into();
+                self.cx.graph.declare_type(v, &stored).err()
+            }
         };
         if let Some(d) = d {
             return Err(d.hint("this is a defect of Hoist or a damaged file: please report it with the file"));

@@ -4,6 +4,7 @@ use super::weights;
 use crate::pytorch::archive::Pt2Archive;
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
@@ -62,7 +63,7 @@ impl<'p> Program<'p> {
             return Ok(*v);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let v = self.cx.graph.add_const(tensor);
+        let v = self.cx.any_constant(tensor)?;
         self.cx.graph.set_name(v, Some(name.into()));
         known.push((payload.view.clone(), v));
         Ok(v)
@@ -74,6 +75,9 @@ impl<'p> Program<'p> {
                 let meta =
                     meta.ok_or_else(|| malformed(format!("input `{}` has no declared type", t.name)))?;
                 let ty = self.declared_type(meta)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", &t.name));
+                }
                 let v = self.cx.graph.add_input(&t.name, ty.into());
                 let id = self.cx.new_tensor(v, Owner::Input(t.name.as_str().into()));
                 self.cx.tensors[id].meta = Some(stated(meta));
@@ -161,6 +165,9 @@ impl<'p> Program<'p> {
                     return Err(unsupported(format!("output `{name}` is no tensor or number")));
                 }
             };
+            if self.cx.is_complex(v) {
+                return Err(pairs::complex_interface("output", name));
+            }
             out.push((name, v));
         }
         Ok(out)

@@ -3,6 +3,7 @@ use super::unary::{clip, expm1, formula};
 use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
 use hoist_ir::attr::Attr;
+use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
     ("relu", relu),
@@ -71,8 +72,12 @@ fn bounded(cx: &mut Cx, low: f64, high: f64) -> R<Out> {
 }
 /// `x Phi(x)`; with `tanh`, Hendrycks and Gimpel's approximation.
 fn gelu(cx: &mut Cx) -> R<Out> {
-    let approximate = cx.str_or("approximate", "none")?;
-    match approximate {
+    let approximate = cx.str_or("approximate", "none")?.to_owned();
+    let x = cx.t("self")?;
+    if cx.dtype(x)? == DType::F32 && matches!(approximate.as_str(), "none" | "tanh") {
+        return Ok(Out::Fresh(cx.with("gelu", &[x], &[("approximate", Attr::Str(approximate))])?));
+    }
+    match approximate.as_str() {
         "none" => formula(cx, |cx, x| {
             let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
             let e = cx.u("erf", z)?;
@@ -186,11 +191,12 @@ fn glu(cx: &mut Cx) -> R<Out> {
 }
 /// Nothing at inference.
 fn dropout(cx: &mut Cx) -> R<Out> {
+    let x = if cx.has("input") { "input" } else { "self" };
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
     let plain = matches!(cx.target().split('.').nth(1), Some("dropout" | "feature_dropout"));
     if train && p == 1.0 && plain {
         // Everything is dropped, which is not random.
-        let x = cx.t("input")?;
+        let x = cx.t(x)?;
         return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
     }
     if train && p != 0.0 {
@@ -198,7 +204,7 @@ fn dropout(cx: &mut Cx) -> R<Out> {
             unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
         );
     }
-    Ok(Out::Same(cx.tensor_id("input")?))
+    Ok(Out::Same(cx.tensor_id(x)?))
 }
 fn native_dropout(cx: &mut Cx) -> R<Out> {
     let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);

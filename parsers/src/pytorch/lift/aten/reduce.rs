@@ -68,7 +68,8 @@ pub(super) fn back(cx: &mut Cx, x: V, scalar: bool) -> R<V> {
 fn sum_input(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
-    let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() { now } else { DType::I64 });
+    let to =
+        cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
     cx.cast(x, to)
 }
 fn sum(cx: &mut Cx) -> R<Out> {
@@ -101,7 +102,7 @@ fn nansum(cx: &mut Cx) -> R<Out> {
 fn mean(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(cx.dtype(x)?);
-    if !to.is_float() {
+    if !to.is_float() && !to.is_complex() {
         return Err(malformed("the mean of integers needs a floating-point `dtype`"));
     }
     let x = cx.cast(x, to)?;
@@ -208,7 +209,7 @@ fn any_all(cx: &mut Cx, all: bool) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, to)?))
 }
 /// Number of elements along `axes`, in the type of `x`.
-fn count(cx: &mut Cx, x: V, axes: &[usize]) -> R<V> {
+pub(super) fn count(cx: &mut Cx, x: V, axes: &[usize]) -> R<V> {
     let sizes = axes.iter().map(|a| cx.dim(x, *a)).collect::<R<Vec<_>>>()?;
     let n = cx.size_product(&sizes)?;
     let n = cx.size_scalar(&n)?;

@@ -1,8 +1,8 @@
 //! QR factorisation by Householder reflections, with the signs of LAPACK's `geqrf`.
 use super::loops::repeat;
 use super::matrix::{
-    across, column, down, eyes, first, joined, matrix, minus, only, outer, part, row, same_outer, size, smaller,
-    sum, transposed, wide, zeros,
+    across, column, down, eyes, first, joined, matrix, minus, only, outer, part, row, same_outer, size,
+    smaller, sum, transposed, wide, zeros,
 };
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::dtype::DType;
