@@ -26,18 +26,23 @@ pub(super) struct State {
     pub slots: BTreeMap<Slot, Option<Type>>,
     /// Weights written in place.
     pub weights: BTreeMap<usize, Option<Type>>,
+    /// Sizes of inputs that the program fixes, by symbol.
+    pub sizes: BTreeMap<String, i64>,
 }
 
 impl State {
     fn add(&mut self, found: &Found) -> bool {
-        let before = self.slots.len() + self.weights.len();
+        let before = self.slots.len() + self.weights.len() + self.sizes.len();
+        for (name, size) in &found.sizes {
+            self.sizes.entry(name.clone()).or_insert(*size);
+        }
         for slot in &found.slots {
             self.slots.entry(slot.clone()).or_default();
         }
         for weight in &found.weights {
             self.weights.entry(*weight).or_default();
         }
-        before != self.slots.len() + self.weights.len()
+        before != self.slots.len() + self.weights.len() + self.sizes.len()
     }
 }
 
@@ -69,7 +74,7 @@ pub(super) fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
             match settled(source, &program, options, &given, &guess) {
                 Ok(model) => works.push((guess, model)),
                 // The attempt that got furthest tells most.
-                Err(f) if best.as_ref().is_none_or(|b| f.steps > b.steps) => best = Some(f),
+                Err(f) if best.as_ref().is_none_or(|b| !guess.is_open() && f.steps >= b.steps) => best = Some(f),
                 Err(_) => {}
             }
         }
@@ -97,7 +102,7 @@ fn settled(
         let attempt = attempt(source, program, options, given, guess, &state).map_err(|d| failed(vec![d], 0))?;
         let Attempt { model, diags, mut found, retyped, steps } = attempt;
         if options.freeze_state {
-            found = Found::default();
+            found = Found { sizes: found.sizes, ..Found::default() };
         }
         if state.add(&found) {
             continue;
@@ -184,7 +189,7 @@ fn attempt(
         state_weights: BTreeMap::new(),
     };
     let mut samples = vec![];
-    let args = given.inputs(&mut eval, &forward, guess, &mut samples)?;
+    let args = given.inputs(&mut eval, &forward, &guess.with(&state.sizes), &mut samples)?;
     eval.states_in(state, options)?;
     let mut all = vec![Value::Object(model)];
     all.extend(args);

@@ -40,10 +40,12 @@ impl Eval<'_> {
     ) -> R<(Flow, bool)> {
         if raises(arms.0) {
             self.assume(at);
+            self.learn_truth(condition, false);
             return Ok((self.block(arms.1)?, false));
         }
         if raises(arms.1) {
             self.assume(at);
+            self.learn_truth(condition, true);
             return Ok((self.block(arms.0)?, false));
         }
         let before = self.snapshot();

@@ -13,6 +13,7 @@ mod branch;
 mod call;
 mod convert;
 mod expr;
+mod learn;
 mod lists;
 mod merge;
 mod ops;
@@ -88,6 +89,8 @@ pub struct Found {
     pub slots: BTreeSet<Slot>,
     /// Weights that are written in place.
     pub weights: BTreeSet<usize>,
+    /// Sizes of inputs, by symbol.
+    pub sizes: BTreeMap<String, i64>,
 }
 
 /// How a block ends.

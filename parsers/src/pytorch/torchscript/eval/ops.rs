@@ -65,6 +65,7 @@ impl Eval<'_> {
         };
         let Operator::Lifted(f, in_place) = operator else { return Ok(Value::None) };
         let args: Vec<Value> = args.into_iter().map(|v| self.unwrapped(v)).collect();
+        self.learn_from(name, &args);
         let schema = match schemas::resolve(&self.heap, name, &args, &named) {
             Some(schema) => schema,
             None if schemas::overloads(name).is_empty() && name.contains('.') => {

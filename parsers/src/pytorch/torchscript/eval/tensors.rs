@@ -42,7 +42,7 @@ impl Eval<'_> {
                 self.folded(Value::Int(size))
             }
             ("len", None) => {
-                if self.cx.ty(v)?.shape.is_none() {
+                if self.cx.rank(v).is_err() {
                     Value::Int(Size::Value(self.cx.with("shape", &[v], &[("start", Attr::Int(0)), ("end", Attr::Int(1))])?))
                 } else if self.cx.rank(v)? == 0 {
                     return self.raise(at, "TypeError: len() of a 0-d tensor".into());
@@ -82,6 +82,7 @@ impl Eval<'_> {
                 }
                 _ => return self.refuse(at, "`tolist` of a computed tensor"),
             },
+            ("squeeze" | "squeeze_copy", _) => return self.squeeze_unknown(v, id, args, at),
             ("tensor_split", Some(at_positions @ (Value::Tensor(_) | Value::Weight(_)))) => {
                 return self.split_at_known(args, at_positions, at);
             }
@@ -135,6 +136,39 @@ impl Eval<'_> {
         let shape = self.cx.u("shape", v)?;
         let rank = self.cx.u("size", shape)?;
         Ok(Value::Int(Size::Value(self.cx.unsqueeze(rank, &[0])?)))
+    }
+    /// `squeeze` where a size is not known; nothing when all are. An axis that is named is taken to be of size 1, which the operator
+    /// checks at run time.
+    fn squeeze_unknown(&mut self, v: V, id: TensorId, args: &[Value], at: Pos) -> R<Option<Value>> {
+        let rank = self.cx.rank(v)?;
+        let unknown = |cx: &crate::pytorch::lift::cx::Cx, i: usize| cx.known(v, i).is_none();
+        let dims: Vec<i64> = match args.get(1) {
+            None => (0..rank as i64).collect(),
+            Some(Value::Int(Size::Known(d))) => vec![*d],
+            Some(list) => {
+                let items = self.heap.elements(list).unwrap_or_default();
+                items.iter().filter_map(|v| if let Value::Int(Size::Known(d)) = v { Some(*d) } else { None }).collect()
+            }
+        };
+        let mut axes = vec![];
+        let mut open = false;
+        for d in dims {
+            let axis = crate::pytorch::lift::emit::wrap(d, rank)?;
+            open |= axis < rank && unknown(&self.cx, axis);
+            if axis < rank && self.cx.known(v, axis).is_none_or(|n| n == 1) {
+                axes.push(axis as i64);
+            }
+        }
+        if !open {
+            return Ok(None);
+        }
+        if args.len() < 2 {
+            return self.refuse(at, "`squeeze` of all axes where a size is not known");
+        }
+        axes.sort_unstable();
+        axes.dedup();
+        let view = self.cx.new_view(id, vec![crate::pytorch::lift::alias::Step::Squeeze(axes)])?;
+        Ok(Some(Value::Tensor(view)))
     }
     /// `tensor_split` at positions that a tensor holds; nothing when they are computed.
     fn split_at_known(&mut self, args: &[Value], positions: &Value, at: Pos) -> R<Option<Value>> {
