@@ -74,7 +74,9 @@ pub(super) fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
             match settled(source, &program, options, &given, &guess) {
                 Ok(model) => works.push((guess, model)),
                 // The attempt that got furthest tells most.
-                Err(f) if best.as_ref().is_none_or(|b| !guess.is_open() && f.steps >= b.steps) => best = Some(f),
+                Err(f) if best.as_ref().is_none_or(|b| !guess.is_open() && f.steps >= b.steps) => {
+                    best = Some(f)
+                }
                 Err(_) => {}
             }
         }
@@ -99,7 +101,8 @@ fn settled(
     let failed = |diags, steps| Failure { diags, steps };
     let mut state = State::default();
     for _ in 0..MAX_ROUNDS {
-        let attempt = attempt(source, program, options, given, guess, &state).map_err(|d| failed(vec![d], 0))?;
+        let attempt =
+            attempt(source, program, options, given, guess, &state).map_err(|d| failed(vec![d], 0))?;
         let Attempt { model, diags, mut found, retyped, steps } = attempt;
         if options.freeze_state {
             found = Found { sizes: found.sizes, ..Found::default() };
@@ -144,7 +147,8 @@ fn attempt(
         loader.value(pickle.root(), "")?
     };
     let Value::Object(model) = root else {
-        return Err(Diag::error("E0202", "data.pkl holds no module").hint("a state dict has no program: see `hoist inspect`"));
+        return Err(Diag::error("E0202", "data.pkl holds no module")
+            .hint("a state dict has no program: see `hoist inspect`"));
     };
     let constants = program.pickle("constants.pkl")?;
     let constants = {
@@ -157,7 +161,9 @@ fn attempt(
             known: HashMap::new(),
         };
         let mut all = vec![];
-        for (i, id) in super::program::items(&constants, constants.root()).unwrap_or_default().iter().enumerate() {
+        for (i, id) in
+            super::program::items(&constants, constants.root()).unwrap_or_default().iter().enumerate()
+        {
             all.push(loader.value(*id, &format!("c{i}"))?);
         }
         all
@@ -208,7 +214,8 @@ fn finish(
     let clean = !eval.cx.diags.has_errors();
     match result {
         Ok(value) if clean => {
-            if let Err(d) = eval.outputs(&value).and_then(|()| eval.states_out(state, &mut retyped, options)) {
+            if let Err(d) = eval.outputs(&value).and_then(|()| eval.states_out(state, &mut retyped, options))
+            {
                 eval.cx.diags.push(d);
             }
         }
@@ -223,9 +230,17 @@ fn finish(
     let mut model = Model::default();
     if diags.is_empty() {
         drop_unused(&mut graph);
-        let fits = |(v, x): (&hoist_ir::graph::ValueId, &hoist_ir::eval::Value)| graph.ty(*v).meet(&x.ty()).is_some();
+        let fits = |(v, x): (&hoist_ir::graph::ValueId, &hoist_ir::eval::Value)| {
+            graph.ty(*v).meet(&x.ty()).is_some()
+        };
         let usable = graph.inputs().len() == samples.len() && graph.inputs().iter().zip(&samples).all(fits);
-        model = Model { graph, source: "torchscript".into(), producer: "pytorch".into(), warnings, ..Model::default() };
+        model = Model {
+            graph,
+            source: "torchscript".into(),
+            producer: "pytorch".into(),
+            warnings,
+            ..Model::default()
+        };
         if usable && !samples.is_empty() {
             model.samples.push(Sample { inputs: samples });
         }

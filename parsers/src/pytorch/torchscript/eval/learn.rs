@@ -46,7 +46,13 @@ impl Eval<'_> {
         let (Some(x), Some(w)) = (self.ir_of(data), self.ir_of(weight)) else { return };
         let Ok(rank) = self.cx.rank(w) else { return };
         // A vector on the right side of a product has one axis only.
-        let of = if rank == 1 { 0 } else if of < 0 { of + rank as i64 } else { of };
+        let of = if rank == 1 {
+            0
+        } else if of < 0 {
+            of + rank as i64
+        } else {
+            of
+        };
         let size = usize::try_from(of).ok().filter(|o| *o < rank).and_then(|o| self.cx.known(w, o));
         let size = size.and_then(|n| n.checked_mul(times));
         // Without a batch axis the channels come first.
