@@ -7,6 +7,7 @@ use super::run::TRIED;
 use super::value::{Cell, Value};
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{Meta, Size};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::pickle::{ObjId, Object, Pickle, TensorRef};
 use hoist_ir::diag::Diag;
@@ -274,6 +275,9 @@ impl Given {
             Object::Tensor(t) => {
                 let meta = meta_of(t);
                 let mut ty = recorded_type(t, name)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", name));
+                }
                 if let Some((_, shape)) = self.options.shapes.iter().find(|(n, _)| n == name) {
                     ty.shape = Some(shape.iter().map(|d| guess.dim(d.clone())).collect());
                 } else if let Some(sample) = sample_of(eval.program, t) {

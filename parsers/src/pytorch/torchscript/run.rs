@@ -225,6 +225,7 @@ fn finish(
     }
     let (found, steps) = (eval.found.clone(), eval.steps);
     let warnings = eval.remarks(state);
+    let props = eval.property(state).into_iter().collect();
     let Cx { mut graph, diags: more, .. } = eval.cx;
     let diags = more.into_result().err().map(|d| d.0).unwrap_or_default();
     let mut model = Model::default();
@@ -238,6 +239,7 @@ fn finish(
             graph,
             source: "torchscript".into(),
             producer: "pytorch".into(),
+            props,
             warnings,
             ..Model::default()
         };

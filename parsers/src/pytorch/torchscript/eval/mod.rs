@@ -13,6 +13,7 @@ mod branch;
 mod call;
 mod convert;
 mod expr;
+mod fused;
 mod learn;
 mod lists;
 mod merge;

@@ -72,14 +72,16 @@ impl Eval<'_> {
             },
             ("device", None) => Value::Device("cpu".into()),
             ("layout", None) => Value::int(0),
+            // With gradients, modules take the way that is spelled out in operators, not that of one fused kernel.
+            ("requires_grad", None) => Value::Bool(matches!(first, Value::Weight(_))),
             ("is_floating_point", None) => Value::Bool(self.cx.dtype(v)?.is_float()),
             ("is_complex", None) => Value::Bool(self.cx.dtype(v)?.is_complex()),
             ("itemsize" | "element_size", None) => Value::int(self.cx.dtype(v)?.bits().div_ceil(8) as i64),
             ("is_cpu" | "is_contiguous", _) => Value::Bool(true),
             (
-                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "requires_grad" | "is_meta"
-                | "is_mps" | "is_xpu" | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf"
-                | "is_inference" | "is_conj" | "is_neg",
+                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "is_meta" | "is_mps" | "is_xpu"
+                | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf" | "is_inference" | "is_conj"
+                | "is_neg",
                 _,
             ) => Value::Bool(false),
             ("T", None) => return self.lifted("numpy_T", args.to_vec(), vec![], at).map(Some),
@@ -135,7 +137,7 @@ impl Eval<'_> {
                 _,
             ) => Value::None,
             ("is_grad_enabled" | "is_autocast_enabled" | "is_scripting" | "is_tracing", _) => {
-                Value::Bool(name == "is_scripting")
+                Value::Bool(matches!(name, "is_scripting" | "is_grad_enabled"))
             }
             ("get_default_dtype", _) => Value::int(6),
             ("TupleConstruct", items) => Value::tuple(items.to_vec()),
