@@ -10,12 +10,10 @@ Needs torch, torchvision, timm, transformers, onnx and onnxruntime.
 """
 import argparse
 import gc
-import inspect
 import json
+import multiprocessing
 import os
-import resource
 import subprocess
-import sys
 import time
 import warnings
 
@@ -187,6 +185,7 @@ ENCODERS = {
     "luke": ("LukeModel", "LukeConfig", dict(SMALL, entity_vocab_size=10), 3), "mra": ("MraModel", "MraConfig", SMALL, 2), "canine": ("CanineModel", "CanineConfig", dict(SMALL, num_hash_buckets=50, num_hash_functions=4, local_transformer_stride=8, attend_from_chunk_width=8, attend_to_chunk_width=8, downsampling_rate=4), 3),
 }
 
+RECURRENT = {"mamba", "falcon_mamba", "rwkv", "recurrent_gemma", "jamba"}
 FIXED_LENGTH = {"funnel", "canine", "nystromformer", "longformer"}
 
 DECODERS = {
@@ -291,7 +290,9 @@ def transformers_archs():
         names = ["input_ids", "attention_mask"]
         if name in ("mamba", "falcon_mamba", "rwkv"):
             names = ["input_ids"]
-        arch("hf_" + name, "text decoder", of(cls, config, kwargs), text(*names), text_dims(*names))
+        # A recurrence in Python is unrolled: its length is fixed.
+        axes = {n: dims(0) for n in names} if name in RECURRENT else text_dims(*names)
+        arch("hf_" + name, "text decoder", of(cls, config, kwargs), text(*names, lengths=(7, 7) if name in RECURRENT else (7, 12)), axes)
     for name, (cls, config, kwargs) in SEQ2SEQS.items():
         arch("hf_" + name, "encoder-decoder", of(cls, config, kwargs), seq2seq_sample, text_dims("input_ids", "attention_mask", "decoder_input_ids"))
     for name, row in VISIONS.items():
@@ -581,16 +582,13 @@ def export(case, shapes):
 
 
 def measured(command, timeout):
-    """-> (exit code, stderr, seconds, peak MB)."""
+    """-> (exit code, stderr, seconds)."""
     t = time.time()
-    p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        err = p.communicate(timeout=timeout)[1]
+        p = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        p.kill()
-        p.communicate()
-        return 124, "timeout", timeout, 0
-    return p.returncode, err.strip(), time.time() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        return 124, "timeout", timeout
+    return p.returncode, p.stderr.strip(), time.time() - t
 
 
 def check_interface(session, feeds, dynamic_axes):
@@ -613,12 +611,10 @@ def symbolic_axes(program):
     return axes
 
 
-def one(name, a):
-    """One architecture, all its programs: rows of results on standard output."""
-    warnings.simplefilter("ignore")
+def one(name, a, emit):
+    """One architecture, all its programs: rows of results to `emit`."""
     import torch
-    torch.set_num_threads(a.threads)
-    register(name)
+    torch.set_num_threads(1)
     case = ARCHS[name]
     for shapes in a.shapes.split(","):
         if shapes == "dynamic" and case.dynamic is None:
@@ -679,8 +675,8 @@ def f64_note(case, samples, stem):
 
 def convert_and_compare(a, program, samples, want, stem):
     row = {"nodes": sum(n.op == "call_function" for n in program.graph.nodes), "pt2_mb": os.path.getsize(stem + ".pt2") / 2**20}
-    code, err, seconds, peak = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx", *a.extra.split()], a.timeout)
-    row.update(convert_s=seconds, peak_mb=peak)
+    code, err, seconds = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx", *a.extra.split()], a.timeout)
+    row.update(convert_s=seconds)
     if code != 0:
         return dict(row, stage="convert", why=err[-1500:] or "exit %d" % code)
     import onnx
@@ -707,59 +703,91 @@ def brief(e):
     return (type(e).__name__ + ": " + " | ".join(lines[:3]))[:600]
 
 
-def emit(row):
-    print("ROW " + json.dumps(row), flush=True)
+def register():
+    for fill in (torchvision_archs, timm_archs, transformers_archs):
+        fill()
 
 
-def register(name=""):
-    for prefix, fill in [("tv_", torchvision_archs), ("timm_", timm_archs), ("hf_", transformers_archs)]:
-        if not name or name.startswith(prefix):
-            fill()
+def in_child(name, a):
+    """Rows of one architecture, from a process that may crash or hang."""
+    context = multiprocessing.get_context("fork")
+    mine, its = context.Pipe(False)
+    p = context.Process(target=one, args=(name, a, its.send))
+    p.start()
+    its.close()
+    rows = []
+    end = time.time() + 4 * a.timeout
+    try:
+        while mine.poll(max(0.0, end - time.time())):
+            rows.append(mine.recv())
+    except EOFError:
+        pass
+    if p.is_alive() and time.time() >= end:
+        p.kill()
+    p.join()
+    if p.exitcode:
+        rows.append(dict(name=name, family=ARCHS[name].family, ok=False, stage="crash", why="exit %d" % p.exitcode, shapes="", form=""))
+    return rows
 
 
-def all_names():
-    register()
-    return list(ARCHS)
+def line(row):
+    if row["ok"]:
+        what = "ok %.2f s, %d -> %d nodes, %.2g of %.2g" % (row["convert_s"], row["nodes"], row["onnx_nodes"], row["max_abs"], row["magnitude"])
+    else:
+        what = "FAILS at %s %s" % (row["stage"], row["why"][:400].replace("\n", " | "))
+    return "%-34s %-8s %-8s %s" % (row["name"], row["shapes"], row["form"], what)
+
+
+def markdown(rows):
+    """A table with one line per architecture, and a list of what does not get there."""
+    out = ["| Architecture | Task | Programs | Nodes: program, ONNX | Largest difference (of) | Seconds |", "|---|---|---|---|---|---|"]
+    names = list(dict.fromkeys(r["name"] for r in rows))
+    for name in names:
+        good = [r for r in rows if r["name"] == name and r["ok"]]
+        if good:
+            last = good[-1]
+            kinds = ", ".join("%s %s" % (r["shapes"], r["form"]) for r in good)
+            nodes = "; ".join("%d, %d" % (r["nodes"], r["onnx_nodes"]) for r in good)
+            worst = max(good, key=lambda r: r["max_abs"] / max(r["magnitude"], 1e-30))
+            seconds = ", ".join("%.2f" % r["convert_s"] for r in good)
+            out.append("| %s | %s | %s | %s | %.1e (%.1e) | %s |" % (name, last["family"], kinds, nodes, worst["max_abs"], worst["magnitude"], seconds))
+    out += ["", "| Does not get there | Program | Stage | Reason |", "|---|---|---|---|"]
+    for r in rows:
+        if not r["ok"]:
+            out.append("| %s | %s %s | %s | %s |" % (r["name"], r["shapes"], r["form"], r["stage"], r["why"].replace("|", "/").replace("\n", " ")[:200]))
+    return "\n".join(out) + "\n"
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("hoist")
     p.add_argument("work")
-    p.add_argument("--only", default="", help="parts of names, by commas")
+    p.add_argument("--only", default="", help="names by commas; a final * stands for the rest of a name")
     p.add_argument("--shapes", default="static,dynamic")
     p.add_argument("--forms", default="training,core")
     p.add_argument("--json")
+    p.add_argument("--markdown")
     p.add_argument("--keep", action="store_true", help="keep all files; else only small ones of what fails")
     p.add_argument("--timeout", type=int, default=300)
-    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--extra", default="", help="further arguments of hoist convert, by blanks")
-    p.add_argument("--one", help=argparse.SUPPRESS)
     a = p.parse_args()
-    if a.one:
-        return one(a.one, a)
+    warnings.simplefilter("ignore")
     os.makedirs(a.work, exist_ok=True)
+    register()
+    import onnxruntime  # noqa: F401  so that each child has it
     parts = [t for t in a.only.split(",") if t]
-    names = [n for n in all_names() if not parts or any(n == t or (t.endswith("*") and n.startswith(t[:-1])) for t in parts)]
+    names = [n for n in ARCHS if not parts or any(n == t or (t.endswith("*") and n.startswith(t[:-1])) for t in parts)]
     rows = []
     for name in names:
-        command = [sys.executable, os.path.abspath(__file__), a.hoist, a.work, "--one", name, "--shapes", a.shapes, "--forms", a.forms, "--timeout", str(a.timeout),
-                   "--threads", str(a.threads), "--extra=" + a.extra] + ["--keep"] * a.keep
-        try:
-            r = subprocess.run(command, capture_output=True, text=True, timeout=4 * a.timeout)
-            out, code = r.stdout, r.returncode
-        except subprocess.TimeoutExpired as e:
-            out, code = (e.stdout or b"").decode(), 124
-        found = [json.loads(l[4:]) for l in out.splitlines() if l.startswith("ROW ")]
-        if code:
-            found.append(dict(name=name, ok=False, stage="crash", why="exit %d: %s" % (code, r.stderr[-300:] if code != 124 else ""), shapes="", form=""))
-        for row in found:
-            print("%-34s %-8s %-8s %s %s" % (row["name"], row["shapes"], row["form"], "ok" if row["ok"] else "FAILS at " + row["stage"],
-                                             "%.2f s, %d -> %d nodes, %.2g of %.2g" % (row["convert_s"], row["nodes"], row["onnx_nodes"], row["max_abs"], row["magnitude"]) if row["ok"] else row["why"][:400].replace("\n", " | ")), flush=True)
-        rows += found
+        for row in in_child(name, a):
+            rows.append(row)
+            print(line(row), flush=True)
         if a.json:
             with open(a.json, "w") as f:
                 json.dump(rows, f, indent=0)
+        if a.markdown:
+            with open(a.markdown, "w") as f:
+                f.write(markdown(rows))
 
 
 if __name__ == "__main__":
