@@ -40,7 +40,9 @@ impl OutputFormat {
         match by_extension(path) {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
-            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => {
+                Err(unwritten(path, "PyTorch programs"))
+            }
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
                 .hint("name the file .onnx or .hir, or add --to")),
