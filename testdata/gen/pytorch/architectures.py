@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exports well-known architectures with torch.export, converts each with Hoist, and compares ONNX Runtime's results with PyTorch's.
 
-    architectures.py HOIST WORK [--only TEXT,..] [--shapes static,dynamic] [--forms training,core] [--json OUT] [--markdown OUT] [--keep]
+    architectures.py HOIST WORK [--only TEXT,..] [--shapes static,dynamic] [--forms training,core] [--json OUT] [--markdown OUT] [--reuse] [--tidy]
 
 Weights are random (no model hub is needed): constant parameters and the running statistics of batch norms are disturbed, so that each
 operator counts. A dynamic program is run on the sample it was exported with and on a second input of other sizes. `training` is what
@@ -9,10 +9,10 @@ torch.export.export gives, `core` what run_decompositions() makes of it. Each ar
 Needs torch, torchvision, timm, transformers, onnx and onnxruntime.
 """
 import argparse
-import gc
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import time
 import warnings
@@ -621,80 +621,77 @@ def one(name, a, emit):
             if "static" in a.shapes:
                 continue
             shapes = "static"
-        row = dict(name=name, family=case.family, shapes=shapes, form="training", stage="export", ok=False)
-        try:
-            t = time.time()
-            model, program, samples, want = export(case, shapes)
-            row["export_s"] = time.time() - t
-        except Exception as e:
-            emit(dict(row, why=brief(e)))
-            continue
-        for form in a.forms.split(","):
-            row = dict(row, form=form, stage="export", ok=False, why="")
+        forms = a.forms.split(",")
+        folders = [os.path.join(a.work, "%s.%s.%s" % (name, shapes, form)) for form in forms]
+        if not (a.reuse and all(os.path.exists(f + "/facts.json") for f in folders)):
+            write_cases(case, shapes, dict(zip(forms, folders)))
+        for form, folder in zip(forms, folders):
+            row = dict(name=name, family=case.family, shapes=shapes, form=form, ok=False)
             try:
-                if form == "core":
-                    program = program.run_decompositions()
-                stem = os.path.join(a.work, "%s.%s.%s" % (name, shapes, form))
-                torch.export.save(program, stem + ".pt2")
-            except Exception as e:
-                emit(dict(row, why=brief(e)))
-                continue
-            try:
-                row.update(convert_and_compare(a, program, samples, want, stem))
+                row.update(convert_and_compare(a, folder))
             except Exception as e:
                 row.update(why="runtime: " + brief(e), stage="run")
-            if not row["ok"] and "difference" in row["why"]:
-                row["why"] += f64_note(case, samples, stem)
             emit(row)
-            if not a.keep and (row["ok"] or os.path.getsize(stem + ".pt2") > 3e7):
-                for ext in (".pt2", ".onnx", ".onnx.data"):
-                    if os.path.exists(stem + ext):
-                        os.remove(stem + ext)
-        del model, program
-        gc.collect()
+            if a.tidy:
+                shutil.rmtree(folder)
 
 
-def f64_note(case, samples, stem):
-    """How far PyTorch's own f32 result is from its f64 one, to tell noise from a defect."""
+def write_cases(case, shapes, folders):
+    """Exports once, in several forms: each a folder with model.pt2, io.npz of the sample, io1.npz of other sizes, and facts.json."""
     import torch
-    from torch.utils._pytree import tree_map
-    try:
-        torch.manual_seed(0)
-        model = case.build().eval()
-        disturb(model)
-        wide = lambda t: t.double() if isinstance(t, torch.Tensor) and t.is_floating_point() else t
-        args, kwargs = samples[0]
-        with torch.no_grad():
-            plain = tensors(model(*args, **kwargs))
-            exact = tensors(model.double()(*tree_map(wide, args), **tree_map(wide, kwargs)))
-        why, worst, size = difference([t.numpy() for t in plain], [t.numpy() for t in exact])
-        return " (PyTorch f32 against f64: %.3g of %.3g)" % (worst, size)
-    except Exception as e:
-        return " (no f64: %s)" % brief(e)[:60]
+    program = error = None
+    for form, folder in folders.items():
+        os.makedirs(folder, exist_ok=True)
+        facts = {}
+        try:
+            if error is None and program is None:
+                model, program, samples, want = export(case, shapes)
+            if error is None and form == "core":
+                program = program.run_decompositions()
+            if error is None:
+                torch.export.save(program, folder + "/model.pt2")
+                for k, ((args, kwargs), outs) in enumerate(zip(samples, want)):
+                    feeds = flat_inputs(program, args, kwargs)
+                    arrays = {"in%d" % i: v for i, (_, v) in enumerate(feeds)} | {"out%d" % i: v.numpy() for i, v in enumerate(outs)}
+                    np.savez(folder + ("/io%s.npz" % (k or "")), **arrays)
+                facts = {"inputs": [n for n, _ in feeds], "dynamic": symbolic_axes(program), "nodes": sum(n.op == "call_function" for n in program.graph.nodes)}
+        except Exception as e:
+            if program is None:
+                error = brief(e)
+            facts = {"error": brief(e)}
+        if error is not None:
+            facts = {"error": error}
+        with open(folder + "/facts.json", "w") as f:
+            json.dump(facts, f)
 
 
-def convert_and_compare(a, program, samples, want, stem):
-    row = {"nodes": sum(n.op == "call_function" for n in program.graph.nodes), "pt2_mb": os.path.getsize(stem + ".pt2") / 2**20}
-    code, err, seconds = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx", *a.extra.split()], a.timeout)
-    row.update(convert_s=seconds)
+def convert_and_compare(a, folder):
+    with open(folder + "/facts.json") as f:
+        facts = json.load(f)
+    if "error" in facts:
+        return dict(stage="export", why=facts["error"])
+    out = folder + "/model.onnx"
+    code, err, seconds = measured([a.hoist, "convert", folder + "/model.pt2", "-o", out, *a.extra.split()], a.timeout)
+    row = dict(nodes=facts["nodes"], convert_s=seconds)
     if code != 0:
         return dict(row, stage="convert", why=err[-1500:] or "exit %d" % code)
     import onnx
-    graph = onnx.load(stem + ".onnx", load_external_data=False).graph
-    row["onnx_nodes"] = len(graph.node)
+    row["onnx_nodes"] = len(onnx.load(out, load_external_data=False).graph.node)
     worst = size = 0.0
-    for (args, kwargs), expected in zip(samples, want):
-        feeds = dict(flat_inputs(program, args, kwargs))
-        t = time.time()
-        got, session = run_ort(stem + ".onnx", feeds)
-        row["run_s"] = time.time() - t
-        why, w, s = difference(got, [t.numpy() for t in expected])
+    for io in ("/io.npz", "/io1.npz"):
+        if not os.path.exists(folder + io):
+            continue
+        z = np.load(folder + io)
+        feeds = {n: z["in%d" % i] for i, n in enumerate(facts["inputs"])}
+        got, session = run_ort(out, feeds)
+        why, w, s = difference(got, [z["out%d" % i] for i in range(sum(k.startswith("out") for k in z.files))])
         if why:
             return dict(row, stage="compare", why=why)
         worst, size = max(worst, w), max(size, s)
-        why = check_interface(session, feeds, symbolic_axes(program))
+        why = check_interface(session, feeds, facts["dynamic"])
         if why:
             return dict(row, stage="interface", why=why)
+    os.remove(out)
     return dict(row, ok=True, stage="done", max_abs=worst, magnitude=size)
 
 
@@ -767,7 +764,8 @@ def main():
     p.add_argument("--forms", default="training,core")
     p.add_argument("--json")
     p.add_argument("--markdown")
-    p.add_argument("--keep", action="store_true", help="keep all files; else only small ones of what fails")
+    p.add_argument("--reuse", action="store_true", help="take the programs that WORK holds already")
+    p.add_argument("--tidy", action="store_true", help="remove each program after use")
     p.add_argument("--timeout", type=int, default=300)
     p.add_argument("--extra", default="", help="further arguments of hoist convert, by blanks")
     a = p.parse_args()
