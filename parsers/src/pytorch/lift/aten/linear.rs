@@ -33,6 +33,10 @@ pub(super) const TABLE: super::Table = &[
     ("linalg_cross", cross),
     ("cdist", cdist),
     ("_cdist_forward", cdist),
+    ("_euclidean_dist", cdist),
+    ("_pdist_forward", pdist),
+    ("_int_mm", int_mm),
+    ("_trilinear", trilinear),
     ("pdist", pdist),
     ("bilinear", bilinear),
     ("_weight_norm", weight_norm),
@@ -226,6 +230,32 @@ fn cdist(cx: &mut Cx) -> R<Out> {
     let d = cx.b("sub", a, b)?;
     let last = cx.rank(d)? - 1;
     Ok(Out::Fresh(p_norm(cx, d, p, &[last], false)?))
+}
+/// A product of bytes summed in 32 bits.
+fn int_mm(cx: &mut Cx) -> R<Out> {
+    let (a, b) = (cx.t("self")?, cx.t("mat2")?);
+    let (a, b) = (cx.cast(a, DType::I32)?, cx.cast(b, DType::I32)?);
+    Ok(Out::Fresh(cx.b("mat_mul", a, b)?))
+}
+/// The product of three tensors with axes added, summed over some.
+fn trilinear(cx: &mut Cx) -> R<Out> {
+    let mut product = None;
+    for (name, expand) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
+        let (x, axes) = (cx.t(name)?, cx.ints(expand)?);
+        let x = cx.unsqueeze(x, &axes)?;
+        product = Some(match product {
+            None => x,
+            Some(p) => cx.b("mul", p, x)?,
+        });
+    }
+    let product = product.ok_or_else(|| unsupported("a product of nothing"))?;
+    cx.has("unroll_dim");
+    let rank = cx.rank(product)?;
+    let axes = cx.ints("sumdim")?.into_iter().map(|a| wrap(a, rank)).collect::<R<Vec<_>>>()?;
+    if axes.is_empty() {
+        return Ok(Out::Fresh(product));
+    }
+    Ok(Out::Fresh(cx.reduce("reduce_sum", product, &axes, false)?))
 }
 fn pdist(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;

@@ -32,6 +32,7 @@ mod packed;
 mod pieces;
 mod pool;
 mod random;
+mod ranking;
 mod quantize;
 mod recurrent;
 mod reduce;
@@ -39,7 +40,9 @@ mod resize;
 mod scatter;
 mod segment;
 mod special;
+mod statistics;
 mod sym;
+mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -91,8 +94,11 @@ const FAMILIES: &[(&str, Table)] = &[
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
+    ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
+    ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("sym", sym::TABLE),

@@ -13,6 +13,7 @@ pub(super) const TABLE: super::Table = &[
     ("ceil", |cx| rounding(cx, "ceil")),
     ("floor", |cx| rounding(cx, "floor")),
     ("round", round),
+    ("special_round", round),
     ("trunc", |cx| truncated(cx)),
     ("fix", |cx| truncated(cx)),
     ("frac", frac),
