@@ -39,7 +39,7 @@ mod reduce;
 mod resize;
 mod scatter;
 mod segment;
-mod special;
+pub(super) mod special;
 mod statistics;
 mod sym;
 mod taper;
