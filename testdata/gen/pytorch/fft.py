@@ -106,6 +106,6 @@ for core in (False, True):
     export("fft_short_time" + tail, Short(), (noise(2, 64),), decompose=core)
 export("fft_many", Many(), (noise(3, 4, 5, 2),))
 export("fft_lengths", Lengths(), (noise(1, 4096),), rtol=1e-3, atol=1e-2)
-export("fft_double", Short(), (noise(2, 64).double(),), rtol=1e-6, atol=1e-7)
+export("fft_double", Short(), (noise(2, 64).double(),), rtol=1e-5, atol=1e-6)
 export("fft_frames", Frames(), (noise(2, 80),), dynamic=({1: Dim.AUTO},), more=[(noise(2, 97),)])
 export("fft_long_frames", Long(), (noise(1, 6000),), rtol=1e-3, atol=1e-3)

@@ -104,6 +104,7 @@ const OWN: super::Table = &[
 /// Operators whose ordinary functions hold for complex operands: they move elements, or are polynomials in them.
 #[rustfmt::skip]
 const COMMON: &[&str] = &[
+    "scalar_tensor", "full",
     "T", "_reshape_alias", "_reshape_copy", "_unsafe_index", "_unsafe_index_put", "_unsafe_masked_index",
     "_unsafe_masked_index_put_accumulate", "_unsafe_view", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
     "addr", "alias", "alias_copy", "all", "any", "argwhere", "as_strided", "as_strided_copy", "atleast_1d",
