@@ -60,10 +60,9 @@ impl Scalar {
     pub fn known(&self) -> Option<f64> {
         match self {
             Self::Int(Size::Known(v)) => Some(*v as f64),
-            Self::Int(Size::Value(_)) => None,
+            Self::Int(Size::Value(_)) | Self::Complex(..) => None,
             Self::Float(v) => Some(*v),
             Self::Bool(v) => Some(f64::from(u8::from(*v))),
-            Self::Complex(..) => None,
         }
     }
 }

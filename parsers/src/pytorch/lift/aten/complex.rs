@@ -288,7 +288,7 @@ fn prod(cx: &mut Cx) -> R<Out> {
             let last = cx.slice_known(x, axis, n - 1, n)?;
             cx.concat(&[p, last], axis)?
         };
-        n = n - half;
+        n -= half;
     }
     Ok(Out::Fresh(if keep { x } else { cx.squeeze(x, &[axis as i64])? }))
 }

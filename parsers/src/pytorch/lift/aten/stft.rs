@@ -93,7 +93,7 @@ fn frames(cx: &mut Cx, like: DType) -> R<Frames> {
     let n = cx.int("n_fft")?;
     let hop = if cx.has("hop_length") { cx.int("hop_length")? } else { n / 4 };
     let length = if cx.has("win_length") { cx.int("win_length")? } else { n };
-    if !(1..=MAX_LINE).contains(&n) || hop < 1 || !(1..=n).contains(&length) {
+    if !(1..=MAX_LINE).contains(&n) || !(1..=MAX_LINE).contains(&hop) || !(1..=n).contains(&length) {
         return Err(malformed(format!("frames of {n} samples, {hop} apart, with a window of {length}")));
     }
     let window = match cx.opt_t("window")? {
@@ -235,12 +235,11 @@ impl Frames {
         let wide = if self.n.count_ones() == 1 { part } else { DType::F64 };
         let signal = if cx.is_complex(x) { cx.as_pairs(x)? } else { cx.unsqueeze(x, &[2])? };
         let signal = cx.cast(signal, wide)?;
-        let window = match self.window {
-            Some(w) => w,
-            None => {
-                let one = cx.num_of(wide, 1.0)?;
-                cx.full(&[Size::Known(self.n)], one)?
-            }
+        let window = if let Some(w) = self.window {
+            w
+        } else {
+            let one = cx.num_of(wide, 1.0)?;
+            cx.full(&[Size::Known(self.n)], one)?
         };
         let window = cx.cast(window, wide)?;
         let hop = cx.constant(Tensor::scalar(self.hop));
@@ -296,12 +295,11 @@ impl Frames {
             let t = Tensor::from_vec(&[1, sum.len()], sum).cast(dtype, false);
             return Ok(cx.constant(t.map_err(|e| malformed(e.to_string()))?));
         }
-        let w = match self.window {
-            Some(w) => cx.b("mul", w, w)?,
-            None => {
-                let one = cx.num_of(dtype, 1.0)?;
-                cx.full(&[Size::Known(self.n)], one)?
-            }
+        let w = if let Some(w) = self.window {
+            cx.b("mul", w, w)?
+        } else {
+            let one = cx.num_of(dtype, 1.0)?;
+            cx.full(&[Size::Known(self.n)], one)?
         };
         let w = cx.unsqueeze(w, &[0, 1])?;
         let all = cx.expand(w, &[Size::Known(1), count.clone(), Size::Known(self.n)])?;
