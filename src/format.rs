@@ -12,6 +12,9 @@ pub enum InputFormat {
     Onnx,
     /// PyTorch program written by torch.export.save
     Pt2,
+    /// PyTorch program written by torch.jit.save
+    #[value(name = "torchscript")]
+    TorchScript,
     /// Hoist's text form
     Hir,
 }
@@ -37,7 +40,9 @@ impl OutputFormat {
         match by_extension(path) {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
-            Some(Kind::Input(InputFormat::Pt2)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => {
+                Err(unwritten(path, "PyTorch programs"))
+            }
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
                 .hint("name the file .onnx or .hir, or add --to")),
@@ -72,8 +77,6 @@ pub enum Other {
     GraphDef,
     /// TensorFlow folder.
     SavedModel,
-    /// Scripted or traced PyTorch module.
-    TorchScript,
     /// PyTorch checkpoint.
     Checkpoint,
     /// Safetensors weights.
@@ -106,11 +109,6 @@ impl Other {
             Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
             Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
             Self::SavedModel => ("a TensorFlow SavedModel", "TensorFlow SavedModels", VIA_ONNX),
-            Self::TorchScript => (
-                "a TorchScript module",
-                "TorchScript modules",
-                "export the model with torch.export.export and torch.export.save, and convert the .pt2",
-            ),
             Self::Checkpoint => ("a PyTorch checkpoint", "PyTorch checkpoints", WEIGHTS_ONLY),
             Self::Safetensors => ("a safetensors file", "safetensors files", WEIGHTS_ONLY),
             Self::Gguf => ("a GGUF file", "GGUF files", WEIGHTS_ONLY),
@@ -260,7 +258,7 @@ fn of_zip(bytes: &Bytes) -> Kind {
     if ends("archive_format") || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
         Kind::Input(InputFormat::Pt2)
     } else if ends("/constants.pkl") {
-        Kind::Other(Other::TorchScript)
+        Kind::Input(InputFormat::TorchScript)
     } else if ends("/data.pkl") {
         Kind::Other(Other::Checkpoint)
     } else if archive.contains("config.json") && ends(".weights.h5") {

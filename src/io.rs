@@ -1,13 +1,16 @@
 //! Models from files.
 use crate::format::{self, InputFormat, Kind};
+use clap::ValueEnum;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
-use hoist_ir::dim::SymInt;
+use hoist_ir::dim::{SymInt, is_plain_symbol};
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
-use hoist_ir::types::{TensorType, Type};
+use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::{onnx, pytorch};
+use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -22,6 +25,71 @@ pub struct Reading {
     /// Fix a symbolic dimension of the inputs (repeatable)
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
+    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (TorchScript; repeatable)
+    #[arg(long = "input-shape", value_name = "NAME=SIZES", value_parser = input_shape)]
+    pub input_shapes: Vec<(String, Shape)>,
+    /// Element type of an input that the file does not state, such as ids=i64 (TorchScript; repeatable)
+    #[arg(long = "input-dtype", value_name = "NAME=TYPE", value_parser = input_dtype)]
+    pub input_dtypes: Vec<(String, DType)>,
+    /// What becomes of parameters and buffers that a PyTorch model changes while it runs
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub state: Keeping,
+}
+
+impl Reading {
+    /// What a `TorchScript` file does not say.
+    fn untyped(&self) -> pytorch::torchscript::Options {
+        pytorch::torchscript::Options {
+            shapes: self.input_shapes.clone(),
+            dtypes: self.input_dtypes.clone(),
+            freeze_state: self.state == Keeping::Frozen,
+        }
+    }
+}
+
+/// Reads `NAME=1,3,N,N`.
+fn input_shape(text: &str) -> Result<(String, Shape), String> {
+    let (name, sizes) =
+        text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=1,3,224,224")?;
+    let dim = |size: &str| {
+        let size = size.trim();
+        match size.parse::<u64>() {
+            Ok(n) => Ok(Dim::Known(n)),
+            Err(_) if is_plain_symbol(size) => Ok(Dim::symbol(size)),
+            Err(_) => Err(format!("`{size}` is neither a size nor a name")),
+        }
+    };
+    let sizes = sizes.split(',').filter(|s| !s.trim().is_empty()).map(dim).collect::<Result<_, _>>()?;
+    Ok((name.to_owned(), sizes))
+}
+
+/// Reads `NAME=i64`.
+fn input_dtype(text: &str) -> Result<(String, DType), String> {
+    let (name, dtype) = text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=i64")?;
+    let dtype = DType::by_name(dtype.trim()).ok_or_else(|| format!("`{dtype}` is no element type"))?;
+    Ok((name.to_owned(), dtype))
+}
+
+/// What becomes of state, as the command line says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Keeping {
+    /// what outputs depend on becomes inputs NAME and outputs NAME.next
+    #[default]
+    Explicit,
+    /// all of it does, and arguments that the model changes become outputs NAME.next
+    All,
+    /// each run begins with the saved values
+    Frozen,
+}
+
+impl From<Keeping> for StateMode {
+    fn from(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Explicit => Self::Explicit,
+            Keeping::All => Self::All,
+            Keeping::Frozen => Self::Frozen,
+        }
+    }
 }
 
 /// Reads `NAME=SIZE`.
@@ -64,7 +132,8 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         Kind::Input(InputFormat::Onnx) => {
             onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
         }
-        Kind::Input(InputFormat::Pt2) => pytorch::program::read(&source),
+        Kind::Input(InputFormat::Pt2) => pytorch::program::read(&source, options.state.into()),
+        Kind::Input(InputFormat::TorchScript) => pytorch::torchscript::read(&source, &options.untyped()),
         Kind::Input(InputFormat::Hir) => text(&source),
         Kind::Other(other) => Err(other.refusal(path).into()),
     }

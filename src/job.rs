@@ -232,7 +232,7 @@ impl Job<'_> {
                 OutputFormat::Hir => crate::format::InputFormat::Hir,
             }),
             data_dir: vec![staging.folder().to_path_buf(), staging.target().folder().to_path_buf()],
-            dims: vec![],
+            ..Reading::default()
         };
         let written = io::read(&staging.model(), &written).map_err(|diags| {
             let note = Diag::error("E0901", "the file that Hoist wrote cannot be read back");

@@ -41,7 +41,6 @@ pub struct Tensor {
     steps: Vec<Step>,
     value: V,
     version: u32,
-    complex: bool,
     /// What the program states about it.
     pub meta: Option<Meta>,
 }
@@ -138,8 +137,7 @@ impl Cx {
         let version = self.tick();
         self.bases.push(Base { value, version, owner, doubtful: false });
         let base = self.bases.len() - 1;
-        let complex = self.is_complex(value);
-        self.tensors.push(Tensor { base, steps: vec![], value, version, complex, meta: None });
+        self.tensors.push(Tensor { base, steps: vec![], value, version, meta: None });
         self.tensors.len() - 1
     }
     /// A view of tensor `of`.
@@ -151,8 +149,7 @@ impl Cx {
         let Tensor { base, steps: mut all, .. } = self.tensors[of].clone();
         all.extend(steps);
         let version = self.bases[base].version;
-        let complex = self.is_complex(value);
-        self.tensors.push(Tensor { base, steps: all, value, version, complex, meta: None });
+        self.tensors.push(Tensor { base, steps: all, value, version, meta: None });
         Ok(self.tensors.len() - 1)
     }
     /// The present value of tensor `id`.
@@ -178,7 +175,7 @@ impl Cx {
     }
     /// Whether tensor `id` is complex.
     pub fn shows_complex(&self, id: TensorId) -> bool {
-        self.tensors[id].complex
+        self.is_complex(self.tensors[id].value)
     }
     /// Whether `id` shows a whole storage, unchanged.
     pub fn is_whole(&self, id: TensorId) -> bool {
@@ -213,11 +210,9 @@ impl Cx {
         }
         match owner {
             Owner::Local => Ok(()),
-            Owner::Weight(name) if name.ends_with("num_batches_tracked") => Ok(()),
             Owner::Weight(name) => {
-                Err(Diag::error("E0302", format!("the model changes its own state `{name}`")).hint(
-                    "only models without state that changes are converted: call .eval() before torch.export",
-                ))
+                self.state.written.insert(name);
+                Ok(())
             }
             Owner::Input(name) => {
                 let d = Diag::warning(

@@ -3,6 +3,10 @@ use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
 use super::pairs::Parts;
 use super::promote::Rank;
+<<<<<<< HEAD
+=======
+use super::state::State;
+>>>>>>> main
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
@@ -41,8 +45,6 @@ pub enum Scalar {
     Float(f64),
     /// Truth value.
     Bool(bool),
-    /// Complex number: real and imaginary part.
-    Complex(f64, f64),
 }
 
 impl Scalar {
@@ -52,7 +54,6 @@ impl Scalar {
             Self::Int(_) => DType::I64,
             Self::Float(_) => DType::F32,
             Self::Bool(_) => DType::Bool,
-            Self::Complex(..) => DType::C64,
         };
         (dtype, Rank::Number)
     }
@@ -74,6 +75,15 @@ pub enum Operand {
     Tensor(V),
     /// A number.
     Scalar(Scalar),
+    /// A computed float or truth value: a 0-d value that promotes as a number.
+    Number(V),
+}
+
+impl Operand {
+    /// Whether it is the known number 1.
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Scalar(s) if s.known() == Some(1.0))
+    }
 }
 
 /// A value at conversion time: an argument of a call, or what a name of the program stands for.
@@ -107,6 +117,17 @@ pub enum Val {
     Opaque,
     /// The result of a node that could not be lifted; what reads it is skipped.
     Failed,
+}
+
+impl Val {
+    /// Adds the tensors in it to `out`.
+    pub fn tensors(&self, out: &mut Vec<TensorId>) {
+        match self {
+            Self::Tensor(id) => out.push(*id),
+            Self::List(items) => items.iter().for_each(|v| v.tensors(out)),
+            _ => {}
+        }
+    }
 }
 
 /// Type and layout that a program states for a tensor. Sizes and strides (in elements) are `None` where symbolic.
@@ -172,6 +193,8 @@ pub struct Cx {
     pub read: RefCell<Vec<bool>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// Weights that the program changes.
+    pub state: State,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
@@ -204,17 +227,21 @@ impl Cx {
             call: Call::default(),
             read: RefCell::default(),
             origin: Origin::default(),
+            state: State::default(),
             warnings: vec![],
             diags: Blockers::default(),
         }
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.
     pub fn lift(&mut self, f: super::aten::Lift, call: Call) -> R<Out> {
+        let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
-        let complex = call.args.iter().any(|(_, v)| self.holds_complex(v));
-        let f = if complex { super::aten::complex_form(&call.target, f)? } else { f };
         self.call = call;
-        let out = f(self)?;
+        let targets = self.take_out_arguments()?;
+        let mut out = f(self)?;
+        if !targets.is_empty() {
+            out = self.write_out(&targets, out)?;
+        }
         for ((name, val), read) in self.call.args.iter().zip(self.read.borrow().iter()) {
             if !read && !NO_MEANING.contains(&name.as_str()) && !matches!(val, Val::None) {
                 return Err(unsupported(format!("argument `{name}` is not supported")));
@@ -222,14 +249,10 @@ impl Cx {
         }
         Ok(out)
     }
-    /// Whether a tensor or number in `val` is complex.
-    fn holds_complex(&self, val: &Val) -> bool {
-        match val {
-            Val::Tensor(id) => self.shows_complex(*id),
-            Val::Complex(..) => true,
-            Val::List(list) => list.iter().any(|v| self.holds_complex(v)),
-            _ => false,
-        }
+    fn has_complex(&mut self, call: &Call) -> bool {
+        let mut tensors = vec![];
+        call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
+        tensors.into_iter().any(|id| self.shows_complex(id))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {
@@ -357,7 +380,7 @@ impl Cx {
             Val::Int(s) => Scalar::Int(s.clone()),
             Val::Float(v) => Scalar::Float(*v),
             Val::Bool(v) => Scalar::Bool(*v),
-            Val::Complex(re, im) => Scalar::Complex(*re, *im),
+            Val::Complex(..) => return Err(unsupported("complex numbers are not supported")),
             _ => return Err(wrong(name, "number")),
         })
     }
@@ -430,7 +453,7 @@ impl Cx {
     pub fn operand(&mut self, name: &str) -> R<Operand> {
         match self.need(name)? {
             Val::Tensor(_) => Ok(Operand::Tensor(self.t(name)?)),
-            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Tensor(*v)),
+            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Number(*v)),
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }
     }

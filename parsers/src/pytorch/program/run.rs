@@ -207,7 +207,7 @@ impl<'p> Program<'p> {
             Out::View(of, steps) => self.cx.new_view(of, steps)?,
             _ => return Err(malformed(format!("`{name}` is declared a tensor and is none"))),
         };
-        if let Some(meta) = self.types.tensor_values.get(name) {
+        if let Some(meta) = self.types.tensor_values.get(name).filter(|_| !misdeclared(&self.cx.call)) {
             let v = self.cx.read_tensor(id)?;
             self.check_type(name, v, meta)?;
             self.cx.tensors[id].meta = Some(stated(meta));
@@ -227,8 +227,9 @@ impl<'p> Program<'p> {
             Some(_) if self.cx.graph.constant(v).is_some() => None,
             Some(_) => {
                 let stored = self.declared_type(meta)?;
-                let stored = if self.cx.is_complex(v) { pairs::stored_type(stored) } else { stored };
-                self.cx.graph.declare_type(v, &stored.into()).err()
+                let stored: Type =
+                    if self.cx.is_complex(v) { pairs::stored_type(stored) } else { stored }.into();
+                self.cx.graph.declare_type(v, &stored).err()
             }
         };
         if let Some(d) = d {
@@ -311,4 +312,10 @@ pub fn stated(meta: &TensorMeta) -> Meta {
         sizes: meta.sizes.iter().map(known).collect(),
         strides: meta.strides.iter().map(known).collect(),
     }
+}
+
+/// Whether PyTorch declares other sizes for the results than it computes: those of runs along an axis have an axis too many.
+fn misdeclared(call: &Call) -> bool {
+    let along = |(name, val): &(String, Val)| name == "dim" && !matches!(val, Val::None);
+    call.target.starts_with("aten.unique_consecutive.") && call.args.iter().any(along)
 }

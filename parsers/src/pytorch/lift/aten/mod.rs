@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 mod activation;
+mod adaptive;
 mod arithmetic;
 mod attention;
 mod binary;
@@ -16,22 +17,30 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+mod gradient;
+mod histogram;
 mod fft;
 mod fourier;
 mod index;
 mod linalg;
 mod linear;
 mod loss;
+mod margin;
 mod norm;
 mod order;
 mod packed;
 mod pieces;
 mod pool;
+<<<<<<< HEAD
+=======
+mod random;
+>>>>>>> main
 mod quantize;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
+mod segment;
 mod special;
 mod stft;
 mod sym;
@@ -52,10 +61,20 @@ const FAMILIES: &[(&str, Table)] = &[
     ("arithmetic", arithmetic::TABLE),
     ("compare", compare::TABLE),
     ("activation", activation::TABLE),
-    ("special", special::TABLE),
+    ("random", random::TABLE),
+    ("special", special::TABLES[0]),
+    ("special", special::TABLES[1]),
+    ("special", special::TABLES[2]),
+    ("special", special::TABLES[3]),
+    ("special", special::TABLES[4]),
+    ("special", special::TABLES[5]),
+    ("special", special::TABLES[6]),
     ("reduce", reduce::TABLE),
     ("cumulate", cumulate::TABLE),
+    ("gradient", gradient::TABLE),
     ("order", order::TABLE),
+    ("histogram", histogram::TABLE),
+    ("segment", segment::TABLE),
     ("linear", linear::TABLE),
     ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
@@ -66,6 +85,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
+    ("adaptive", adaptive::TABLE),
     ("unpool", unpool::TABLE),
     ("window", window::TABLE),
     ("resize", resize::TABLE),
@@ -76,6 +96,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
     ("loss", loss::TABLE),
+    ("margin", margin::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("stft", stft::TABLE),
