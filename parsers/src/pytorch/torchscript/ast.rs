@@ -1,8 +1,5 @@
 //! Syntax tree of the archived source: the subset of Python that `torch.jit.save` writes.
-<<<<<<< HEAD
-=======
 use std::rc::Rc;
->>>>>>> main
 
 /// Byte offset in the source text.
 pub type Pos = u32;
@@ -71,16 +68,6 @@ pub struct Ty {
     pub args: Vec<Ty>,
 }
 
-<<<<<<< HEAD
-impl Ty {
-    /// The one argument of `name[..]`.
-    pub fn arg_of(&self, name: &str) -> Option<&Self> {
-        if &*self.name == name { self.args.first() } else { None }
-    }
-}
-
-=======
->>>>>>> main
 /// What an assignment sets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
@@ -169,20 +156,12 @@ pub struct Class {
     /// Its attributes.
     pub fields: Vec<Field>,
     /// Its methods.
-<<<<<<< HEAD
-    pub methods: Vec<Func>,
-=======
     pub methods: Vec<Rc<Func>>,
->>>>>>> main
 }
 
 impl Class {
     /// The method `name`.
-<<<<<<< HEAD
-    pub fn method(&self, name: &str) -> Option<&Func> {
-=======
     pub fn method(&self, name: &str) -> Option<&Rc<Func>> {
->>>>>>> main
         self.methods.iter().find(|m| &*m.name == name)
     }
 }

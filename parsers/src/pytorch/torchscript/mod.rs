@@ -1,11 +1,4 @@
 //! `TorchScript` archives (`torch.jit.save`): a program as source text in a subset of Python, and its attributes as a pickle.
-<<<<<<< HEAD
-
-mod ast;
-mod lex;
-mod parse;
-mod parse_file;
-=======
 //!
 //! The source is evaluated at conversion time ([`eval`]): what is known is computed, and operators on tensors are lifted by the tables
 //! that exported programs use, too (`super::lift`).
@@ -60,4 +53,3 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
         Err(e) => Err(lost(format!("no thread to evaluate the program: {e}"))),
     }
 }
->>>>>>> main

@@ -95,11 +95,7 @@ impl Reader<'_> {
                 break;
             }
         }
-<<<<<<< HEAD
-        Some(format!("{}:{}", clip(file), line.checked_add(1)?).into())
-=======
         Some(format!("{}:{}", clip(file), line).into())
->>>>>>> main
     }
 }
 

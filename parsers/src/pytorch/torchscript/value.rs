@@ -52,11 +52,7 @@ pub enum Value {
     Enum(Rc<str>, Rc<str>, Rc<Value>),
     /// A value that is there when a computed truth value holds, and none otherwise.
     Maybe(V, Rc<Value>),
-<<<<<<< HEAD
-    /// A list of alike tensors, one per iteration of a loop, stacked along axis 0.
-=======
     /// The tensors of a list that a loop made, stacked along axis 0. Stands in [`Cell::Stacked`] only.
->>>>>>> main
     Stacked(V),
 }
 
@@ -105,15 +101,11 @@ pub fn known_equal(heap: &Heap, a: &Value, b: &Value) -> Option<bool> {
             return Some(false);
         }
         let each: Vec<_> = a.iter().zip(b).map(|(a, b)| known_equal(heap, a, b)).collect();
-<<<<<<< HEAD
-        if each.contains(&Some(false)) { Some(false) } else { each.iter().all(Option::is_some).then_some(true) }
-=======
         if each.contains(&Some(false)) {
             Some(false)
         } else {
             each.iter().all(Option::is_some).then_some(true)
         }
->>>>>>> main
     };
     if let (Some(a), Some(b)) = (number(a), number(b)) {
         return Some(a == b);
@@ -155,11 +147,8 @@ pub enum Cell {
     List(Vec<Value>),
     /// Items of a dictionary in order of insertion.
     Dict(Vec<(Value, Value)>),
-<<<<<<< HEAD
-=======
     /// A list of alike tensors, one per iteration of a loop ([`Value::Stacked`]).
     Stacked(Value),
->>>>>>> main
     /// An instance.
     Object(Instance),
 }
@@ -235,8 +224,6 @@ impl Heap {
             _ => None,
         }
     }
-<<<<<<< HEAD
-=======
     /// The stacked elements of a list that a loop made.
     pub fn stacked(&self, v: &Value) -> Option<V> {
         match v {
@@ -247,7 +234,6 @@ impl Heap {
             _ => None,
         }
     }
->>>>>>> main
     /// The elements of list `r`, to change.
     pub fn list_mut(&mut self, r: Ref) -> Option<&mut Vec<Value>> {
         match self.cells.get_mut(r)? {
@@ -279,10 +265,7 @@ impl Heap {
             match cell {
                 Cell::List(items) => items.iter_mut().for_each(|v| *v = f(v)),
                 Cell::Dict(items) => items.iter_mut().for_each(|(_, v)| *v = f(v)),
-<<<<<<< HEAD
-=======
                 Cell::Stacked(v) => *v = f(v),
->>>>>>> main
                 Cell::Object(i) => i.fields.iter_mut().for_each(|(_, v)| *v = f(v)),
             }
         }

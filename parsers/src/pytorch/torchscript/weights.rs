@@ -74,7 +74,7 @@ impl<'p> Weights<'p> {
         }
         let value = self.read(i)?;
         let name = self.all[i].name.clone();
-        let c = cx.graph.add_const(value);
+        let c = cx.any_constant(value)?;
         cx.graph.set_name(c, Some(name.clone()));
         let id = cx.new_tensor(c, Owner::Weight(name));
         self.bases.insert(cx.base_of(id), i);

@@ -31,10 +31,7 @@ mod order;
 mod packed;
 mod pieces;
 mod pool;
-<<<<<<< HEAD
-=======
 mod random;
->>>>>>> main
 mod quantize;
 mod recurrent;
 mod reduce;
