@@ -41,6 +41,7 @@ mod scatter;
 mod segment;
 pub(super) mod special;
 mod statistics;
+mod stft;
 mod sym;
 mod taper;
 mod unary;
@@ -101,6 +102,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
+    ("stft", stft::TABLE),
     ("sym", sym::TABLE),
 ];
 
