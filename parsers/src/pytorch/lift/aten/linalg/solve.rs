@@ -89,6 +89,12 @@ pub(super) fn inverse(cx: &mut Cx, a: V) -> R<(V, Lu)> {
     Ok((by_lu(cx, &f, one, false)?, f))
 }
 
+/// The `X` for which `A X = B`.
+pub(super) fn solution(cx: &mut Cx, a: V, b: V) -> R<V> {
+    let f = factor(cx, a)?;
+    by_lu(cx, &f, b, false)
+}
+
 pub(super) fn solve_triangular(cx: &mut Cx) -> R<Out> {
     let (a, b) = (square(cx, "self")?, matrix(cx, "B")?);
     let t =
