@@ -57,7 +57,8 @@ pub(super) fn known_or(size: &Size, captured: V) -> Size {
 /// Whether some matrix is not yet diagonal.
 fn unfinished(cx: &mut Cx, a: V) -> R<V> {
     let squares = cx.b("mul", a, a)?;
-    let off = part(cx, squares, "not_equal")?;
+    let own = part(cx, squares, "equal")?;
+    let off = cx.b("sub", squares, own)?;
     let total = |cx: &mut Cx, x: V| -> R<V> {
         let x = sum(cx, x, 1)?;
         sum(cx, x, 2)
