@@ -26,33 +26,36 @@ pub mod words;
 
 pub use custom::Custom;
 
-/// Declares [`Op`] from the paths of its operators.
+/// Declares [`Op`] from the paths of its operators; behind the semicolon, those that are boxed.
 macro_rules! op_list {
-    ($($($module:ident)::+ . $Op:ident),* $(,)?) => {
+    ($($($module:ident)::+ . $Op:ident,)* ; $($($boxed:ident)::+ . $Big:ident,)*) => {
         /// An operator with its attributes.
         #[derive(Clone, PartialEq, Debug)]
         pub enum Op {
             /// An operator Hoist does not know; passed through untouched.
             Custom(Box<Custom>),
-            $(#[doc = concat!("See [`", stringify!($Op), "`](", stringify!($($module)::+), "::", stringify!($Op), ").")] $Op($($module)::+::$Op)),*
+            $(#[doc = concat!("See [`", stringify!($Op), "`](", stringify!($($module)::+), "::", stringify!($Op), ").")] $Op($($module)::+::$Op),)*
+            $(#[doc = concat!("See [`", stringify!($Big), "`](", stringify!($($boxed)::+), "::", stringify!($Big), ").")] $Big(Box<$($boxed)::+::$Big>),)*
         }
         $(impl From<$($module)::+::$Op> for Op { fn from(op: $($module)::+::$Op) -> Self { Self::$Op(op) } })*
+        $(impl From<$($boxed)::+::$Big> for Op { fn from(op: $($boxed)::+::$Big) -> Self { Self::$Big(Box::new(op)) } })*
         impl From<Custom> for Op { fn from(op: Custom) -> Self { Self::Custom(Box::new(op)) } }
         impl Op {
             /// Declarations of all operators but `custom`.
-            pub const ALL: &'static [&'static Schema] = &[$(&$($module)::+::$Op::SCHEMA),*];
+            pub const ALL: &'static [&'static Schema] = &[$(&$($module)::+::$Op::SCHEMA,)* $(&$($boxed)::+::$Big::SCHEMA,)*];
             /// The operator of that name with default attributes.
             pub fn by_name(name: &str) -> Option<Self> {
                 $(if name == $($module)::+::$Op::SCHEMA.name { return Some(Self::$Op(Default::default())); })*
+                $(if name == $($boxed)::+::$Big::SCHEMA.name { return Some(Self::$Big(Box::default())); })*
                 None
             }
             /// Its contract.
             pub fn def(&self) -> &dyn OpDef {
-                match self { Self::Custom(op) => op.as_ref(), $(Self::$Op(op) => op),* }
+                match self { Self::Custom(op) => op.as_ref(), $(Self::$Op(op) => op,)* $(Self::$Big(op) => op.as_ref(),)* }
             }
             /// Its contract, for setting attributes.
             pub fn def_mut(&mut self) -> &mut dyn OpDef {
-                match self { Self::Custom(op) => op.as_mut(), $(Self::$Op(op) => op),* }
+                match self { Self::Custom(op) => op.as_mut(), $(Self::$Op(op) => op,)* $(Self::$Big(op) => op.as_mut(),)* }
             }
         }
     };
@@ -74,7 +77,6 @@ op_list! {
     contrib::c_dist.CDist,
     contrib::crop_and_resize.CropAndResize,
     contrib::embed_layer_normalization.EmbedLayerNormalization,
-    contrib::fused_conv.FusedConv,
     contrib::group_norm.GroupNorm,
     contrib::group_norm.SkipGroupNorm,
     contrib::group_query_attention.GroupQueryAttention,
@@ -181,16 +183,12 @@ op_list! {
     ml::encode.ArrayFeatureExtractor,
     ml::encode.FeatureVectorizer,
     ml::encode.OneHotEncoder,
-    ml::label_encoder.LabelEncoder,
     ml::linear.LinearClassifier,
     ml::linear.LinearRegressor,
     ml::scale.Binarizer,
     ml::scale.Imputer,
     ml::scale.Normalizer,
     ml::scale.Scaler,
-    ml::tree_ensemble.TreeEnsemble,
-    ml::tree_lists.TreeEnsembleClassifier,
-    ml::tree_lists.TreeEnsembleRegressor,
     movement::bit_cast.BitCast,
     movement::concat.Concat,
     movement::expand.Expand,
@@ -274,7 +272,6 @@ op_list! {
     sequence::optional.OptionalGetElement,
     sequence::optional.OptionalHasElement,
     sequence::split_to_sequence.SplitToSequence,
-    shape::constant_of_shape.ConstantOfShape,
     shape::eye_like.EyeLike,
     shape::non_zero.NonZero,
     shape::one_hot.OneHot,
@@ -290,7 +287,6 @@ op_list! {
     spatial::average_pool.AveragePool,
     spatial::conv.Conv,
     spatial::conv_integer.ConvInteger,
-    spatial::conv_transpose.ConvTranspose,
     spatial::depth_space.DepthToSpace,
     spatial::depth_space.SpaceToDepth,
     spatial::global_pool.GlobalAveragePool,
@@ -304,7 +300,6 @@ op_list! {
     text::string_concat.StringConcat,
     text::string_normalizer.StringNormalizer,
     text::string_split.StringSplit,
-    text::tf_idf_vectorizer.TfIdfVectorizer,
     training::cross_entropy.NegativeLogLikelihoodLoss,
     training::cross_entropy.SoftmaxCrossEntropyLoss,
     training::optimizers.Adagrad,
@@ -319,6 +314,15 @@ op_list! {
     vision::max_unpool.MaxUnpool,
     vision::non_max_suppression.NonMaxSuppression,
     vision::roi_align.RoiAlign,
+    ; // With many attributes: boxed, so that a node of another operator stays small.
+    contrib::fused_conv.FusedConv,
+    ml::label_encoder.LabelEncoder,
+    ml::tree_ensemble.TreeEnsemble,
+    ml::tree_lists.TreeEnsembleClassifier,
+    ml::tree_lists.TreeEnsembleRegressor,
+    shape::constant_of_shape.ConstantOfShape,
+    spatial::conv_transpose.ConvTranspose,
+    text::tf_idf_vectorizer.TfIdfVectorizer,
 }
 
 impl Op {

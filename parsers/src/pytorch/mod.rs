@@ -8,3 +8,4 @@ pub mod program;
 pub mod sample;
 pub mod schema;
 pub mod tensor;
+pub mod torchscript;

@@ -1,7 +1,8 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
+use super::blockers::Blockers;
 use super::promote::Rank;
-use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
@@ -165,7 +166,7 @@ pub struct Cx {
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
-    pub diags: Diags,
+    pub diags: Blockers,
 }
 
 /// An error in the program's own rules.
@@ -193,7 +194,7 @@ impl Cx {
             read: RefCell::default(),
             origin: Origin::default(),
             warnings: vec![],
-            diags: Diags::default(),
+            diags: Blockers::default(),
         }
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.

@@ -4,6 +4,7 @@
 //! [`aten`], in-place operators and views become pure ones ([`alias`]), element types follow PyTorch's promotion ([`promote`]).
 pub mod alias;
 pub mod aten;
+pub mod blockers;
 pub mod body;
 pub mod cx;
 pub mod emit;

@@ -37,10 +37,6 @@ pub fn read(source: &Source) -> Result<Model, Diags> {
         return Err(Diags(problems.iter().take(MAX_LISTED).map(diag).collect()));
     }
     let program = archive.program();
-    let unsupported = run::unsupported_ops(&program.graph_module.graph);
-    if !unsupported.is_empty() {
-        return Err(Diags(unsupported));
-    }
     let mut lifting = Program {
         cx: Cx::new(archive.model()),
         symbols: symbols::Symbols::of(program),

@@ -2,16 +2,15 @@
 use super::origin;
 use super::symbols::Symbols;
 use crate::pytorch::lift::alias::Owner;
+use crate::pytorch::lift::blockers::not_supported;
 use crate::pytorch::lift::cx::{Call, Cx, Meta, Out, R, V, Val, malformed, unsupported};
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::lift::target::{self, Operator};
 use crate::pytorch::schema::{self, Argument, Node, SymBoolArg, SymFloatArg, SymIntArg, TensorMeta};
 use hoist_ir::diag::Diag;
 use hoist_ir::types::{TensorType, Type};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-/// Errors collected before lifting stops.
-const MAX_DIAGS: usize = 50;
 /// Deepest nesting of inlined graphs.
 const MAX_DEPTH: usize = 16;
 
@@ -40,38 +39,6 @@ pub fn resolve(target: &str) -> Target<'_> {
         None => target,
     };
     target::find(rest).map_or(Target::Unknown(target), Target::Operator)
-}
-
-/// All operators of the graph that are not covered, as one diagnostic each with its count and first place.
-pub fn unsupported_ops(graph: &schema::Graph) -> Vec<Diag> {
-    let mut found: BTreeMap<&str, (usize, &Node)> = BTreeMap::new();
-    collect(graph, 0, &mut found);
-    let one = |(target, (count, node)): (&str, (usize, &Node))| {
-        let name = origin::op_name(target);
-        let times = if count == 1 { String::new() } else { format!(" ({count} nodes)") };
-        Diag::error("E0301", format!("`{name}` is not supported{times}"))
-            .op(name)
-            .node(origin::node_name(node))
-            .origin(origin::of(node))
-            .hint("`hoist ops` lists what is; replace the operator in the model's source and export again")
-    };
-    found.into_iter().map(one).collect()
-}
-
-fn collect<'a>(graph: &'a schema::Graph, depth: usize, found: &mut BTreeMap<&'a str, (usize, &'a Node)>) {
-    if depth > MAX_DEPTH {
-        return;
-    }
-    for node in &graph.nodes {
-        if let Target::Unknown(name) = resolve(&node.target) {
-            found.entry(name).or_insert((0, node)).0 += 1;
-        }
-        for input in &node.inputs {
-            if let Argument::Graph(_, g) = &input.arg {
-                collect(g, depth + 1, found);
-            }
-        }
-    }
 }
 
 /// Whether a target computes on sizes and nothing else, so that it has no effect but its result.
@@ -113,7 +80,7 @@ impl<'p> Program<'p> {
             if unread {
                 continue;
             }
-            if self.cx.diags.0.len() >= MAX_DIAGS {
+            if self.cx.diags.is_full() {
                 break;
             }
             self.step(node);
@@ -134,17 +101,22 @@ impl<'p> Program<'p> {
             d.origin = Some(origin::of(node));
             self.cx.diags.push(d);
         }
-        for name in node.outputs.iter().flat_map(Argument::names) {
-            self.define(name, Val::Failed);
-        }
+        node.outputs.iter().flat_map(Argument::names).for_each(|n| self.stand_in(n));
+    }
+    /// Has `name`, which could not be lifted, stand for a tensor of its declared type, so that what reads it is tried as well.
+    fn stand_in(&mut self, name: &'p str) {
+        let ty = self.types.tensor_values.get(name).and_then(|m| self.declared_type(m).ok());
+        let val = ty.map_or(Val::Failed, |ty| {
+            let v = self.cx.graph.add_input(name, ty.into());
+            Val::Tensor(self.cx.new_tensor(v, Owner::Local))
+        });
+        self.define(name, val);
     }
     fn lift_node(&mut self, node: &'p Node) -> R<()> {
         match resolve(&node.target) {
             Target::Operator(Operator::Dropped) => Ok(()),
             Target::Inlined(at) => self.inline(node, at),
-            Target::Unknown(name) => {
-                Err(unsupported(format!("`{}` is not supported", origin::op_name(name))))
-            }
+            Target::Unknown(name) => Err(not_supported(origin::op_name(name))),
             Target::Operator(Operator::Lifted(f, in_place)) => {
                 let call = self.call(node)?;
                 let out = self.cx.lift(f, call)?;
@@ -297,12 +269,12 @@ impl<'p> Program<'p> {
         for (formal, name) in formals.into_iter().zip(operands) {
             env.insert(formal, self.lookup(name)?.clone());
         }
-        let before = self.cx.diags.0.len();
+        let before = self.cx.diags.kinds();
         self.env.push(env);
         self.run(graph);
         let inner = self.env.pop().unwrap_or_default();
         self.cx.origin = origin::of(node);
-        if self.cx.diags.0.len() > before {
+        if self.cx.diags.kinds() > before {
             for name in node.outputs.iter().flat_map(Argument::names) {
                 self.define(name, Val::Failed);
             }

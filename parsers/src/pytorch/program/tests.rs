@@ -298,6 +298,10 @@ fn all_unsupported_operators_are_listed_with_counts() {
     let found = program.lift().unwrap_err();
     assert_eq!(found.0.iter().map(|d| d.code).collect::<Vec<_>>(), ["E0301", "E0301"]);
     assert!(found.0[0].message.contains("aten.no_such.default") && found.0[0].message.contains("2 nodes"));
+    // What reads a result of an unknown operator is tried as well.
+    program.nodes[2] = node("relu.default", &[("self", t("b")), ("strange", int(3))], "c");
+    let found = program.lift().unwrap_err();
+    assert!(found.0.len() == 2 && found.0[1].message.contains("strange"), "{found}");
     // An argument that nothing reads is not ignored.
     program.nodes = vec![node("relu.default", &[("self", t("x")), ("strange", int(3))], "c")];
     let found = program.lift().unwrap_err();

@@ -9,6 +9,7 @@ mod arithmetic;
 mod attention;
 mod binary;
 mod broadcast;
+mod cell;
 mod compare;
 mod conv;
 mod create;
@@ -19,8 +20,11 @@ mod linear;
 mod loss;
 mod norm;
 mod order;
+mod packed;
 mod pieces;
 mod pool;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
@@ -50,6 +54,10 @@ const FAMILIES: &[(&str, Table)] = &[
     ("linear", linear::TABLE),
     ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
+    ("recurrent", recurrent::TABLE),
+    ("packed", packed::TABLE),
+    ("cell", cell::TABLE),
+    ("quantize", quantize::TABLE),
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
