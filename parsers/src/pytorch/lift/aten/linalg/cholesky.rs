@@ -1,6 +1,8 @@
 //! Cholesky factorisation.
 use super::loops::repeat;
-use super::matrix::{across, code, column, down, eye, flags, matrix, only, row, size, square, transposed, zeros};
+use super::matrix::{
+    across, code, column, down, eye, flags, matrix, only, row, size, square, transposed, zeros,
+};
 use super::solve::{LOWER, UPPER, triangular};
 use crate::pytorch::lift::cx::{Cx, Out, R, V};
 use hoist_ir::dtype::DType;
@@ -12,25 +14,26 @@ fn factor(cx: &mut Cx, a: V) -> R<(V, V)> {
     let sizes = cx.shape_of(a)?;
     let l = zeros(cx, &sizes, DType::F64)?;
     let (info, rows, columns) = (flags(cx, a)?, down(cx, &n)?, across(cx, &n)?);
-    let [_, l, info] = repeat(cx, &n, [a, l, info], [rows, columns], |cx, k, [a, l, info], [rows, columns]| {
-        let col = column(cx, a, k)?;
-        let pivot = row(cx, col, k)?;
-        let positive = cx.bn("greater", pivot, 0.0)?;
-        let bad = cx.u("not", positive)?;
-        let fine = cx.bn("equal", info, 0.0)?;
-        let first = cx.b("and", bad, fine)?;
-        let k1 = cx.bn("add", k, 1.0)?;
-        let info = cx.choose(first, k1, info)?;
-        let root = cx.u("sqrt", pivot)?;
-        let scaled = cx.b("div", col, root)?;
-        let below = cx.b("greater_or_equal", rows, k)?;
-        let scaled = only(cx, below, scaled)?;
-        let flat = transposed(cx, scaled)?;
-        let product = cx.b("mul", scaled, flat)?;
-        let rest = cx.b("sub", a, product)?;
-        let this = cx.b("equal", columns, k)?;
-        Ok([rest, cx.choose(this, scaled, l)?, info])
-    })?;
+    let [_, l, info] =
+        repeat(cx, &n, [a, l, info], [rows, columns], |cx, k, [a, l, info], [rows, columns]| {
+            let col = column(cx, a, k)?;
+            let pivot = row(cx, col, k)?;
+            let positive = cx.bn("greater", pivot, 0.0)?;
+            let bad = cx.u("not", positive)?;
+            let fine = cx.bn("equal", info, 0.0)?;
+            let first = cx.b("and", bad, fine)?;
+            let k1 = cx.bn("add", k, 1.0)?;
+            let info = cx.choose(first, k1, info)?;
+            let root = cx.u("sqrt", pivot)?;
+            let scaled = cx.b("div", col, root)?;
+            let below = cx.b("greater_or_equal", rows, k)?;
+            let scaled = only(cx, below, scaled)?;
+            let flat = transposed(cx, scaled)?;
+            let product = cx.b("mul", scaled, flat)?;
+            let rest = cx.b("sub", a, product)?;
+            let this = cx.b("equal", columns, k)?;
+            Ok([rest, cx.choose(this, scaled, l)?, info])
+        })?;
     Ok((l, info))
 }
 /// The factor, upper where asked for, with the error codes.

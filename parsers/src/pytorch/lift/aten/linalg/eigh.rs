@@ -1,9 +1,8 @@
 //! Eigenvalues and eigenvectors of symmetric matrices.
 use super::jacobi::{SWEEPS, TINY, cosines, partners, rounds, sorted, tangents, turned};
 use super::loops::{repeat, repeat_while};
-use super::matrix::{
-    across, diagonal, down, eyes, only, outer, part, size, square, sum, transposed,
-};
+use super::matrix::{across, diagonal, down, eyes, only, outer, part, size, square, sum, transposed};
+use super::ql;
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed};
 use hoist_ir::diag::Diag;
 
@@ -111,7 +110,7 @@ fn round<const N: usize>(
 
 /// Says that the signs of vectors are not those that PyTorch happens to choose.
 pub(super) fn warn_signs(cx: &mut Cx, what: &str) {
-    let m = format!("{what} are defined up to their signs only, which are not PyTorch's");
+    let m = format!("{what} are defined up to their signs only, which may differ from PyTorch's");
     let op = cx.target().to_owned();
     cx.warnings.push(Diag::warning("E0302", m).op(&op));
 }
@@ -126,28 +125,18 @@ pub(super) fn eigh(cx: &mut Cx) -> R<Out> {
     let a = square(cx, if cx.names("A") { "A" } else { "self" })?;
     let (upper, vectors) = (uplo(cx)?, cx.bool_or("compute_v", true)?);
     let m = symmetric(cx, a.v, upper)?;
-    let (w, v) = eigen(cx, m, vectors)?;
-    let w = cx.cast(w, a.dtype)?;
     if !vectors {
+        let (w, _) = eigen(cx, m, false)?;
         let none = super::matrix::zeros(cx, &[Size::Known(0)], a.dtype)?;
-        return Ok(Out::Many(vec![Out::Fresh(w), Out::Fresh(none)]));
+        return Ok(Out::Many(vec![Out::Fresh(cx.cast(w, a.dtype)?), Out::Fresh(none)]));
     }
     warn_signs(cx, "eigenvectors");
-    let v = standard_signs(cx, v)?;
-    Ok(Out::Many(vec![Out::Fresh(w), Out::Fresh(cx.cast(v, a.dtype)?)]))
-}
-/// Columns turned so that their last element is not negative.
-fn standard_signs(cx: &mut Cx, v: V) -> R<V> {
-    let n = size(cx, v, 2)?;
-    let last = super::matrix::minus(cx, &n, 1)?;
-    let last = cx.size_value(&last);
-    if cx.known_len(v) == Some(0) {
-        return Ok(v);
-    }
-    let line = super::matrix::row(cx, v, last)?;
-    let negative = cx.bn("less", line, 0.0)?;
-    let turned = cx.u("neg", v)?;
-    cx.choose(negative, turned, v)
+    let n = cx.known(m, super::matrix::axis(cx, m, 1)?);
+    let (w, v) = match n.filter(|n| (1..=ql::LARGEST).contains(n)) {
+        Some(n) => ql::eigen(cx, m, n, upper, a.dtype)?,
+        None => eigen(cx, m, true)?,
+    };
+    Ok(Out::Many(vec![Out::Fresh(cx.cast(w, a.dtype)?), Out::Fresh(cx.cast(v, a.dtype)?)]))
 }
 pub(super) fn eigvalsh(cx: &mut Cx) -> R<Out> {
     let a = square(cx, "self")?;

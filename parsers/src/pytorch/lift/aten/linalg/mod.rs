@@ -10,6 +10,7 @@ mod loops;
 mod lu;
 mod matrix;
 mod power;
+mod ql;
 mod qr;
 mod solve;
 mod spectral;

@@ -97,8 +97,7 @@ pub(super) fn solution(cx: &mut Cx, a: V, b: V) -> R<V> {
 
 pub(super) fn solve_triangular(cx: &mut Cx) -> R<Out> {
     let (a, b) = (square(cx, "self")?, matrix(cx, "B")?);
-    let t =
-        Triangle { upper: cx.bool_or("upper", false)?, unit: cx.bool_or("unitriangular", false)? };
+    let t = Triangle { upper: cx.bool_or("upper", false)?, unit: cx.bool_or("unitriangular", false)? };
     let x = if cx.bool_or("left", true)? {
         triangular(cx, a.v, b.v, t)?
     } else {
@@ -249,8 +248,7 @@ pub(super) fn slogdet_with_factors(cx: &mut Cx) -> R<Out> {
     let a = square(cx, "A")?;
     let m = transposed(cx, a.v)?;
     let (sign, log, f) = log_determinant(cx, m)?;
-    let (sign, log, lu) =
-        (cx.cast(sign, a.dtype)?, cx.cast(log, a.dtype)?, cx.cast(f.lu, a.dtype)?);
+    let (sign, log, lu) = (cx.cast(sign, a.dtype)?, cx.cast(log, a.dtype)?, cx.cast(f.lu, a.dtype)?);
     let pivots = shown(cx, f.pivots)?;
     Ok(Out::Many(vec![Out::Fresh(sign), Out::Fresh(log), Out::Fresh(lu), Out::Fresh(pivots)]))
 }

@@ -3,7 +3,8 @@ use super::eigh::{composed, known_or, some, warn_signs};
 use super::jacobi::{SWEEPS, TINY, cosines, partners, rounds, sorted, tangents, turned};
 use super::loops::{repeat, repeat_while};
 use super::matrix::{
-    across, axis, diagonal, eyes, first, greatest, joined, matrix, outer, size, smaller, sum, transposed, zeros,
+    across, axis, diagonal, eyes, first, greatest, joined, matrix, outer, size, smaller, sum, transposed,
+    zeros,
 };
 use super::qr;
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed};

@@ -34,8 +34,7 @@ pub(super) fn tensorsolve(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("self")?, cx.t("other")?);
     let (a, b) = (wide(cx, a)?, wide(cx, b)?);
     let rank = cx.rank(a.v)?;
-    let dims: Vec<usize> =
-        cx.ints_or_empty("dims")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?;
+    let dims: Vec<usize> = cx.ints_or_empty("dims")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?;
     let mut perm: Vec<usize> = (0..rank).filter(|i| !dims.contains(i)).collect();
     perm.extend(&dims);
     if perm.len() != rank {
