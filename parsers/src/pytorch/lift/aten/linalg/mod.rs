@@ -9,6 +9,7 @@ mod ldl;
 mod loops;
 mod lu;
 mod matrix;
+mod places;
 mod power;
 mod ql;
 mod qr;
@@ -16,6 +17,7 @@ mod solve;
 mod spectral;
 mod svd;
 mod tensor;
+mod tridiagonal;
 
 pub(super) use spectral::as_matrix_norm;
 

@@ -3,10 +3,11 @@
 //!
 //! Every matrix of a stack is at its own point of the iteration: an iteration of the loop takes one step of each.
 use super::jacobi::sorted;
-use super::loops::{repeat, repeat_while};
-use super::matrix::{across, axis, column, down, eyes, flags, outer, reorder, sum, transposed};
-use super::qr::{Reflector, reflector};
-use crate::pytorch::lift::cx::{Cx, R, Size, V, malformed};
+use super::loops::repeat_while;
+use super::matrix::{across, axis, down, flags, only, reorder, sum};
+use super::places::{and, clamped, givens, least, most, number, pick, put};
+use super::tridiagonal::{backwards, tridiagonal};
+use crate::pytorch::lift::cx::{Cx, R, Size, V};
 use hoist_ir::dtype::DType;
 
 /// Most rows of matrices that `syevd` treats this way.
@@ -21,37 +22,6 @@ const SCAN: f64 = 1.0;
 const ROTATE: f64 = 2.0;
 /// Nothing.
 const DONE: f64 = 3.0;
-
-/// The tridiagonal form of a symmetric matrix, and the orthogonal matrix that leads to it.
-fn tridiagonal(cx: &mut Cx, a: V, n: i64) -> R<(V, V)> {
-    let stack = outer(cx, a, 2)?;
-    let side = Size::Known(n);
-    let q = eyes(cx, &stack, &side, &side)?;
-    let rows = down(cx, &side)?;
-    let [a, q] = repeat(cx, &Size::Known((n - 2).max(0)), [a, q], [rows], |cx, k, [a, q], [rows]| {
-        let col = column(cx, a, k)?;
-        let next = cx.bn("add", k, 1.0)?;
-        let Reflector { v, t, .. } = reflector(cx, col, rows, next)?;
-        // A - v w' - w v' with w = t A v - (t² v' A v / 2) v.
-        let w = cx.b("mat_mul", a, v)?;
-        let w = cx.b("mul", w, t)?;
-        let along = cx.b("mul", w, v)?;
-        let along = sum(cx, along, 2)?;
-        let half = cx.bn("mul", t, 0.5)?;
-        let along = cx.b("mul", along, half)?;
-        let part = cx.b("mul", v, along)?;
-        let w = cx.b("sub", w, part)?;
-        let (line, other) = (transposed(cx, v)?, transposed(cx, w)?);
-        let (p, r) = (cx.b("mul", v, other)?, cx.b("mul", w, line)?);
-        let change = cx.b("add", p, r)?;
-        let a = cx.b("sub", a, change)?;
-        let along = cx.b("mat_mul", q, v)?;
-        let along = cx.b("mul", along, t)?;
-        let change = cx.b("mul", along, line)?;
-        Ok([a, cx.b("sub", q, change)?])
-    })?;
-    Ok((a, q))
-}
 
 /// State of all matrices. `d`, `e` are `[.., 1, n]` and `z` is `[.., n, n]`, all others `[.., 1, 1]`.
 #[derive(Clone, Copy, Debug)]
@@ -94,37 +64,6 @@ struct Fixed {
     epsilon: f64,
 }
 
-fn and(cx: &mut Cx, flags: &[V]) -> R<V> {
-    let (first, rest) = flags.split_first().ok_or_else(|| malformed("no flags"))?;
-    rest.iter().try_fold(*first, |a, b| cx.b("and", a, *b))
-}
-/// Element `k` of a row.
-fn pick(cx: &mut Cx, x: V, k: V) -> R<V> {
-    reorder(cx, x, k, 1)
-}
-/// `x` with `value` at `k` where `flag` holds.
-fn put(cx: &mut Cx, x: V, at: V, k: V, value: V, flag: V) -> R<V> {
-    let here = cx.b("equal", at, k)?;
-    let here = cx.b("and", here, flag)?;
-    cx.choose(here, value, x)
-}
-/// `k` inside the row.
-fn clamped(cx: &mut Cx, k: V, last: f64) -> R<V> {
-    let (zero, last) = (cx.num(k, 0.0)?, cx.num(k, last)?);
-    let k = cx.op("max", &[k, zero])?;
-    cx.op("min", &[k, last])
-}
-fn least(cx: &mut Cx, x: V) -> R<V> {
-    let at = axis(cx, x, 1)?;
-    cx.reduce("reduce_min", x, &[at], true)
-}
-fn most(cx: &mut Cx, x: V) -> R<V> {
-    let at = axis(cx, x, 1)?;
-    cx.reduce("reduce_max", x, &[at], true)
-}
-fn number(cx: &mut Cx, value: f64) -> R<V> {
-    cx.num_of(DType::I64, value)
-}
 /// Sizes of the diagonal and of the next element of it, and of what is between.
 fn sizes(cx: &mut Cx, s: &State, f: &Fixed) -> R<(V, V, V)> {
     let d = cx.u("abs", s.d)?;
@@ -266,9 +205,9 @@ fn shift(cx: &mut Cx, s: &State, f: &Fixed, neighbour: V, m: V) -> R<V> {
 /// Columns `i` and `k` of `z` as `c z[i] + s z[k]` and `c z[k] - s z[i]` where `flag` holds.
 fn rotated(cx: &mut Cx, z: V, f: &Fixed, (i, k): (V, V), (c, s): (V, V), flag: V) -> R<V> {
     let (x, y) = (reorder(cx, z, i, 1)?, reorder(cx, z, k, 1)?);
-    let (cx_, sy) = (cx.b("mul", c, x)?, cx.b("mul", s, y)?);
-    let (cy, sx) = (cx.b("mul", c, y)?, cx.b("mul", s, x)?);
-    let (new_i, new_k) = (cx.b("add", cx_, sy)?, cx.b("sub", cy, sx)?);
+    let (own_x, other_y) = (cx.b("mul", c, x)?, cx.b("mul", s, y)?);
+    let (own_y, other_x) = (cx.b("mul", c, y)?, cx.b("mul", s, x)?);
+    let (new_i, new_k) = (cx.b("add", own_x, other_y)?, cx.b("sub", own_y, other_x)?);
     let z = put(cx, z, f.at, i, new_i, flag)?;
     put(cx, z, f.at, k, new_k, flag)
 }
@@ -319,27 +258,6 @@ fn solve_pair(cx: &mut Cx, s: State, f: &Fixed, neighbour: V, flag: V) -> R<Stat
     let d = put(cx, s.d, f.at, low, large, flag)?;
     let d = put(cx, d, f.at, high, other, flag)?;
     Ok(State { d, e: put(cx, s.e, f.at, low, zero, flag)?, z, ..s })
-}
-/// The rotation `(c, s, r)` that turns `(f, g)` into `(r, 0)`; `c` is not negative where `f` is the larger one.
-fn givens(cx: &mut Cx, f: V, g: V) -> R<(V, V, V)> {
-    let (p, q) = (cx.b("mul", f, f)?, cx.b("mul", g, g)?);
-    let r = cx.b("add", p, q)?;
-    let r = cx.u("sqrt", r)?;
-    let (size_f, size_g) = (cx.u("abs", f)?, cx.u("abs", g)?);
-    let larger = cx.b("greater", size_f, size_g)?;
-    let negative = cx.bn("less", f, 0.0)?;
-    let flip = cx.b("and", larger, negative)?;
-    let opposite = cx.u("neg", r)?;
-    let r = cx.choose(flip, opposite, r)?;
-    // With `f` 0 the rotation exchanges both, whatever the sign of `g`.
-    let (no_f, no_g) = (cx.bn("equal", f, 0.0)?, cx.bn("equal", g, 0.0)?);
-    let r = cx.choose(no_f, g, r)?;
-    let r = cx.choose(no_g, f, r)?;
-    let one = cx.num(r, 1.0)?;
-    let none = cx.bn("equal", r, 0.0)?;
-    let divisor = cx.choose(none, one, r)?;
-    let (c, s) = (cx.b("div", f, divisor)?, cx.b("div", g, divisor)?);
-    Ok((cx.choose(no_g, one, c)?, s, r))
 }
 /// One rotation of a sweep, of position `j` and the one before it on the way to `l`.
 fn rotate(cx: &mut Cx, s: State, f: &Fixed) -> R<State> {
@@ -392,11 +310,6 @@ fn rotate(cx: &mut Cx, s: State, f: &Fixed) -> R<State> {
     })
 }
 
-/// Positions from the last to the first.
-fn backwards(cx: &mut Cx, x: V, n: i64, axes: &[usize]) -> R<V> {
-    let order = cx.int_list(&(0..n).rev().collect::<Vec<_>>());
-    axes.iter().try_fold(x, |x, at| cx.gather(x, order, *at))
-}
 /// Eigenvalues in ascending order and eigenvectors of symmetric matrices of `n` rows; `upper` says from which triangle LAPACK would have
 /// computed them, which matters for signs, and `dtype` in which precision.
 pub(super) fn eigen(cx: &mut Cx, a: V, n: i64, upper: bool, dtype: DType) -> R<(V, V)> {
@@ -409,11 +322,11 @@ pub(super) fn eigen(cx: &mut Cx, a: V, n: i64, upper: bool, dtype: DType) -> R<(
     let successor = cx.int_list(&(1..=n).map(|k| k.min(n - 1)).collect::<Vec<_>>());
     let rows = down(cx, &Size::Known(n))?;
     let own = cx.b("equal", rows, positions)?;
-    let d = super::matrix::only(cx, own, t)?;
+    let d = only(cx, own, t)?;
     let d = sum(cx, d, 2)?;
     let below = cx.bn("add", positions, 1.0)?;
     let beside = cx.b("equal", rows, below)?;
-    let e = super::matrix::only(cx, beside, t)?;
+    let e = only(cx, beside, t)?;
     let e = sum(cx, e, 2)?;
     let state = start(cx, a, d, e, q)?;
     let epsilon = if dtype == DType::F64 { f64::EPSILON / 2.0 } else { f64::from(f32::EPSILON) / 2.0 };

@@ -19,7 +19,7 @@ fn tolerance(cx: &mut Cx, name: &str) -> R<Option<V>> {
     Ok(Some(if cx.rank(v)? == 0 { v } else { cx.unsqueeze(v, &[-1])? }))
 }
 /// `max(m, n)` times the precision of the program's type.
-fn default_rtol(cx: &mut Cx, a: &Mat) -> R<V> {
+fn default_rtol(cx: &mut Cx, a: Mat) -> R<V> {
     let (m, n) = (size(cx, a.v, 2)?, size(cx, a.v, 1)?);
     let most = larger(cx, &m, &n)?;
     let most = cx.size_scalar(&most)?;
@@ -28,7 +28,7 @@ fn default_rtol(cx: &mut Cx, a: &Mat) -> R<V> {
 }
 /// The size up to which singular values `s` count as 0: the larger of `atol` and of `rtol` times the greatest of them. Without `rtol`
 /// the default holds, unless `atol` is above 0.
-fn limit(cx: &mut Cx, a: &Mat, s: V, atol: Option<V>, rtol: Option<V>) -> R<V> {
+fn limit(cx: &mut Cx, a: Mat, s: V, atol: Option<V>, rtol: Option<V>) -> R<V> {
     let rtol = match (rtol, atol) {
         (Some(r), _) => r,
         (None, None) => default_rtol(cx, a)?,
@@ -77,14 +77,14 @@ pub(super) fn matrix_rank(cx: &mut Cx) -> R<Out> {
     } else {
         values(cx, a.v)?
     };
-    let limit = limit(cx, &a, s, atol, rtol)?;
+    let limit = limit(cx, a, s, atol, rtol)?;
     let above = cx.b("greater", s, limit)?;
     let above = cx.cast(above, DType::I64)?;
     let at = axis(cx, above, 1)?;
     Ok(Out::Fresh(cx.reduce("reduce_sum", above, &[at], false)?))
 }
 /// The pseudoinverse by the singular values (the eigenvalues, when `hermitian`) above the tolerance.
-fn pseudoinverse(cx: &mut Cx, a: &Mat, hermitian: bool, atol: Option<V>, rtol: Option<V>) -> R<V> {
+fn pseudoinverse(cx: &mut Cx, a: Mat, hermitian: bool, atol: Option<V>, rtol: Option<V>) -> R<V> {
     if is_empty(cx, a.v) {
         let (sizes, m, n) = (outer(cx, a.v, 2)?, size(cx, a.v, 2)?, size(cx, a.v, 1)?);
         return zeros(cx, &joined(&sizes, &[&n, &m]), DType::F64);
@@ -109,14 +109,14 @@ pub(super) fn pinv(cx: &mut Cx) -> R<Out> {
     let a = matrix(cx, "self")?;
     let hermitian = cx.bool_or("hermitian", false)?;
     let (atol, rtol) = tolerances(cx, "", "rcond")?;
-    let y = pseudoinverse(cx, &a, hermitian, atol, rtol)?;
+    let y = pseudoinverse(cx, a, hermitian, atol, rtol)?;
     Ok(Out::Fresh(cx.cast(y, a.dtype)?))
 }
 pub(super) fn legacy_pinverse(cx: &mut Cx) -> R<Out> {
     let a = matrix(cx, "self")?;
     let rtol = cx.float_or("rcond", 1e-15)?;
     let (zero, rtol) = (cx.num_of(DType::F64, 0.0)?, cx.num_of(DType::F64, rtol)?);
-    let y = pseudoinverse(cx, &a, false, Some(zero), Some(rtol))?;
+    let y = pseudoinverse(cx, a, false, Some(zero), Some(rtol))?;
     Ok(Out::Fresh(cx.cast(y, a.dtype)?))
 }
 
@@ -259,11 +259,11 @@ pub(super) fn lstsq(cx: &mut Cx) -> R<Out> {
     let rtol = tolerance(cx, "rcond")?;
     let zero = cx.num_of(DType::F64, 0.0)?;
     let s = values(cx, a.v)?;
-    let limit = limit(cx, &a, s, rtol.map(|_| zero), rtol)?;
+    let limit = limit(cx, a, s, rtol.map(|_| zero), rtol)?;
     let above = cx.b("greater", s, limit)?;
     let above = cx.cast(above, DType::I64)?;
     let at = axis(cx, above, 1)?;
-    let inverted = pseudoinverse(cx, &a, false, rtol.map(|_| zero), rtol)?;
+    let inverted = pseudoinverse(cx, a, false, rtol.map(|_| zero), rtol)?;
     let x = cx.b("mat_mul", inverted, b.v)?;
     let residuals = if driver == "gels" && taller {
         let y = cx.b("mat_mul", a.v, x)?;
