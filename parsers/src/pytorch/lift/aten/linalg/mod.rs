@@ -2,13 +2,16 @@
 //!
 //! Algorithms are loops whose bodies do not grow with the matrices, over whole stacks at once. All are computed in 64 bits and rounded
 //! once to the type of the program. Complex matrices are refused.
+mod bidiagonal;
 mod cholesky;
 mod eigh;
+mod golub;
 mod jacobi;
 mod ldl;
 mod loops;
 mod lu;
 mod matrix;
+mod pair;
 mod places;
 mod power;
 mod ql;

@@ -59,3 +59,33 @@ pub(super) fn givens(cx: &mut Cx, f: V, g: V) -> R<(V, V, V)> {
     let (c, s) = (cx.b("div", f, divisor)?, cx.b("div", g, divisor)?);
     Ok((cx.choose(no_g, one, c)?, s, r))
 }
+/// Columns `i` and `k` of `z` as `c z[i] + s z[k]` and `c z[k] - s z[i]` where `flag` holds.
+pub(super) fn rotated(cx: &mut Cx, z: V, at: V, (i, k): (V, V), (c, s): (V, V), flag: V) -> R<V> {
+    let (x, y) = (reorder(cx, z, i, 1)?, reorder(cx, z, k, 1)?);
+    let (own_x, other_y) = (cx.b("mul", c, x)?, cx.b("mul", s, y)?);
+    let (own_y, other_x) = (cx.b("mul", c, y)?, cx.b("mul", s, x)?);
+    let (new_i, new_k) = (cx.b("add", own_x, other_y)?, cx.b("sub", own_y, other_x)?);
+    let z = put(cx, z, at, i, new_i, flag)?;
+    put(cx, z, at, k, new_k, flag)
+}
+/// Like [`givens`], with `c` never negative.
+pub(super) fn turn(cx: &mut Cx, f: V, g: V) -> R<(V, V, V)> {
+    let (p, q) = (cx.b("mul", f, f)?, cx.b("mul", g, g)?);
+    let size = cx.b("add", p, q)?;
+    let size = cx.u("sqrt", size)?;
+    let negative = cx.bn("less", f, 0.0)?;
+    let opposite = cx.u("neg", size)?;
+    let r = cx.choose(negative, opposite, size)?;
+    let none = cx.bn("equal", size, 0.0)?;
+    let one = cx.num(size, 1.0)?;
+    let divisor = cx.choose(none, one, r)?;
+    let own = cx.u("abs", f)?;
+    let divisor_size = cx.u("abs", divisor)?;
+    let c = cx.b("div", own, divisor_size)?;
+    Ok((cx.choose(none, one, c)?, cx.b("div", g, divisor)?, r))
+}
+/// Positions of the ends of an edge: the lower of two neighbours, inside the row.
+pub(super) fn between(cx: &mut Cx, a: V, b: V, last: f64) -> R<V> {
+    let low = cx.op("min", &[a, b])?;
+    clamped(cx, low, last)
+}

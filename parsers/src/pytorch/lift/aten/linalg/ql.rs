@@ -4,8 +4,8 @@
 //! Every matrix of a stack is at its own point of the iteration: an iteration of the loop takes one step of each.
 use super::jacobi::sorted;
 use super::loops::repeat_while;
-use super::matrix::{across, axis, down, flags, only, reorder, sum};
-use super::places::{and, clamped, givens, least, most, number, pick, put};
+use super::matrix::{across, axis, down, flags, only, sum};
+use super::places::{and, clamped, givens, least, most, number, pick, put, rotated};
 use super::tridiagonal::{backwards, tridiagonal};
 use crate::pytorch::lift::cx::{Cx, R, Size, V};
 use hoist_ir::dtype::DType;
@@ -202,15 +202,6 @@ fn shift(cx: &mut Cx, s: &State, f: &Fixed, neighbour: V, m: V) -> R<V> {
     let base = cx.b("sub", first, own)?;
     cx.b("add", base, part)
 }
-/// Columns `i` and `k` of `z` as `c z[i] + s z[k]` and `c z[k] - s z[i]` where `flag` holds.
-fn rotated(cx: &mut Cx, z: V, f: &Fixed, (i, k): (V, V), (c, s): (V, V), flag: V) -> R<V> {
-    let (x, y) = (reorder(cx, z, i, 1)?, reorder(cx, z, k, 1)?);
-    let (own_x, other_y) = (cx.b("mul", c, x)?, cx.b("mul", s, y)?);
-    let (own_y, other_x) = (cx.b("mul", c, y)?, cx.b("mul", s, x)?);
-    let (new_i, new_k) = (cx.b("add", own_x, other_y)?, cx.b("sub", own_y, other_x)?);
-    let z = put(cx, z, f.at, i, new_i, flag)?;
-    put(cx, z, f.at, k, new_k, flag)
-}
 /// Both eigenvalues of the block of two at `l` and its neighbour, where `flag` holds; the formulas of LAPACK's `laev2`.
 fn solve_pair(cx: &mut Cx, s: State, f: &Fixed, neighbour: V, flag: V) -> R<State> {
     let low = edge(cx, s.l, neighbour, f)?;
@@ -253,7 +244,7 @@ fn solve_pair(cx: &mut Cx, s: State, f: &Fixed, neighbour: V, flag: V) -> R<Stat
     let same = cx.b("equal", negative, rising)?;
     let turned = cx.u("neg", sine)?;
     let (cosine, sine) = (cx.choose(same, turned, cosine)?, cx.choose(same, cosine, sine)?);
-    let z = rotated(cx, s.z, f, (low, high), (cosine, sine), flag)?;
+    let z = rotated(cx, s.z, f.at, (low, high), (cosine, sine), flag)?;
     let zero = cx.num(s.e, 0.0)?;
     let d = put(cx, s.d, f.at, low, large, flag)?;
     let d = put(cx, d, f.at, high, other, flag)?;
@@ -288,7 +279,7 @@ fn rotate(cx: &mut Cx, s: State, f: &Fixed) -> R<State> {
     let d = put(cx, s.d, f.at, j, moved, on)?;
     let g = cx.b("mul", c, r)?;
     let g = cx.b("sub", g, b)?;
-    let z = rotated(cx, s.z, f, (j, k), (c, sine), on)?;
+    let z = rotated(cx, s.z, f.at, (j, k), (c, sine), on)?;
 
     let ends = cx.b("equal", near, s.l)?;
     let ends = and(cx, &[on, ends])?;

@@ -3,10 +3,10 @@ use super::eigh::{composed, known_or, some, warn_signs};
 use super::jacobi::{SWEEPS, TINY, cosines, partners, rounds, sorted, tangents, turned};
 use super::loops::{repeat, repeat_while};
 use super::matrix::{
-    across, axis, diagonal, eyes, first, greatest, joined, matrix, outer, size, smaller, sum, transposed,
-    zeros,
+    Mat, across, axis, diagonal, eyes, first, greatest, joined, matrix, outer, size, smaller, sum,
+    transposed, zeros,
 };
-use super::qr;
+use super::{bidiagonal, qr};
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed};
 use hoist_ir::dtype::DType;
 
@@ -133,6 +133,15 @@ fn beyond(cx: &mut Cx, flags: V, m: &Size, k: &Size) -> R<V> {
     cx.concat(&[flags, none], last)
 }
 
+/// [`decomposed`] with the signs of LAPACK where it is known how those come about.
+fn like_lapack(cx: &mut Cx, a: Mat, full: bool) -> R<(V, V, V)> {
+    if let Some(&[.., m, n]) = cx.known_sizes(a.v).as_deref()
+        && (1..=bidiagonal::LARGEST).contains(&m.min(n))
+    {
+        return bidiagonal::decomposed(cx, a.v, (m, n), full, a.dtype);
+    }
+    decomposed(cx, a.v, full)
+}
 fn read_driver(cx: &Cx) -> R<()> {
     // The driver chooses among algorithms with the same meaning.
     cx.str_or("driver", "")?;
@@ -155,7 +164,7 @@ fn svd_of(cx: &mut Cx, full: bool) -> R<Out> {
         return Ok(Out::Many(vec![Out::Fresh(none), Out::Fresh(s), Out::Fresh(none)]));
     }
     warn_signs(cx, "singular vectors");
-    let (u, s, v) = decomposed(cx, a.v, full)?;
+    let (u, s, v) = like_lapack(cx, a, full)?;
     let v = transposed(cx, v)?;
     let out = [u, s, v].into_iter().map(|x| Ok(Out::Fresh(cx.cast(x, a.dtype)?)));
     Ok(Out::Many(out.collect::<R<_>>()?))
@@ -174,7 +183,7 @@ pub(super) fn legacy_svd(cx: &mut Cx) -> R<Out> {
     let (some, vectors) = (cx.bool_or("some", true)?, cx.bool_or("compute_uv", true)?);
     let (u, s, v) = if vectors {
         warn_signs(cx, "singular vectors");
-        decomposed(cx, a.v, !some)?
+        like_lapack(cx, a, !some)?
     } else {
         let (m, n, stack) = (size(cx, a.v, 2)?, size(cx, a.v, 1)?, outer(cx, a.v, 2)?);
         let u = zeros(cx, &joined(&stack, &[&m, &m]), DType::F64)?;
