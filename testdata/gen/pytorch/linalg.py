@@ -57,6 +57,8 @@ class Symmetric(torch.nn.Module):
             (vectors * values.unsqueeze(-2)) @ vectors.mT, (turned * other.unsqueeze(-2)) @ turned.mT,
             ld, pivots, code, L.ldl_solve(ld, pivots, b), L.matrix_sqrth(spd), L.pinv(a, hermitian=True),
             L.matrix_rank(both, atol=1.5, hermitian=True),
+            # Many equal eigenvalues.
+            L.matrix_sqrth(torch.ones(28, 28) + 2 * torch.eye(28)), torch.linalg.pinv(torch.ones(5, 5), hermitian=True),
         )
 
 
@@ -92,6 +94,13 @@ class Functions(torch.nn.Module):
             L.matrix_rank(w, atol=some, rtol=some / 4), L.matrix_rank(w, tol=1.0), L.pinv(w, rcond=0.4), L.pinv(w, atol=some),
             torch.pinverse(w), L.pinv(w, rtol=0.3),
         )
+
+
+class Signs(torch.nn.Module):
+    """Vectors of small matrices, whose signs are LAPACK's."""
+
+    def forward(self, a, b):
+        return *L.svd(a), *L.svd(a.mT), *torch.svd(b), *L.eigh(b), *L.eigh(b, UPLO="U"), *L.svd(a[:, :, :1]), *L.eigh(torch.zeros(2, 2))
 
 
 class Empty(torch.nn.Module):
@@ -131,4 +140,5 @@ if __name__ == "__main__":
     export("linalg_systems", Systems(), (matrices(2, 4, 4), matrices(2, 4, 3), matrices(4)), rtol=1e-3)
     whole = torch.randint(-3, 4, (2, 3, 3))
     export("linalg_functions", Functions(), (matrices(2, 4, 4), matrices(2, 3, 4), whole), rtol=1e-3, atol=1e-4)
+    export("linalg_signs", Signs(), (matrices(2, 4, 3), matrices(2, 4, 4)), rtol=1e-3, atol=1e-4)
     export("linalg_empty", Empty(), (matrices(0, 0), matrices(3, 0), matrices(0, 2, 2)))

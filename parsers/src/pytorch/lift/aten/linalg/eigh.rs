@@ -95,7 +95,9 @@ fn round<const N: usize>(
     let (own, between) = (pick(cx, a)?, pick(cx, other)?);
     let paired = cx.gather(own, list, at)?;
     let gap = cx.b("sub", own, paired)?;
-    let twice = cx.b("add", between, between)?;
+    // Rounding may make both sides of the diagonal differ; their sum is the same for both positions of a pair.
+    let mirrored = cx.gather(between, list, at)?;
+    let twice = cx.b("add", between, mirrored)?;
     let u = tangents(cx, gap, twice, i, j)?;
     let c = cosines(cx, u)?;
     let a = turned(cx, a, list, c, u)?;
@@ -145,11 +147,14 @@ pub(super) fn eigvalsh(cx: &mut Cx) -> R<Out> {
     let (w, _) = eigen(cx, m, false)?;
     Ok(Out::Fresh(cx.cast(w, a.dtype)?))
 }
-/// The symmetric root `V sqrt(w) V'` of positive definite matrices, of which the lower triangle is read.
+/// The symmetric root `V sqrt(w) V'` of positive definite matrices, of which the lower triangle is read. Negative eigenvalues count as 0.
 pub(super) fn matrix_sqrth(cx: &mut Cx) -> R<Out> {
     let a = square(cx, "self")?;
     let m = symmetric(cx, a.v, false)?;
     let (w, v) = eigen(cx, m, true)?;
+    let negative = cx.bn("less", w, 0.0)?;
+    let zero = cx.num(w, 0.0)?;
+    let w = cx.choose(negative, zero, w)?;
     let root = cx.u("sqrt", w)?;
     let y = composed(cx, v, root, v)?;
     Ok(Out::Fresh(cx.cast(y, a.dtype)?))
