@@ -86,8 +86,8 @@ pub(super) fn decomposed(cx: &mut Cx, a: V, (m, n): (i64, i64), full: bool, dtyp
         let (u, s, v) = iterate(cx, d, e, p, v, dtype)?;
         return Ok((u, s, completed(cx, v, rest, full)?));
     }
-    // Tall matrices are reduced to squares first.
-    if m >= n * 11 / 6 && m > n {
+    // Those with half as many rows again as columns are reduced to squares first, as the library that PyTorch is built with does.
+    if m > n && m >= n + n / 2 {
         let (packed, tau) = qr::factor(cx, a)?;
         let q0 = qr::product(cx, packed, tau, &Size::Known(m))?;
         let r = first(cx, packed, 2, &Size::Known(n))?;
