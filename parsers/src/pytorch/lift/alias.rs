@@ -73,6 +73,12 @@ pub enum Step {
     Expand(Vec<Size>),
     /// Elements at these positions of the flattened tensor, under these sizes.
     Pick(Vec<i64>, Vec<i64>),
+    /// The pairs of a complex tensor.
+    AsPairs,
+    /// The complex tensor that pairs stand for.
+    AsComplex,
+    /// The complex conjugate.
+    Conjugate,
 }
 
 impl Step {
@@ -83,7 +89,13 @@ impl Step {
             Self::Slice { start, end, .. } => vec![start, end],
             Self::Select(_, index) => vec![index],
             Self::Expand(sizes) => sizes.iter().collect(),
-            Self::Permute(_) | Self::Unsqueeze(_) | Self::Squeeze(_) | Self::Pick(..) => vec![],
+            Self::Permute(_)
+            | Self::Unsqueeze(_)
+            | Self::Squeeze(_)
+            | Self::Pick(..)
+            | Self::AsPairs
+            | Self::AsComplex
+            | Self::Conjugate => vec![],
         }
     }
     /// The step with `f` of each size and position.
@@ -161,6 +173,10 @@ impl Cx {
         let base = self.tensors[id].base;
         self.bases[base].doubtful = true;
     }
+    /// Whether tensor `id` is complex.
+    pub fn shows_complex(&self, id: TensorId) -> bool {
+        self.is_complex(self.tensors[id].value)
+    }
     /// Whether `id` shows a whole storage, unchanged.
     pub fn is_whole(&self, id: TensorId) -> bool {
         self.tensors[id].steps.is_empty()
@@ -194,11 +210,9 @@ impl Cx {
         }
         match owner {
             Owner::Local => Ok(()),
-            Owner::Weight(name) if name.ends_with("num_batches_tracked") => Ok(()),
             Owner::Weight(name) => {
-                Err(Diag::error("E0302", format!("the model changes its own state `{name}`")).hint(
-                    "only models without state that changes are converted: call .eval() before torch.export",
-                ))
+                self.state.written.insert(name);
+                Ok(())
             }
             Owner::Input(name) => {
                 let d = Diag::warning(
@@ -234,6 +248,9 @@ impl Cx {
                 let picked = self.gather(flat, at, 0)?;
                 self.reshape_to(picked, sizes)
             }
+            Step::AsPairs => self.as_pairs(v),
+            Step::AsComplex => self.as_complex(v),
+            Step::Conjugate => self.conjugate(v),
         }
     }
     /// `before` with the part that `step` shows replaced by `new`.
@@ -266,6 +283,9 @@ impl Cx {
                 let flat = self.with("scatter_elements", &[flat, at, new], &[("axis", Attr::Int(0))])?;
                 self.reshape(flat, &sizes)
             }
+            Step::AsPairs => self.as_complex(new),
+            Step::AsComplex => self.as_pairs(new),
+            Step::Conjugate => self.conjugate(new),
         }
     }
     /// `x` with positions `start..end` of `axis` (in steps) replaced by `new`.

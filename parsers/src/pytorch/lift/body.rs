@@ -5,11 +5,12 @@
 //! inside a body as outside.
 use super::alias::{Step, TensorId};
 use super::cx::{Cx, R, Size, V, Val, malformed};
+use super::pairs::Parts;
 use hoist_ir::edit::NewNode;
 use hoist_ir::graph::Graph;
 use hoist_ir::ops::Op;
 use hoist_ir::types::Type;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What bodies see of the graph around: tensors with their storages, and computed numbers, each once and in order.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +46,12 @@ pub struct Around {
     /// Index of the storage that each captured input shows, if one.
     captured_base: Vec<Option<usize>>,
     own: usize,
+    /// Complex values and shared constants of the graph around.
+    notes: Notes,
 }
+
+/// What is noted of the values of one graph: complex ones, shared constants.
+type Notes = (HashMap<V, Parts>, HashMap<String, V>);
 
 /// A finished body whose outputs are not yet defined.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub struct Body {
     own: usize,
     /// Last value of each storage seen.
     last: BTreeMap<usize, V>,
+    /// Its complex values.
+    complex: HashMap<V, Parts>,
     written: BTreeSet<usize>,
 }
 
@@ -120,6 +128,7 @@ impl Cx {
             captured: vec![],
             captured_base: vec![],
             own: own.len(),
+            notes: (std::mem::take(&mut self.pairs), std::mem::take(&mut self.tables)),
         };
         for base in &seen.bases {
             let value = self.bases[*base].value;
@@ -149,16 +158,23 @@ impl Cx {
             let (t, name) = (t.clone(), around.graph.value(v).name.clone());
             let c = self.graph.add_const(t);
             self.graph.set_name(c, name);
-            return c;
+            return self.marked_as(around.notes.0.contains_key(&v), c);
         }
         around.captured.push(v);
         around.captured_base.push(base);
         let name = format!("captured_{}", around.captured.len() - 1);
-        self.graph.add_input(&name, around.graph.ty(v).clone())
+        let inner = self.graph.add_input(&name, around.graph.ty(v).clone());
+        self.marked_as(around.notes.0.contains_key(&v), inner)
+    }
+    /// Marks `v` as complex, if it is.
+    pub fn marked_as(&mut self, complex: bool, v: V) -> V {
+        if complex { self.mark(v, Parts::Joined) } else { v }
     }
     /// Ends the body that gives `results`; the graph around is built on.
     pub fn end_body(&mut self, around: Around, results: Vec<V>) -> Body {
         let graph = std::mem::replace(&mut self.graph, around.graph);
+        let complex = std::mem::replace(&mut self.pairs, around.notes.0);
+        self.tables = around.notes.1;
         let (mut last, mut written) = (BTreeMap::new(), BTreeSet::new());
         for (k, base) in around.seen.bases.iter().enumerate() {
             last.insert(*base, self.bases[*base].value);
@@ -173,7 +189,7 @@ impl Cx {
             self.set_steps(id, steps);
         }
         let (captured, captured_base, own) = (around.captured, around.captured_base, around.own);
-        Body { graph, results, captured, captured_base, own, last, written }
+        Body { graph, results, captured, captured_base, own, last, complex, written }
     }
     /// Results of the first body when `cond` (a 0-d boolean) holds, else of the second. Both must see the same.
     ///
@@ -185,6 +201,11 @@ impl Cx {
         }
         let written: Vec<usize> = then.written.union(&or_else.written).copied().collect();
         let (captured, count) = (then.captured.clone(), then.results.len());
+        let complex = |b: &Body| b.results.iter().map(|v| b.complex.contains_key(v)).collect::<Vec<_>>();
+        let marks = complex(&then);
+        if marks != complex(&or_else) {
+            return Err(malformed("a result is complex in one branch only"));
+        }
         let bodies = [then, or_else].map(|mut b| {
             for (i, v) in b.results.iter().enumerate() {
                 b.graph.add_output(&format!("result_{i}"), *v);
@@ -198,7 +219,7 @@ impl Cx {
         let outputs = count + written.len();
         let mut outs = self.control("if", inputs, captured.len(), outputs, bodies.into())?;
         self.take_written(&written, outs.split_off(count));
-        Ok(outs)
+        Ok(outs.into_iter().zip(marks).map(|(v, c)| self.marked_as(c, v)).collect())
     }
     /// Runs `body` at most `trips` times (a 0-d `i64`) and while the condition holds. The body's own inputs are the number of the
     /// iteration, the condition, and one per carried value; its results are the next condition, the next carried values, then scan
@@ -225,6 +246,10 @@ impl Cx {
         }
         let order = (0..body.own).chain(moved.iter().chain(&seen).map(|k| body.own + k));
         body.graph.permute_inputs(&order.collect::<Vec<_>>())?;
+        let marks: Vec<bool> = body.results[1..].iter().map(|v| body.complex.contains_key(v)).collect();
+        if carried.iter().zip(&marks).any(|(v, c)| self.is_complex(*v) != *c) {
+            return Err(malformed("a carried value is complex in some iterations only"));
+        }
         let (first, scans) = body.results.split_at(carried.len() + 1);
         for (i, v) in first.iter().enumerate() {
             body.graph.add_output(&if i == 0 { "continue".into() } else { format!("carried_{}", i - 1) }, *v);
@@ -245,7 +270,7 @@ impl Cx {
         let stacked = outs.split_off(carried.len() + written.len());
         self.take_written(&written, outs.split_off(carried.len()));
         outs.extend(stacked);
-        Ok(outs)
+        Ok(outs.into_iter().zip(marks).map(|(v, c)| self.marked_as(c, v)).collect())
     }
     /// Adds a node with bodies; what no body uses is not captured.
     fn control(
@@ -274,6 +299,8 @@ impl Cx {
     }
     fn take_written(&mut self, written: &[usize], values: Vec<V>) {
         for (base, v) in written.iter().zip(values) {
+            let complex = self.is_complex(self.bases[*base].value);
+            let v = self.marked_as(complex, v);
             self.bases[*base].value = v;
             self.bases[*base].version = self.tick();
         }
@@ -298,5 +325,45 @@ fn inside(map: &BTreeMap<V, V>, size: Size) -> Size {
     match size {
         Size::Value(v) => Size::Value(map.get(&v).copied().unwrap_or(v)),
         known @ Size::Known(_) => known,
+    }
+}
+
+/// A body that is set aside unfinished, while another is built.
+pub struct Suspended {
+    around: Around,
+    graph: Graph,
+    bases: Vec<(V, u32)>,
+    steps: Vec<(TensorId, Vec<Step>)>,
+}
+
+impl Cx {
+    /// Sets the body under construction aside; the graph around is built on.
+    pub fn suspend_body(&mut self, mut around: Around) -> Suspended {
+        let outer = std::mem::replace(&mut around.graph, Graph::new(""));
+        let graph = std::mem::replace(&mut self.graph, outer);
+        let mut bases = vec![];
+        for (base, (value, version)) in around.seen.bases.iter().zip(&around.bases) {
+            let b = &mut self.bases[*base];
+            bases.push((b.value, b.version));
+            (b.value, b.version) = (*value, *version);
+        }
+        let mut steps = vec![];
+        for (id, before) in &around.steps {
+            steps.push((*id, self.set_steps(*id, before.clone())));
+        }
+        Suspended { around, graph, bases, steps }
+    }
+    /// Takes up a body that was set aside.
+    pub fn resume_body(&mut self, suspended: Suspended) -> Around {
+        let Suspended { mut around, graph, bases, steps } = suspended;
+        around.graph = std::mem::replace(&mut self.graph, graph);
+        for (base, (value, version)) in around.seen.bases.iter().zip(bases) {
+            let b = &mut self.bases[*base];
+            (b.value, b.version) = (value, version);
+        }
+        for (id, inside) in steps {
+            self.set_steps(id, inside);
+        }
+        around
     }
 }

@@ -1,11 +1,14 @@
 //! What a lifting function sees: the node's arguments, the values lifted so far, and the graph being built.
 use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
+use super::pairs::Parts;
 use super::promote::Rank;
+use super::state::State;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Arguments that say where and how to compute, not what.
@@ -69,6 +72,15 @@ pub enum Operand {
     Tensor(V),
     /// A number.
     Scalar(Scalar),
+    /// A computed float or truth value: a 0-d value that promotes as a number.
+    Number(V),
+}
+
+impl Operand {
+    /// Whether it is the known number 1.
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Scalar(s) if s.known() == Some(1.0))
+    }
 }
 
 /// A value at conversion time: an argument of a call, or what a name of the program stands for.
@@ -102,6 +114,17 @@ pub enum Val {
     Opaque,
     /// The result of a node that could not be lifted; what reads it is skipped.
     Failed,
+}
+
+impl Val {
+    /// Adds the tensors in it to `out`.
+    pub fn tensors(&self, out: &mut Vec<TensorId>) {
+        match self {
+            Self::Tensor(id) => out.push(*id),
+            Self::List(items) => items.iter().for_each(|v| v.tensors(out)),
+            _ => {}
+        }
+    }
 }
 
 /// Type and layout that a program states for a tensor. Sizes and strides (in elements) are `None` where symbolic.
@@ -153,6 +176,10 @@ pub struct Cx {
     pub graph: Graph,
     /// Tensors and views made so far.
     pub tensors: Vec<Tensor>,
+    /// Complex values: real ones with a last axis of 2.
+    pub pairs: HashMap<V, Parts>,
+    /// Constants that several nodes use, by what they are.
+    pub tables: HashMap<String, V>,
     /// Storages behind them.
     pub bases: Vec<Base>,
     /// Last version given to a storage.
@@ -163,6 +190,8 @@ pub struct Cx {
     pub read: RefCell<Vec<bool>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// Weights that the program changes.
+    pub state: State,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
@@ -188,26 +217,39 @@ impl Cx {
         Self {
             graph: Graph::new(name),
             tensors: vec![],
+            pairs: HashMap::new(),
+            tables: HashMap::new(),
             bases: vec![],
             clock: 0,
             call: Call::default(),
             read: RefCell::default(),
             origin: Origin::default(),
+            state: State::default(),
             warnings: vec![],
             diags: Blockers::default(),
         }
     }
     /// Lifts `call` by `f`. Arguments that `f` does not look at are refused, as they would be ignored silently.
     pub fn lift(&mut self, f: super::aten::Lift, call: Call) -> R<Out> {
+        let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
         self.call = call;
-        let out = f(self)?;
+        let targets = self.take_out_arguments()?;
+        let mut out = f(self)?;
+        if !targets.is_empty() {
+            out = self.write_out(&targets, out)?;
+        }
         for ((name, val), read) in self.call.args.iter().zip(self.read.borrow().iter()) {
             if !read && !NO_MEANING.contains(&name.as_str()) && !matches!(val, Val::None) {
                 return Err(unsupported(format!("argument `{name}` is not supported")));
             }
         }
         Ok(out)
+    }
+    fn has_complex(&mut self, call: &Call) -> bool {
+        let mut tensors = vec![];
+        call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
+        tensors.into_iter().any(|id| self.shows_complex(id))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {
@@ -408,7 +450,7 @@ impl Cx {
     pub fn operand(&mut self, name: &str) -> R<Operand> {
         match self.need(name)? {
             Val::Tensor(_) => Ok(Operand::Tensor(self.t(name)?)),
-            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Tensor(*v)),
+            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Number(*v)),
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }
     }

@@ -1,5 +1,7 @@
 //! Adding IR nodes: short forms of the operators that lifting functions combine.
 use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
+use super::kernels::detour;
+use super::pairs::{Parts, complex_type, stored_pairs};
 use super::promote::{Rank, result_type, to_float};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -23,8 +25,36 @@ pub fn wrap(axis: i64, rank: usize) -> R<usize> {
 }
 
 impl Cx {
-    /// Adds a node of operator `name` with these attributes and `outputs` results.
+    /// Adds a node of operator `name` with these attributes and `outputs` results, computed in a type that has kernels.
     pub fn node_n(
+        &mut self,
+        name: &str,
+        inputs: &[Option<V>],
+        attrs: &[(&str, Attr)],
+        outputs: usize,
+    ) -> R<Vec<V>> {
+        if inputs.iter().flatten().any(|v| self.is_complex(*v)) {
+            return self.complex_node(name, inputs, attrs, outputs);
+        }
+        let first = inputs.get(usize::from(name == "where")).copied().flatten();
+        let dtype = first.and_then(|v| self.graph.ty(v).as_tensor()).map(|t| t.dtype);
+        let Some((dtype, d)) = dtype.and_then(|t| Some((t, detour(name, t)?))) else {
+            return self.add_node(name, inputs, attrs, outputs);
+        };
+        let mut inputs = inputs.to_vec();
+        for v in inputs.iter_mut().skip(d.from).flatten() {
+            if self.dtype(*v)? == dtype {
+                *v = self.cast(*v, d.to)?;
+            }
+        }
+        let mut out = self.add_node(name, &inputs, attrs, outputs)?;
+        if let Some(v) = out.first_mut().filter(|_| d.returns) {
+            *v = self.cast(*v, dtype)?;
+        }
+        Ok(out)
+    }
+    /// Adds a node whose operands are taken as they are stored.
+    pub(super) fn add_node(
         &mut self,
         name: &str,
         inputs: &[Option<V>],
@@ -73,9 +103,17 @@ impl Cx {
         let a = self.num(b, a)?;
         self.op(name, &[a, b])
     }
-    /// A constant.
+    /// A constant of real elements.
     pub fn constant(&mut self, t: Tensor) -> V {
         self.graph.add_const(t)
+    }
+    /// A constant of any type; the elements of a complex one stay where they are.
+    pub fn any_constant(&mut self, t: Tensor) -> R<V> {
+        if !t.dtype().is_complex() {
+            return Ok(self.constant(t));
+        }
+        let pairs = self.constant(stored_pairs(&t)?);
+        Ok(self.mark(pairs, Parts::Joined))
     }
     /// A 1-d `i64` constant.
     pub fn int_list(&mut self, values: &[i64]) -> V {
@@ -88,40 +126,52 @@ impl Cx {
     }
     /// A 0-d constant of an element type.
     pub fn num_of(&mut self, dtype: DType, value: f64) -> R<V> {
+        if dtype.is_complex() {
+            return self.complex_number(dtype, value, 0.0);
+        }
         let t = Tensor::scalar(value).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
         Ok(self.constant(t))
     }
     /// A 0-d integer constant of an element type, exact.
     pub fn int_of(&mut self, dtype: DType, value: i64) -> R<V> {
+        if dtype.is_complex() {
+            return self.complex_number(dtype, value as f64, 0.0);
+        }
         let t = Tensor::scalar(value).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
         Ok(self.constant(t))
     }
 
-    /// Tensor type of `v`.
-    pub fn ty(&self, v: V) -> R<&TensorType> {
-        self.graph.ty(v).as_tensor().ok_or_else(|| malformed("a tensor is expected here"))
-    }
     /// Element type of `v`.
     pub fn dtype(&self, v: V) -> R<DType> {
-        Ok(self.ty(v)?.dtype)
+        let ty = self.graph.ty(v).as_tensor().ok_or_else(|| malformed("a tensor is expected here"))?;
+        if self.is_complex(v) { complex_type(ty.dtype) } else { Ok(ty.dtype) }
     }
     /// Dimensions of `v`.
     pub fn dims(&self, v: V) -> R<Vec<Dim>> {
-        self.ty(v)?.shape.clone().ok_or_else(|| unsupported("a tensor of unknown rank"))
+        let ty = self.graph.ty(v).as_tensor().ok_or_else(|| malformed("a tensor is expected here"))?;
+        let mut dims = ty.shape.clone().ok_or_else(|| unsupported("a tensor of unknown rank"))?;
+        if self.is_complex(v) {
+            dims.pop();
+        }
+        Ok(dims)
     }
     /// Rank of `v`.
     pub fn rank(&self, v: V) -> R<usize> {
-        Ok(self.dims(v)?.len())
+        let rank = self.graph.ty(v).as_tensor().and_then(TensorType::rank);
+        let rank = rank.ok_or_else(|| unsupported("a tensor of unknown rank"))?;
+        Ok(rank - usize::from(self.is_complex(v)))
     }
     /// The size of an axis when fixed.
     pub fn known(&self, v: V, axis: usize) -> Option<i64> {
+        if axis >= self.rank(v).ok()? {
+            return None;
+        }
         let dims = self.graph.ty(v).as_tensor()?.shape.as_ref()?;
         dims.get(axis)?.known().and_then(|n| i64::try_from(n).ok())
     }
     /// All sizes when fixed.
     pub fn known_sizes(&self, v: V) -> Option<Vec<i64>> {
-        let rank = self.graph.ty(v).as_tensor()?.rank()?;
-        (0..rank).map(|i| self.known(v, i)).collect()
+        (0..self.rank(v).ok()?).map(|i| self.known(v, i)).collect()
     }
     /// All sizes, which must be fixed.
     pub fn fixed_sizes(&self, v: V) -> R<Vec<i64>> {
@@ -197,7 +247,7 @@ impl Cx {
             return Ok(v);
         }
         if from.is_complex() || to.is_complex() {
-            return Err(unsupported("complex numbers are not supported"));
+            return self.cast_complex(v, to);
         }
         if let Some(t) = self.graph.constant(v).filter(|t| t.len() <= 1).cloned() {
             let t = t.cast(to, false).map_err(|e| malformed(e.to_string()))?;
@@ -244,7 +294,8 @@ impl Cx {
         if perm.iter().enumerate().all(|(i, p)| i == *p) {
             return Ok(v);
         }
-        if let Some(t) = self.graph.constant(v)
+        if !self.is_complex(v)
+            && let Some(t) = self.graph.constant(v)
             && let Ok(t) = t.permute(perm)
         {
             return Ok(self.constant(t));
@@ -330,6 +381,9 @@ impl Cx {
     }
     /// A constant of these sizes, all elements alike.
     pub fn full(&mut self, sizes: &[Size], value: V) -> R<V> {
+        if self.is_complex(value) {
+            return self.each_part(value, &mut |cx, p| cx.full(sizes, p));
+        }
         let known: Option<Vec<usize>> = sizes
             .iter()
             .map(|s| if let Size::Known(v) = s { usize::try_from(*v).ok() } else { None })
@@ -359,6 +413,9 @@ impl Cx {
                 (self.dtype(*v)?, if self.rank(*v)? == 0 { Rank::Zero } else { Rank::Dimensioned })
             }
             Operand::Scalar(s) => s.promotes(),
+            // A float has the default element type, whatever it is computed in.
+            Operand::Number(v) if self.dtype(*v)?.is_float() => (DType::F32, Rank::Number),
+            Operand::Number(v) => (self.dtype(*v)?, Rank::Number),
         })
     }
     /// The type that operands are computed in.
@@ -370,7 +427,7 @@ impl Cx {
     /// An operand as a value of an element type.
     pub fn value_of(&mut self, o: &Operand, dtype: DType) -> R<V> {
         match o {
-            Operand::Tensor(v) => self.cast(*v, dtype),
+            Operand::Tensor(v) | Operand::Number(v) => self.cast(*v, dtype),
             Operand::Scalar(Scalar::Int(Size::Value(v))) => {
                 let v = self.squeeze(*v, &[0])?;
                 self.cast(v, dtype)

@@ -4,8 +4,10 @@ use super::lex::{SyntaxError, Tok, tokens, wrong};
 use super::parse::{P, Parser};
 
 /// Statements that Python has and the archived source does not.
-const FOREIGN: &[&str] =
-    &["import", "from", "global", "nonlocal", "del", "raise", "try", "async", "assert", "exec", "yield", "break", "continue"];
+const FOREIGN: &[&str] = &[
+    "import", "from", "global", "nonlocal", "del", "raise", "try", "async", "assert", "exec", "yield",
+    "break", "continue",
+];
 
 /// Reads one source file.
 ///
@@ -24,7 +26,9 @@ pub fn file(text: &str) -> Result<File, SyntaxError> {
             // Old archives start with their operator version and import what they refer to.
             Tok::Name("op_version_set") => parser.skip_line(),
             Tok::Name("import") if parser.imports_archive() => parser.skip_line(),
-            _ => return parser.fail("only classes and functions stand at the top of an archived source file"),
+            _ => {
+                return parser.fail("only classes and functions stand at the top of an archived source file");
+            }
         }
     }
 }
@@ -78,7 +82,7 @@ impl Parser<'_, '_> {
         let mut methods = vec![];
         let fields = self.block(|p, fields| {
             if p.is_word("def") {
-                methods.push(p.func()?);
+                methods.push(p.func()?.into());
             } else if let Some(field) = p.field()? {
                 fields.push(field);
             }

@@ -32,12 +32,15 @@ fn a_module_with_attributes_and_methods() {
 
 #[test]
 fn targets() {
-    let found = statements("  a, b, = x\n  c, = x\n  self.y = a\n  d : Optional[int] = None\n  e, f = g, h\n");
+    let found =
+        statements("  a, b, = x\n  c, = x\n  self.y = a\n  d : Optional[int] = None\n  e, f = g, h\n");
     assert!(matches!(&found[0], StmtKind::Unpack(names, _) if names.len() == 2));
     assert!(matches!(&found[1], StmtKind::Unpack(names, _) if names.len() == 1));
     assert!(matches!(&found[2], StmtKind::Assign(Target::Attr(_, n), _, _) if &**n == "y"));
     assert!(matches!(&found[3], StmtKind::Assign(Target::Name(_), Some(t), _) if &*t.name == "Optional"));
-    assert!(matches!(&found[4], StmtKind::Unpack(names, Expr { kind: Kind::Tuple(v), .. }) if names.len() == 2 && v.len() == 2));
+    assert!(
+        matches!(&found[4], StmtKind::Unpack(names, Expr { kind: Kind::Tuple(v), .. }) if names.len() == 2 && v.len() == 2)
+    );
 }
 
 #[test]
@@ -67,8 +70,12 @@ fn expressions() {
     assert_eq!(value("(a)"), name("a"));
     assert!(matches!(value("(a,)"), Kind::Tuple(v) if v.len() == 1));
     assert!(matches!(value("()"), Kind::Tuple(v) if v.is_empty()));
-    assert!(matches!(value("(self).forward(x, y, )"), Kind::Call(f, a, _) if a.len() == 2 && matches!(f.kind, Kind::Attr(..))));
-    assert!(matches!(value("torch.zeros([1, n], dtype=6)"), Kind::Call(_, a, k) if a.len() == 1 && k.len() == 1));
+    assert!(
+        matches!(value("(self).forward(x, y, )"), Kind::Call(f, a, _) if a.len() == 2 && matches!(f.kind, Kind::Attr(..)))
+    );
+    assert!(
+        matches!(value("torch.zeros([1, n], dtype=6)"), Kind::Call(_, a, k) if a.len() == 1 && k.len() == 1)
+    );
     assert!(matches!(value("{\"a\": b, \"c\": d}"), Kind::Dict(v) if v.len() == 2));
     assert!(matches!(value("annotate(List[Optional[Tensor]], [a])"), Kind::Call(_, a, _) if a.len() == 2));
     assert!(matches!(value("a if b else c"), Kind::Choice(_)));

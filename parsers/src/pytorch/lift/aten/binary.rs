@@ -126,7 +126,7 @@ fn atan2(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(cx.choose(both, corner, angle)?))
 }
 /// Whether the sign bit is set; that of NaN is not looked at.
-fn is_negative(cx: &mut Cx, x: V) -> R<V> {
+pub(super) fn is_negative(cx: &mut Cx, x: V) -> R<V> {
     let inverse = cx.u("reciprocal", x)?;
     let (zero, below) = (cx.bn("equal", x, 0.0)?, cx.bn("less", x, 0.0)?);
     let inverse = cx.bn("less", inverse, 0.0)?;

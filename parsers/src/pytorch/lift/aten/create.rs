@@ -10,9 +10,12 @@ pub(super) const TABLE: super::Table = &[
     ("zeros", |cx| sized(cx, 0.0)),
     ("ones", |cx| sized(cx, 1.0)),
     ("empty", |cx| sized(cx, 0.0)),
+    ("empty_permuted", |cx| sized_in_memory(cx, "physical_layout")),
+    ("empty_strided", |cx| sized_in_memory(cx, "stride")),
     ("new_zeros", |cx| sized(cx, 0.0)),
     ("new_ones", |cx| sized(cx, 1.0)),
     ("new_empty", |cx| sized(cx, 0.0)),
+    ("new_empty_strided", |cx| sized_in_memory(cx, "stride")),
     ("full", full),
     ("new_full", full),
     ("zeros_like", |cx| alike(cx, 0.0)),
@@ -39,7 +42,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The element type of the result: as declared, else as asked for, else `otherwise`.
-fn declared(cx: &Cx, otherwise: DType) -> R<DType> {
+pub(super) fn declared(cx: &Cx, otherwise: DType) -> R<DType> {
     for name in ["dtype", "self", "names"] {
         cx.has(name);
     }
@@ -71,6 +74,11 @@ fn sized(cx: &mut Cx, value: f64) -> R<Out> {
     let dtype = declared(cx, own)?;
     let v = cx.num_of(dtype, value)?;
     Ok(Out::Fresh(cx.full(&sizes, v)?))
+}
+/// Zeros for what PyTorch leaves unset; `order` tells how the elements would lie in memory.
+fn sized_in_memory(cx: &mut Cx, order: &str) -> R<Out> {
+    cx.sizes(order)?;
+    sized(cx, 0.0)
 }
 fn full(cx: &mut Cx) -> R<Out> {
     let (sizes, value) = (cx.sizes("size")?, cx.operand("fill_value")?);

@@ -23,7 +23,8 @@ const MAX_UNROLLED: i64 = 4096;
 fn input(cx: &mut Cx) -> R<(V, usize, bool)> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
-    let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() { now } else { DType::I64 });
+    let to =
+        cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
     let x = cx.cast(x, to)?;
     let axis = wrap(cx.int("dim")?, cx.rank(x)?)?;
     let (x, scalar) = at_least_1d(cx, x)?;

@@ -5,29 +5,39 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 mod activation;
+mod adaptive;
 mod arithmetic;
 mod attention;
 mod binary;
 mod broadcast;
 mod cell;
 mod compare;
+mod complex;
+mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+mod fft;
+mod fourier;
+mod gradient;
+mod histogram;
 mod index;
 mod linalg;
 mod linear;
 mod loss;
+mod margin;
 mod norm;
 mod order;
 mod packed;
 mod pieces;
 mod pool;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
+mod segment;
 mod special;
 mod sym;
 mod unary;
@@ -47,10 +57,20 @@ const FAMILIES: &[(&str, Table)] = &[
     ("arithmetic", arithmetic::TABLE),
     ("compare", compare::TABLE),
     ("activation", activation::TABLE),
-    ("special", special::TABLE),
+    ("random", random::TABLE),
+    ("special", special::TABLES[0]),
+    ("special", special::TABLES[1]),
+    ("special", special::TABLES[2]),
+    ("special", special::TABLES[3]),
+    ("special", special::TABLES[4]),
+    ("special", special::TABLES[5]),
+    ("special", special::TABLES[6]),
     ("reduce", reduce::TABLE),
     ("cumulate", cumulate::TABLE),
+    ("gradient", gradient::TABLE),
     ("order", order::TABLE),
+    ("histogram", histogram::TABLE),
+    ("segment", segment::TABLE),
     ("linear", linear::TABLE),
     ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
@@ -61,6 +81,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("conv", conv::TABLE),
     ("norm", norm::TABLE),
     ("pool", pool::TABLE),
+    ("adaptive", adaptive::TABLE),
     ("unpool", unpool::TABLE),
     ("window", window::TABLE),
     ("resize", resize::TABLE),
@@ -71,6 +92,9 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
     ("loss", loss::TABLE),
+    ("margin", margin::TABLE),
+    ("complex", complex::TABLE),
+    ("fft", fft::TABLE),
     ("sym", sym::TABLE),
 ];
 
@@ -80,6 +104,18 @@ static BY_NAME: LazyLock<HashMap<&'static str, Lift>> =
 /// The lifting function of operator `name`, without overload.
 pub(super) fn find(name: &str) -> Option<Lift> {
     BY_NAME.get(name).copied()
+}
+
+/// The function for a node with complex operands, whose operator `ordinary` lifts for real ones.
+///
+/// # Errors
+/// When the operator is not supported on complex numbers.
+pub(super) fn complex_form(target: &str, ordinary: Lift) -> R<Lift> {
+    let name = target.strip_prefix("torch.ops.").unwrap_or(target);
+    let name = name.strip_prefix("aten.").unwrap_or(name);
+    let name = name.rsplit_once('.').map_or(name, |(n, _)| n);
+    let name = if find(name).is_some() { name } else { name.strip_suffix('_').unwrap_or(name) };
+    complex::form(name, ordinary)
 }
 
 /// Every operator that is lifted, with its family, in table order. An in-place form (`relu_`) is covered by the pure one.

@@ -4,6 +4,7 @@ use super::reduce::p_norm;
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, unsupported};
 use crate::pytorch::lift::emit::wrap;
 use hoist_ir::attr::Attr;
+use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
     ("batch_norm", batch_norm),
@@ -66,8 +67,7 @@ fn affine(cx: &mut Cx, y: V, w: Option<V>, b: Option<V>) -> R<V> {
 /// A vector of `value`, one per channel of `x`.
 fn channel_fill(cx: &mut Cx, x: V, value: f64) -> R<V> {
     let n = cx.dim(x, 1)?;
-    let v = cx.num(x, value)?;
-    cx.full(&[n], v)
+    fill(cx, x, &[n], value)
 }
 fn batch_norm(cx: &mut Cx) -> R<Out> {
     let x = cx.t("input")?;
@@ -76,6 +76,12 @@ fn batch_norm(cx: &mut Cx) -> R<Out> {
     let training = cx.bool_or("training", false)?;
     cx.float_or("momentum", 0.1)?;
     cx.bool_or("cudnn_enabled", false)?;
+    for name in ["running_mean", "running_var"] {
+        cx.has(name);
+    }
+    if cx.known_len(x) == Some(0) && !training {
+        return Ok(Out::Fresh(cx.u("identity", x)?));
+    }
     if training {
         return Ok(Out::Fresh(batch_statistics(cx, x, w, b, eps, true)?.0));
     }
@@ -150,7 +156,7 @@ fn native_batch_norm(cx: &mut Cx, mut training: bool) -> R<Out> {
     let mut outs = vec![Out::Fresh(y), Out::Fresh(mean), Out::Fresh(inverse)];
     if cx.call.outputs > 3 {
         // Space for training only.
-        let byte = cx.int_of(hoist_ir::dtype::DType::U8, 0)?;
+        let byte = cx.int_of(DType::U8, 0)?;
         outs.push(Out::Fresh(cx.full(&[zero], byte)?));
     }
     Ok(Out::Many(outs))
@@ -158,18 +164,20 @@ fn native_batch_norm(cx: &mut Cx, mut training: bool) -> R<Out> {
 fn layer_norm(cx: &mut Cx) -> R<Out> {
     cx.bool_or("cudnn_enable", true)?;
     let (x, w, b) = (cx.t("input")?, cx.opt_t("weight")?, cx.opt_t("bias")?);
-    let axes = cx.sizes("normalized_shape")?.len();
     let eps = cx.float_or("eps", 1e-5)?;
-    let attrs = [("axis", Attr::Int(-(axes as i64))), ("epsilon", Attr::Float(eps as f32))];
-    // The operator needs a scale.
+    Ok(Out::Fresh(layer_normalized(cx, x, w, b, eps)?))
+}
+/// The operator `layer_normalization` over the axes of `normalized_shape`. It needs a scale.
+fn layer_normalized(cx: &mut Cx, x: V, w: Option<V>, b: Option<V>, eps: f64) -> R<V> {
     let sizes = cx.sizes("normalized_shape")?;
-    let scale = if let Some(w) = w {
-        w
-    } else {
-        let one = cx.num(x, 1.0)?;
-        cx.full(&sizes, one)?
-    };
-    Ok(Out::Fresh(cx.node1("layer_normalization", &[Some(x), Some(scale), b], &attrs)?))
+    let scale = w.map_or_else(|| fill(cx, x, &sizes, 1.0), Ok)?;
+    let attrs = [("axis", Attr::Int(-(sizes.len() as i64))), ("epsilon", Attr::Float(eps as f32))];
+    cx.node1("layer_normalization", &[Some(x), Some(scale), b], &attrs)
+}
+/// A value of these sizes in the type of `x`.
+fn fill(cx: &mut Cx, x: V, sizes: &[Size], value: f64) -> R<V> {
+    let v = cx.num(x, value)?;
+    cx.full(sizes, v)
 }
 fn native_layer_norm(cx: &mut Cx) -> R<Out> {
     let (x, w, b) = (cx.t("input")?, cx.opt_t("weight")?, cx.opt_t("bias")?);
@@ -181,9 +189,23 @@ fn native_layer_norm(cx: &mut Cx) -> R<Out> {
     let x = cx.wide(x)?;
     let (mean, var) = statistics(cx, x, &axes)?;
     let inverse = inverse_std(cx, var, eps)?;
-    let y = normalized(cx, x, mean, inverse)?;
-    let y = affine(cx, y, w, b)?;
-    Ok(Out::Many(vec![Out::Fresh(cx.cast(y, dtype)?), Out::Fresh(mean), Out::Fresh(inverse)]))
+    let y = if whole(cx, x, &[w, b])? {
+        layer_normalized(cx, x, w, b, eps)?
+    } else {
+        let y = normalized(cx, x, mean, inverse)?;
+        let y = affine(cx, y, w, b)?;
+        cx.cast(y, dtype)?
+    };
+    Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean), Out::Fresh(inverse)]))
+}
+/// Whether runtimes have the normalizing operators for these operands: all of `f32`, and not empty.
+fn whole(cx: &Cx, x: V, parameters: &[Option<V>]) -> R<bool> {
+    for v in parameters.iter().flatten().chain([&x]) {
+        if cx.dtype(*v)? != DType::F32 {
+            return Ok(false);
+        }
+    }
+    Ok(cx.known_len(x) != Some(0))
 }
 /// Groups as rows `[batch, groups, rest]` normalized by their own statistics: result in the sizes of `x`, mean, inverse deviation.
 fn grouped(cx: &mut Cx, x: V, groups: i64, eps: f64) -> R<(V, V, V)> {
@@ -202,12 +224,23 @@ fn group_norm(cx: &mut Cx) -> R<Out> {
     let (w, b) = (cx.opt_t("weight")?, cx.opt_t("bias")?);
     let eps = cx.float_or("eps", 1e-5)?;
     let (dtype, rank) = (cx.dtype(x)?, cx.rank(x)?);
+    if rank > 2 && whole(cx, x, &[w, b])? {
+        return Ok(Out::Fresh(group_normalized(cx, x, groups, [w, b], eps)?));
+    }
     let x = cx.wide(x)?;
     let (y, _, _) = grouped(cx, x, groups, eps)?;
     let w = w.map(|w| per_channel(cx, w, rank)).transpose()?;
     let b = b.map(|b| per_channel(cx, b, rank)).transpose()?;
     let y = affine(cx, y, w, b)?;
     Ok(Out::Fresh(cx.cast(y, dtype)?))
+}
+/// The operator `group_normalization`, which needs scales and biases.
+fn group_normalized(cx: &mut Cx, x: V, groups: i64, parts: [Option<V>; 2], eps: f64) -> R<V> {
+    let [w, b] = parts;
+    let w = w.map_or_else(|| channel_fill(cx, x, 1.0), Ok)?;
+    let b = b.map_or_else(|| channel_fill(cx, x, 0.0), Ok)?;
+    let attrs = [("num_groups", Attr::Int(groups)), ("epsilon", Attr::Float(eps as f32))];
+    cx.with("group_normalization", &[x, w, b], &attrs)
 }
 fn native_group_norm(cx: &mut Cx) -> R<Out> {
     let (x, groups) = (cx.t("input")?, cx.int("group")?);
@@ -219,10 +252,14 @@ fn native_group_norm(cx: &mut Cx) -> R<Out> {
     let (dtype, rank) = (cx.dtype(x)?, cx.rank(x)?);
     let x = cx.wide(x)?;
     let (y, mean, inverse) = grouped(cx, x, groups, eps)?;
-    let w = w.map(|w| per_channel(cx, w, rank)).transpose()?;
-    let b = b.map(|b| per_channel(cx, b, rank)).transpose()?;
-    let y = affine(cx, y, w, b)?;
-    let y = cx.cast(y, dtype)?;
+    let y = if rank > 2 && whole(cx, x, &[w, b])? && dtype == DType::F32 {
+        group_normalized(cx, x, groups, [w, b], eps)?
+    } else {
+        let w = w.map(|w| per_channel(cx, w, rank)).transpose()?;
+        let b = b.map(|b| per_channel(cx, b, rank)).transpose()?;
+        let y = affine(cx, y, w, b)?;
+        cx.cast(y, dtype)?
+    };
     let (mean, inverse) = (cx.squeeze(mean, &[2])?, cx.squeeze(inverse, &[2])?);
     let (mean, inverse) = (cx.cast(mean, dtype)?, cx.cast(inverse, dtype)?);
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean), Out::Fresh(inverse)]))
@@ -241,6 +278,12 @@ fn instance_norm(cx: &mut Cx) -> R<Out> {
         return Ok(Out::Fresh(unbatched(cx, y, bare)?));
     }
     let rank = cx.rank(x)?;
+    if rank > 2 && !cx.has("running_mean") && whole(cx, x, &[w, b])? {
+        let w = w.map_or_else(|| channel_fill(cx, x, 1.0), Ok)?;
+        let b = b.map_or_else(|| channel_fill(cx, x, 0.0), Ok)?;
+        let attrs = [("epsilon", Attr::Float(eps as f32))];
+        return Ok(Out::Fresh(cx.with("instance_normalization", &[x, w, b], &attrs)?));
+    }
     let axes: Vec<usize> = (2..rank).collect();
     let (mean, var) = if axes.is_empty() {
         return Err(unsupported("instance normalization without spatial axes"));
@@ -269,7 +312,7 @@ fn rms_norm(cx: &mut Cx) -> R<Out> {
     let x = cx.wide(x)?;
     let eps = if cx.has("eps") {
         cx.float("eps")?
-    } else if cx.dtype(x)? == hoist_ir::dtype::DType::F64 {
+    } else if cx.dtype(x)? == DType::F64 {
         f64::EPSILON
     } else {
         f64::from(f32::EPSILON)
@@ -277,9 +320,17 @@ fn rms_norm(cx: &mut Cx) -> R<Out> {
     let squares = cx.b("mul", x, x)?;
     let mean = cx.reduce("reduce_mean", squares, &axes, true)?;
     let inverse = inverse_std(cx, mean, eps)?;
-    let y = cx.b("mul", x, inverse)?;
-    let y = affine(cx, y, w, None)?;
-    let y = Out::Fresh(cx.cast(y, dtype)?);
+    let y = if whole(cx, x, &[w])? && dtype == DType::F32 {
+        let sizes = cx.sizes("normalized_shape")?;
+        let scale = w.map_or_else(|| fill(cx, x, &sizes, 1.0), Ok)?;
+        let attrs = [("axis", Attr::Int(-(count as i64))), ("epsilon", Attr::Float(eps as f32))];
+        cx.with("rms_normalization", &[x, scale], &attrs)?
+    } else {
+        let y = cx.b("mul", x, inverse)?;
+        let y = affine(cx, y, w, None)?;
+        cx.cast(y, dtype)?
+    };
+    let y = Out::Fresh(y);
     Ok(if cx.call.outputs == 2 { Out::Many(vec![y, Out::Fresh(inverse)]) } else { y })
 }
 /// Scales slices of an axis whose p-norm is above a bound down to it.
@@ -308,7 +359,7 @@ fn embedding_renorm(cx: &mut Cx) -> R<Out> {
     let row = cx.iota(&rows)?;
     let row = cx.unsqueeze(row, &[1])?;
     let at = cx.reshape_to(at, &[-1])?;
-    let at = cx.cast(at, hoist_ir::dtype::DType::I64)?;
+    let at = cx.cast(at, DType::I64)?;
     let same = cx.b("equal", row, at)?;
     let used = super::compare::any(cx, same, &[1], true)?;
     Ok(Out::Fresh(cx.choose(used, y, x)?))

@@ -49,17 +49,36 @@ fn split_axis(cx: &mut Cx) -> R<(TensorId, V, usize)> {
     Ok((id, v, axis))
 }
 fn fixed_len(cx: &Cx, v: V, axis: usize) -> R<i64> {
-    cx.known(v, axis).ok_or_else(|| unsupported("splitting an axis of dynamic size into equal parts"))
+    cx.known(v, axis).ok_or_else(|| unsupported("splitting an axis of dynamic size at these positions"))
 }
-/// Parts of `size` elements, the last one shorter.
-fn equal_parts(cx: &mut Cx, id: TensorId, v: V, axis: usize, size: i64) -> R<Out> {
-    let n = fixed_len(cx, v, axis)?;
+/// Parts of `size` elements, the last one shorter. Of an axis of dynamic size there are as many as the program names results.
+fn equal_parts(cx: &mut Cx, id: TensorId, v: V, axis: usize, size: &Size) -> R<Out> {
+    let n = cx.dim(v, axis)?;
+    let (Size::Known(n), Size::Known(size)) = (&n, size) else {
+        return counted_parts(cx, id, axis, &n, size);
+    };
+    let (n, size) = (*n, *size);
     if size <= 0 && n > 0 {
         return Err(malformed("parts without elements"));
     }
     let count = if n == 0 { 1 } else { ceil_div(n, size) };
     let sizes: Vec<Size> = (0..count).map(|i| Size::Known(size.min(n - i * size))).collect();
     parts(cx, id, axis, &sizes)
+}
+fn counted_parts(cx: &mut Cx, id: TensorId, axis: usize, n: &Size, size: &Size) -> R<Out> {
+    let count = cx.call.results.len();
+    if count == 0 {
+        return Err(unsupported("splitting an axis of dynamic size into an unknown number of parts"));
+    }
+    let mut start = Size::Known(0);
+    let mut outs = vec![];
+    for i in 0..count {
+        // The last one takes what is left.
+        let end = if i + 1 == count { n.clone() } else { cx.size_add(&start, size)? };
+        outs.push(part(id, axis, start, end.clone(), 1));
+        start = end;
+    }
+    Ok(Out::Many(outs))
 }
 fn split(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
@@ -69,7 +88,7 @@ fn split(cx: &mut Cx) -> R<Out> {
     }
     let size = cx.sizes("split_size")?;
     match size.as_slice() {
-        [Size::Known(n)] => equal_parts(cx, id, v, axis, *n),
+        [n] => equal_parts(cx, id, v, axis, n),
         many => parts(cx, id, axis, many),
     }
 }
@@ -80,14 +99,17 @@ fn split_sizes(cx: &mut Cx) -> R<Out> {
 }
 fn chunk(cx: &mut Cx) -> R<Out> {
     let (id, v, axis) = split_axis(cx)?;
-    let (n, chunks) = (fixed_len(cx, v, axis)?, cx.int("chunks")?);
+    let chunks = cx.int("chunks")?;
     if chunks <= 0 {
         return Err(malformed("no chunks"));
     }
-    if n == 0 {
+    let n = cx.dim(v, axis)?;
+    if n == Size::Known(0) {
         return parts(cx, id, axis, &vec![Size::Known(0); chunks.min(1 << 16) as usize]);
     }
-    equal_parts(cx, id, v, axis, ceil_div(n, chunks))
+    let up = cx.size_add(&n, &Size::Known(chunks - 1))?;
+    let size = cx.size_op("div", &up, &Size::Known(chunks), i64::checked_div)?;
+    equal_parts(cx, id, v, axis, &size)
 }
 /// Sections as equal as can be, or parts between positions.
 fn sections(cx: &mut Cx, id: TensorId, axis: usize, n: i64, by: Result<i64, Vec<i64>>) -> R<Out> {
@@ -116,11 +138,46 @@ fn tensor_split(cx: &mut Cx) -> R<Out> {
         Ok(cx.int("sections")?)
     } else {
         let t = cx.t("tensor_indices_or_sections")?;
-        let list =
-            cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
-        if cx.rank(t)? == 0 { Ok(list.first().copied().unwrap_or(0)) } else { Err(list) }
+        match cx.graph.const_ints(Some(t)) {
+            Some(list) if cx.rank(t)? == 0 => Ok(list.first().copied().unwrap_or(0)),
+            Some(list) => Err(list),
+            // The program names each of the sections.
+            None if cx.rank(t)? == 0 && !cx.call.results.is_empty() => Ok(cx.call.results.len() as i64),
+            None => return computed_parts(cx, id, axis, n, t),
+        }
     };
     sections(cx, id, axis, n, by)
+}
+/// Parts between computed positions, counted as Python's slices are.
+fn computed_parts(cx: &mut Cx, id: TensorId, axis: usize, n: i64, at: V) -> R<Out> {
+    let count = match cx.fixed_sizes(at)?[..] {
+        [k] if k <= 1 << 16 => k,
+        _ => return Err(unsupported("splitting at computed positions")),
+    };
+    let below = cx.bn("less", at, 0.0)?;
+    let moved = cx.bn("add", at, n as f64)?;
+    let at = cx.choose(below, moved, at)?;
+    let (low, high) = (cx.num(at, 0.0)?, cx.num(at, n as f64)?);
+    let at = cx.b("max", at, low)?;
+    let at = cx.b("min", at, high)?;
+    let mut places = vec![];
+    for i in 0..count {
+        places.push(cx.slice_known(at, 0, i, i + 1)?);
+    }
+    let mut start = Size::Known(0);
+    let mut outs = vec![];
+    for i in 0..=count as usize {
+        let end = match places.get(i) {
+            None => Size::Known(n),
+            Some(p) => Size::Value(match start {
+                Size::Known(_) => *p,
+                Size::Value(s) => cx.b("max", *p, s)?,
+            }),
+        };
+        outs.push(part(id, axis, start, end, 1));
+        start = places.get(i).map_or(Size::Known(n), |p| Size::Value(*p));
+    }
+    Ok(Out::Many(outs))
 }
 fn n_split(cx: &mut Cx, axis: usize) -> R<Out> {
     let id = cx.tensor_id("self")?;

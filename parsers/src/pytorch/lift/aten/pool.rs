@@ -1,8 +1,7 @@
 //! Pooling.
 use super::conv::{batched, per_axis, unbatched};
-use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
+use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed};
 use hoist_ir::attr::Attr;
-use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
     ("avg_pool1d", |cx| avg_pool(cx, 1)),
@@ -14,14 +13,6 @@ pub(super) const TABLE: super::Table = &[
     ("max_pool1d_with_indices", |cx| max_pool(cx, 1, true)),
     ("max_pool2d_with_indices", |cx| max_pool(cx, 2, true)),
     ("max_pool3d_with_indices", |cx| max_pool(cx, 3, true)),
-    ("adaptive_avg_pool1d", |cx| adaptive_avg(cx, 1)),
-    ("adaptive_avg_pool2d", |cx| adaptive_avg(cx, 2)),
-    ("adaptive_avg_pool3d", |cx| adaptive_avg(cx, 3)),
-    ("_adaptive_avg_pool2d", |cx| adaptive_avg(cx, 2)),
-    ("_adaptive_avg_pool3d", |cx| adaptive_avg(cx, 3)),
-    ("adaptive_max_pool1d", |cx| adaptive_max(cx, 1)),
-    ("adaptive_max_pool2d", |cx| adaptive_max(cx, 2)),
-    ("adaptive_max_pool3d", |cx| adaptive_max(cx, 3)),
 ];
 
 /// A window along the spatial axes.
@@ -147,121 +138,6 @@ fn local_positions(cx: &mut Cx, at: V, x: V, axes: usize) -> R<V> {
     let area = cx.size_product(&sizes)?;
     let area = cx.size_scalar(&area)?;
     cx.b("mod", at, area)
-}
-/// Bounds `floor(i n / out) .. ceil((i + 1) n / out)` of each adaptive window.
-fn bounds(n: i64, out: i64) -> Vec<(i64, i64)> {
-    (0..out).map(|i| (i * n / out, ((i + 1) * n + out - 1) / out)).collect()
-}
-/// Requested sizes.
-fn adaptive_sizes(cx: &Cx, axes: usize) -> R<Vec<i64>> {
-    let list = cx.ints("output_size")?;
-    let list = if list.len() == 1 { vec![list[0]; axes] } else { list };
-    if list.len() != axes || list.iter().any(|n| *n < 0 || *n > 1 << 16) {
-        return Err(malformed(format!("output sizes {list:?}")));
-    }
-    Ok(list)
-}
-fn adaptive_avg(cx: &mut Cx, axes: usize) -> R<Out> {
-    let x = cx.t("self")?;
-    let (x, bare) = batched(cx, x, axes)?;
-    let outs = adaptive_sizes(cx, axes)?;
-    let y = if outs.iter().all(|n| *n == 1) {
-        let all: Vec<usize> = (2..axes + 2).collect();
-        if cx.known_len(x) == Some(0) {
-            cx.reduce("reduce_mean", x, &all, true)?
-        } else {
-            cx.u("global_average_pool", x)?
-        }
-    } else {
-        even_or_ragged(cx, x, &outs)?
-    };
-    Ok(Out::Fresh(unbatched(cx, y, bare)?))
-}
-fn even_or_ragged(cx: &mut Cx, x: V, outs: &[i64]) -> R<V> {
-    let sizes = cx.fixed_sizes(x)?;
-    let inner = &sizes[2..];
-    if outs.iter().zip(inner).all(|(o, n)| *o > 0 && n % o == 0 && *n > 0) {
-        let kernel: Vec<i64> = outs.iter().zip(inner).map(|(o, n)| n / o).collect();
-        if kernel.iter().all(|k| *k == 1) {
-            return cx.u("identity", x);
-        }
-        let attrs = [("kernel_shape", Attr::Ints(kernel.clone())), ("strides", Attr::Ints(kernel))];
-        return cx.with("average_pool", &[x], &attrs);
-    }
-    // The mean over a box is the mean over each axis in turn.
-    let mut y = x;
-    for (i, out) in outs.iter().enumerate() {
-        y = pieces(cx, y, i + 2, sizes[i + 2], *out, |cx, part| {
-            cx.reduce("reduce_mean", part, &[i + 2], true)
-        })?;
-    }
-    Ok(y)
-}
-/// `f` of each adaptive window along an axis, joined.
-fn pieces(cx: &mut Cx, x: V, axis: usize, n: i64, out: i64, f: impl Fn(&mut Cx, V) -> R<V>) -> R<V> {
-    if n == out {
-        return Ok(x);
-    }
-    if out == 0 || n == 0 {
-        return Err(unsupported("adaptive pooling of nothing"));
-    }
-    let parts = bounds(n, out)
-        .into_iter()
-        .map(|(from, to)| {
-            let part = cx.slice_known(x, axis, from, to)?;
-            f(cx, part)
-        })
-        .collect::<R<Vec<V>>>()?;
-    cx.concat(&parts, axis)
-}
-/// Maxima of adaptive windows with their positions within the channel.
-fn adaptive_max(cx: &mut Cx, axes: usize) -> R<Out> {
-    let x = cx.t("self")?;
-    let (x, bare) = batched(cx, x, axes)?;
-    let outs = adaptive_sizes(cx, axes)?;
-    let sizes = cx.fixed_sizes(x)?;
-    let inner = &sizes[2..];
-    if outs.contains(&0) || inner.contains(&0) {
-        return Err(unsupported("adaptive pooling of nothing"));
-    }
-    // Each window's elements in a row of their own, then one maximum with its position.
-    let per_axis: Vec<Vec<(i64, i64)>> = inner.iter().zip(&outs).map(|(n, o)| bounds(*n, *o)).collect();
-    let widest: Vec<i64> = per_axis.iter().map(|b| b.iter().map(|(f, t)| t - f).max().unwrap_or(1)).collect();
-    let cells = outs.iter().chain(&widest).try_fold(1i64, |a, b| a.checked_mul(*b));
-    let cells = cells.filter(|c| *c <= 1 << 22).ok_or_else(|| unsupported("adaptive maxima of this size"))?;
-    let mut flat = Vec::with_capacity(cells as usize);
-    each(&outs, &mut |place: &[i64]| {
-        each(&widest, &mut |offset: &[i64]| {
-            let mut at = 0;
-            for i in 0..outs.len() {
-                let (from, to) = per_axis[i][place[i] as usize];
-                // Repeating the last element of a narrower window changes no maximum.
-                at = at * inner[i] + (from + offset[i]).min(to - 1);
-            }
-            flat.push(at);
-        });
-    });
-    let area: i64 = inner.iter().product();
-    let line = cx.reshape_to(x, &[sizes[0], sizes[1], area])?;
-    let table = cx.constant(hoist_ir::tensor::Tensor::from_vec(
-        &[outs.iter().product::<i64>() as usize, widest.iter().product::<i64>() as usize],
-        flat,
-    ));
-    let windows = cx.gather(line, table, 2)?;
-    let y = cx.reduce("reduce_max", windows, &[3], false)?;
-    let best = cx.with("arg_max", &[windows], &[("axis", Attr::Int(3))])?;
-    // The position: that of the best element in its row of the table.
-    let row: i64 = widest.iter().product();
-    let starts: Vec<i64> = (0..outs.iter().product::<i64>()).map(|i| i * row).collect();
-    let starts = cx.constant(hoist_ir::tensor::Tensor::from_vec(&[starts.len(), 1], starts));
-    let at = cx.b("add", best, starts)?;
-    let all = cx.reshape_to(table, &[-1])?;
-    let at = cx.gather(all, at, 0)?;
-    let full = [&sizes[..2], &outs].concat();
-    let (y, at) = (cx.reshape_to(y, &full)?, cx.reshape_to(at, &full)?);
-    let at = cx.cast(at, DType::I64)?;
-    let (y, at) = (unbatched(cx, y, bare)?, unbatched(cx, at, bare)?);
-    Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(at)]))
 }
 /// Calls `f` with every position of a box, the last axis fastest.
 pub(super) fn each(sizes: &[i64], f: &mut dyn FnMut(&[i64])) {

@@ -69,7 +69,8 @@ pub(super) fn back(cx: &mut Cx, x: V, scalar: bool) -> R<V> {
 fn sum_input(cx: &mut Cx) -> R<V> {
     let x = cx.t("self")?;
     let now = cx.dtype(x)?;
-    let to = cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() { now } else { DType::I64 });
+    let to =
+        cx.opt_dtype("dtype")?.unwrap_or(if now.is_float() || now.is_complex() { now } else { DType::I64 });
     cx.cast(x, to)
 }
 fn sum(cx: &mut Cx) -> R<Out> {
@@ -102,12 +103,21 @@ fn nansum(cx: &mut Cx) -> R<Out> {
 fn mean(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
     let to = cx.opt_dtype("dtype")?.unwrap_or(cx.dtype(x)?);
-    if !to.is_float() {
+    if !to.is_float() && !to.is_complex() {
         return Err(malformed("the mean of integers needs a floating-point `dtype`"));
     }
     let x = cx.cast(x, to)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
-    Ok(Out::Fresh(cx.reduce("reduce_mean", x, &axes, keep)?))
+    Ok(Out::Fresh(mean_of(cx, x, &axes, keep)?))
+}
+/// The mean; that of nothing is not a number.
+pub(super) fn mean_of(cx: &mut Cx, x: V, axes: &[usize], keep: bool) -> R<V> {
+    if cx.known_len(x) != Some(0) {
+        return cx.reduce("reduce_mean", x, axes, keep);
+    }
+    let s = cx.reduce("reduce_sum", x, axes, keep)?;
+    let n = count(cx, x, axes)?;
+    cx.b("div", s, n)
 }
 fn nanmean(cx: &mut Cx) -> R<Out> {
     let x = cx.float_t("self")?;
@@ -209,7 +219,7 @@ fn any_all(cx: &mut Cx, all: bool) -> R<Out> {
     Ok(Out::Fresh(cx.cast(y, to)?))
 }
 /// Number of elements along `axes`, in the type of `x`.
-fn count(cx: &mut Cx, x: V, axes: &[usize]) -> R<V> {
+pub(super) fn count(cx: &mut Cx, x: V, axes: &[usize]) -> R<V> {
     let sizes = axes.iter().map(|a| cx.dim(x, *a)).collect::<R<Vec<_>>>()?;
     let n = cx.size_product(&sizes)?;
     let n = cx.size_scalar(&n)?;
@@ -225,7 +235,7 @@ fn moments(cx: &mut Cx, root: bool, with_mean: bool) -> R<Out> {
     let x = cx.wide(x)?;
     let (x, scalar) = at_least_1d(cx, x)?;
     let axes = if scalar { vec![0] } else { axes };
-    let mean = cx.reduce("reduce_mean", x, &axes, true)?;
+    let mean = mean_of(cx, x, &axes, true)?;
     let d = cx.b("sub", x, mean)?;
     let squares = cx.b("mul", d, d)?;
     let s = cx.reduce("reduce_sum", squares, &axes, keep && !scalar)?;

@@ -1,6 +1,5 @@
 //! Sliding blocks, borders, and moves between channels and space.
 use super::conv::{batched, per_axis, unbatched};
-use super::pool::each;
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::tensor::Tensor;
@@ -34,25 +33,41 @@ fn im2col(cx: &mut Cx) -> R<Out> {
     let zero = cx.num(x, 0.0)?;
     let pads = cx.int_list(&pads);
     let x = cx.op("pad", &[x, pads, zero])?;
-    let sizes = cx.fixed_sizes(x)?;
-    let blocks =
-        |i: usize| (sizes[i + 2] - dilation[i] * (kernel[i] - 1) - 1).div_euclid(stride[i].max(1)) + 1;
-    let (rows, columns) = (blocks(0), blocks(1));
-    if rows < 0 || columns < 0 || kernel.iter().any(|k| *k <= 0) {
+    let (rows, row_count) = places(cx, x, 2, kernel[0], dilation[0], stride[0])?;
+    let (columns, column_count) = places(cx, x, 3, kernel[1], dilation[1], stride[1])?;
+    let y = cx.gather(x, rows, 2)?;
+    let y = cx.gather(y, columns, 4)?;
+    let y = cx.swap(y, 3, 4)?;
+    let (n, c) = (cx.dim(x, 0)?, cx.dim(x, 1)?);
+    let cell = kernel[0].checked_mul(kernel[1]).ok_or_else(|| malformed("a block of this size"))?;
+    let c = cx.size_mul(&c, &Size::Known(cell))?;
+    let blocks = cx.size_mul(&row_count, &column_count)?;
+    let y = cx.reshape(y, &[n, c, blocks])?;
+    Ok(Out::Fresh(unbatched(cx, y, bare)?))
+}
+/// Positions `offset * dilation + block * stride` along an axis as `[kernel, blocks]`, and the number of blocks.
+fn places(cx: &mut Cx, x: V, axis: usize, kernel: i64, dilation: i64, stride: i64) -> R<(V, Size)> {
+    if kernel <= 0 || stride <= 0 {
+        return Err(malformed("blocks of no size"));
+    }
+    let reach = dilation.checked_mul(kernel - 1).ok_or_else(|| malformed("a block of this size"))?;
+    let n = cx.dim(x, axis)?;
+    let room = cx.size_op("sub", &n, &Size::Known(reach + 1), i64::checked_sub)?;
+    if matches!(room, Size::Known(r) if r < 0) {
         return Err(malformed("blocks larger than the data"));
     }
-    let cells = [kernel[0], kernel[1], rows, columns];
-    let total = cells.iter().try_fold(1i64, |a, b| a.checked_mul(*b)).filter(|n| *n <= 1 << 24);
-    total.ok_or_else(|| unsupported("blocks of this size"))?;
-    let mut at = vec![];
-    each(&cells, &mut |p| {
-        at.push((p[0] * dilation[0] + p[2] * stride[0]) * sizes[3] + p[1] * dilation[1] + p[3] * stride[1]);
-    });
-    let at = cx.constant(Tensor::from_vec(&[at.len()], at));
-    let flat = cx.reshape_to(x, &[sizes[0], sizes[1], sizes[2] * sizes[3]])?;
-    let y = cx.gather(flat, at, 2)?;
-    let y = cx.reshape_to(y, &[sizes[0], sizes[1] * kernel[0] * kernel[1], rows * columns])?;
-    Ok(Out::Fresh(unbatched(cx, y, bare)?))
+    let steps = cx.size_op("div", &room, &Size::Known(stride), i64::checked_div)?;
+    let blocks = cx.size_add(&steps, &Size::Known(1))?;
+    if let Size::Known(b) = blocks
+        && kernel.checked_mul(b).is_some_and(|n| n <= 1 << 22)
+    {
+        let table = (0..kernel).flat_map(|k| (0..b).map(move |i| k * dilation + i * stride)).collect();
+        return Ok((cx.constant(Tensor::from_vec(&[kernel as usize, b as usize], table)), blocks));
+    }
+    let (k, i) = (cx.iota(&Size::Known(kernel))?, cx.iota(&blocks)?);
+    let (k, i) = (cx.bn("mul", k, dilation as f64)?, cx.bn("mul", i, stride as f64)?);
+    let k = cx.unsqueeze(k, &[1])?;
+    Ok((cx.b("add", k, i)?, blocks))
 }
 fn col2im(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
@@ -134,15 +149,15 @@ fn crop(cx: &mut Cx, x: V, begin: &mut [Size], end: &mut [Size]) -> R<V> {
 fn wrapped(cx: &mut Cx, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
     let mut x = x;
     for axis in 0..begin.len() {
-        let (Size::Known(a), Size::Known(b)) = (&begin[axis], &end[axis]) else {
-            return Err(unsupported("a circular border of dynamic size"));
-        };
+        let (a, b) = (&begin[axis], &end[axis]);
         let mut parts = vec![x];
-        if *a > 0 {
-            parts.insert(0, cx.slice(x, axis, &Size::Known(-a), &Size::Known(i64::MAX), 1)?);
+        if *a != Size::Known(0) {
+            let n = cx.dim(x, axis)?;
+            let from = cx.size_op("sub", &n, a, i64::checked_sub)?;
+            parts.insert(0, cx.slice(x, axis, &from, &Size::Known(i64::MAX), 1)?);
         }
-        if *b > 0 {
-            parts.push(cx.slice(x, axis, &Size::Known(0), &Size::Known(*b), 1)?);
+        if *b != Size::Known(0) {
+            parts.push(cx.slice(x, axis, &Size::Known(0), b, 1)?);
         }
         x = cx.concat(&parts, axis)?;
     }
@@ -181,13 +196,17 @@ fn pixel_shuffle(cx: &mut Cx) -> R<Out> {
 fn pixel_unshuffle(cx: &mut Cx) -> R<Out> {
     let (x, r) = (cx.t("self")?, cx.int("downscale_factor")?);
     let (lead, [c, h, w]) = split_tail(cx, x)?;
-    let (c, h, w) = (known(&c)?, known(&h)?, known(&w)?);
-    if r <= 0 {
-        return Err(malformed("a downscale factor of 0"));
+    let c = known(&c)?;
+    if r <= 0 || r > 1 << 16 {
+        return Err(malformed(format!("a downscale factor of {r}")));
     }
-    let s = |v: i64| Size::Known(v);
-    let middle = [s(c), s(h / r), s(r), s(w / r), s(r)];
-    let y = shuffle(cx, x, &lead, &middle, &[0, 2, 4, 1, 3], &[s(c * r * r), s(h / r), s(w / r)])?;
+    let r = Size::Known(r);
+    let mut cells = |s: &Size| cx.size_op("div", s, &r, i64::checked_div);
+    let (h, w) = (cells(&h)?, cells(&w)?);
+    let all = cx.size_mul(&r, &r)?;
+    let all = cx.size_mul(&Size::Known(c), &all)?;
+    let middle = [Size::Known(c), h.clone(), r.clone(), w.clone(), r];
+    let y = shuffle(cx, x, &lead, &middle, &[0, 2, 4, 1, 3], &[all, h, w])?;
     Ok(Out::Fresh(y))
 }
 fn channel_shuffle(cx: &mut Cx) -> R<Out> {
