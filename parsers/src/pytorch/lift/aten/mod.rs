@@ -17,10 +17,11 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
-mod gradient;
-mod histogram;
+mod diagonal;
 mod fft;
 mod fourier;
+mod gradient;
+mod histogram;
 mod index;
 mod linalg;
 mod linear;
@@ -31,8 +32,8 @@ mod order;
 mod packed;
 mod pieces;
 mod pool;
-mod random;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -90,6 +91,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
+    ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
