@@ -11,7 +11,7 @@ fn fill(cx: &mut Cx) -> R<Out> {
     let value = cx.value_of(&value, dtype)?;
     let sizes = cx.shape_of(x)?;
     let on = match (&sizes[..], cx.bool_or("wrap", false)?) {
-        ([], _) | ([_], _) => return Err(malformed("a diagonal of a tensor of fewer than two dimensions")),
+        ([] | [_], _) => return Err(malformed("a diagonal of a tensor of fewer than two dimensions")),
         ([_, width], true) => wrapped(cx, &sizes, &width.clone())?,
         _ => main(cx, &sizes)?,
     };

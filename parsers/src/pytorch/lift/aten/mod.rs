@@ -34,13 +34,16 @@ mod pieces;
 mod pool;
 mod quantize;
 mod random;
+mod ranking;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
 mod segment;
-mod special;
+pub(super) mod special;
+mod statistics;
 mod sym;
+mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -93,8 +96,11 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
+    ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
+    ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("sym", sym::TABLE),
