@@ -6,6 +6,7 @@ use crate::pytorch::lift::cx::Cx;
 use crate::pytorch::lift::state::{State, StateMode, lift_with_state};
 use crate::pytorch::schema::Problem;
 use crate::source::Source;
+use crate::weights::Weights;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
@@ -14,7 +15,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 mod arguments;
+mod autocast;
 mod origin;
+mod regions;
 mod run;
 mod signature;
 mod symbols;
@@ -32,12 +35,23 @@ const MAX_LISTED: usize = 50;
 /// # Errors
 /// Everything that is wrong with the file, and all operators in it that are not supported.
 pub fn read(source: &Source, state: StateMode) -> Result<Model, Diags> {
-    let archive = Pt2Archive::open(source.bytes().clone(), None)
+    read_with(source, state, None)
+}
+
+/// Reads an exported program, with other weights in the place of its own when there are some.
+///
+/// # Errors
+/// As [`read`]; and all tensors of `weights` that do not fit the program.
+pub fn read_with(source: &Source, state: StateMode, weights: Option<&Weights>) -> Result<Model, Diags> {
+    let mut archive = Pt2Archive::open(source.bytes().clone(), None)
         .map_err(|e| Diags::from(Diag::error("E0201", e.to_string())))?;
     let problems = archive.validate();
     if !problems.is_empty() {
         let diag = |p: &Problem| Diag::error("E0202", p.to_string());
         return Err(Diags(problems.iter().take(MAX_LISTED).map(diag).collect()));
+    }
+    if let Some(weights) = weights {
+        archive.replace(weights)?;
     }
     let cx = lift_with_state(state, &|held| lift(source, &archive, held))?;
     let program = archive.program();
@@ -64,6 +78,7 @@ fn lift(source: &Source, archive: &Pt2Archive, held: BTreeSet<Arc<str>>) -> Resu
         symbols: symbols::Symbols::of(program),
         env: vec![HashMap::new()],
         types: &program.graph_module.graph,
+        autocast: autocast::Autocast::default(),
     };
     lifting.cx.state = State::holding(held);
     lifting.inputs(source, archive);

@@ -64,6 +64,9 @@ impl<'p> Program<'p> {
     ) -> R<TensorId> {
         let missing = || malformed(format!("weight `{name}` is missing"));
         let payload = archive.payload(name).ok_or_else(missing)?;
+        if let Some(tensor) = archive.replacement(name) {
+            return self.cx.stored(&name.into(), tensor.clone());
+        }
         let known = shared.entry(payload.entry.clone()).or_default();
         if let Some((_, id)) = known.iter().find(|(view, _)| *view == payload.view) {
             return Ok(*id);

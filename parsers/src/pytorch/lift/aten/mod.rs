@@ -17,10 +17,10 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
-mod gradient;
-mod histogram;
 mod fft;
 mod fourier;
+mod gradient;
+mod histogram;
 mod index;
 mod linalg;
 mod linear;
@@ -31,15 +31,18 @@ mod order;
 mod packed;
 mod pieces;
 mod pool;
-mod random;
 mod quantize;
+mod random;
+mod ranking;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
 mod segment;
-mod special;
+pub(super) mod special;
+mod statistics;
 mod sym;
+mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -91,8 +94,11 @@ const FAMILIES: &[(&str, Table)] = &[
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
+    ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
+    ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("sym", sym::TABLE),

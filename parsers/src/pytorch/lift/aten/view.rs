@@ -3,6 +3,7 @@ use crate::pytorch::lift::alias::Step;
 use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Cx, Meta, Out, R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
+use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -51,6 +52,7 @@ pub(super) const TABLE: super::Table = &[
     ("unfold", unfold),
     ("unfold_copy", |cx| copied(cx, unfold)),
     ("as_strided", as_strided),
+    ("as_strided_scatter", as_strided_scatter),
     ("as_strided_copy", |cx| copied(cx, as_strided)),
     ("alias", same),
     ("detach", same),
@@ -518,6 +520,31 @@ fn lies_row_by_row(sizes: &[Size], strides: &[Size]) -> bool {
         };
         fits
     })
+}
+/// `src` written to a strided view of a copy.
+fn as_strided_scatter(cx: &mut Cx) -> R<Out> {
+    let (x, src) = (cx.t("self")?, cx.t("src")?);
+    let (sizes, strides, offset) = (cx.ints("size")?, cx.ints("stride")?, cx.int_or("storage_offset", 0)?);
+    let dense = cx.declared_arg("self").is_none_or(|m| row_major(m) == Some(true));
+    let now = cx.fixed_sizes(x)?;
+    let n = cx.known_len(x).unwrap_or(0);
+    if !dense || sizes.len() != strides.len() {
+        return Err(unsupported("a strided view of a tensor that is itself a view"));
+    }
+    let at = positions(&sizes, &strides, offset)?;
+    let mut seen = at.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != at.len() {
+        return Err(unsupported("writing to a strided view that shows elements twice"));
+    }
+    if at.iter().any(|p| !(0..n).contains(p)) {
+        return Err(malformed("a strided view leaves its storage"));
+    }
+    let (flat, new) = (cx.reshape_to(x, &[-1])?, cx.reshape_to(src, &[-1])?);
+    let at = cx.int_list(&at);
+    let y = cx.with("scatter_elements", &[flat, at, new], &[("axis", Attr::Int(0))])?;
+    Ok(Out::Fresh(cx.reshape_to(y, &now)?))
 }
 fn contiguous(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;

@@ -67,7 +67,7 @@ impl Cx {
     /// Repeats `body` while it says so, at most `trips` (0-d `i64`) times, starting from `carried`, all of one shape and type each. `body`
     /// gets the number of the round, what is carried and `seen`, and gives whether to go on (0-d; always when `None`) and what is
     /// carried next. It must use no other value.
-    pub(super) fn repeat(
+    pub(in super::super) fn repeat(
         &mut self,
         trips: V,
         carried: &[V],
@@ -75,7 +75,8 @@ impl Cx {
         body: impl FnOnce(&mut Self, V, &[V], &[V]) -> R<(Option<V>, Vec<V>)>,
     ) -> R<Vec<V>> {
         let scalar = |d: DType| Type::from(hoist_ir::types::TensorType::new(d, vec![]));
-        let mut own = vec![("round".to_owned(), scalar(DType::I64)), ("more".to_owned(), scalar(DType::Bool))];
+        let mut own =
+            vec![("round".to_owned(), scalar(DType::I64)), ("more".to_owned(), scalar(DType::Bool))];
         for (i, v) in carried.iter().enumerate() {
             own.push((format!("carried_{i}"), self.graph.ty(*v).clone()));
         }
