@@ -4,6 +4,7 @@ use crate::io::{self, Reading};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Def, ValueId};
 use hoist_ir::model::Model;
+use hoist_ir::tensor::Tensor;
 use hoist_parsers::pytorch;
 use hoist_parsers::safetensors::arch;
 use hoist_parsers::weights::Weights;
@@ -17,14 +18,16 @@ use std::path::Path;
 pub fn model(weights: Weights, options: &Reading) -> Result<Model, Diags> {
     let Some(arch) = &options.arch else { return Err(no_program(&weights)) };
     let path = Path::new(arch);
-    let mut model = if path.is_file() { of_file(path, &weights, options)? } else { arch::build(arch, &weights)? };
+    let mut model =
+        if path.is_file() { of_file(path, &weights, options)? } else { arch::build(arch, &weights)? };
     model.warnings.extend(weights.warnings);
     Ok(model)
 }
 
 /// Why weights alone are no model.
 fn no_program(weights: &Weights) -> Diags {
-    let m = format!("it holds weights ({} tensors) without the program that uses them", weights.tensors.len());
+    let m =
+        format!("it holds weights ({} tensors) without the program that uses them", weights.tensors.len());
     Diag::error("E0206", m)
         .hint("name the program with --arch: a .pt2 or .onnx file of the same model, or an architecture such as resnet50; or write the weights alone as .safetensors")
         .into()
@@ -43,20 +46,41 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         .values()
         .filter(|(_, value)| value.def() == Def::Const && !value.uses().is_empty())
         .filter_map(|(v, value)| Some((value.name.as_deref()?.to_owned(), v)))
-        .filter(|(name, v)| is_weight(name, weights) || graph.constant(*v).is_some_and(|t| t.dtype().is_float() && t.len() > 1))
+        .filter(|(name, v)| {
+            is_weight(name, weights)
+                || graph.constant(*v).is_some_and(|t| t.dtype().is_float() && t.len() > 1)
+        })
         .collect();
     let want = |(name, v): &(String, ValueId)| {
         let tensor = graph.constant(*v)?;
-        Some(Wanted { name: name.clone(), dtype: tensor.dtype(), shape: tensor.shape().to_vec(), tied: vec![] })
+        Some(Wanted {
+            name: name.clone(),
+            dtype: tensor.dtype(),
+            shape: tensor.shape().to_vec(),
+            tied: vec![],
+        })
     };
     let wanted: Vec<Wanted> = named.iter().filter_map(want).collect();
-    for ((_, tensor), (_, v)) in fit(weights, &wanted)?.into_iter().zip(&named) {
+    let fitted = fit(weights, &wanted).map_err(|mut diags| {
+        let hint = "an exporter may have folded weights into others: take a .pt2 of the model, which keeps them all";
+        diags.0.iter_mut().rev().take(1).for_each(|last| last.hint = Some(hint.to_owned()));
+        diags
+    })?;
+    for ((_, tensor), (_, v)) in fitted.into_iter().zip(&named) {
         graph.set_const(*v, tensor)?;
     }
     Ok(model)
 }
 
+/// Whether a constant's name may be the path of a parameter. Exporters call what they fold `onnx::MatMul_1`, `/Constant_output_0`, `val_1`.
+fn is_path(name: &str) -> bool {
+    !name.starts_with("val_") && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
 /// Whether a constant has the name of a tensor of the file, prefixes apart.
 fn is_weight(name: &str, weights: &Weights) -> bool {
-    weights.tensors.keys().any(|key| key.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.')))
+    weights
+        .tensors
+        .keys()
+        .any(|key| key.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.')))
 }

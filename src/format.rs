@@ -57,7 +57,9 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
             Some(Kind::Input(InputFormat::Safetensors)) => Ok(Self::Safetensors),
-            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => {
+                Err(unwritten(path, "PyTorch programs"))
+            }
             Some(Kind::Input(InputFormat::Checkpoint | InputFormat::Index)) => {
                 Err(unwritten(path, "PyTorch checkpoints"))
             }
@@ -200,8 +202,12 @@ pub fn of_folder(path: &Path) -> Option<Other> {
 }
 
 /// Names of the weights in a folder of a published model, the first one that is there counts.
-const FOLDER_WEIGHTS: &[&str] =
-    &["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+const FOLDER_WEIGHTS: &[&str] = &[
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// The file of weights in a folder.
 pub fn weights_in(folder: &Path) -> Option<PathBuf> {
@@ -274,7 +280,8 @@ fn of_zip(bytes: &Bytes) -> Kind {
     let ends = |end: &str| archive.names().any(|name| name.ends_with(end));
     if ends("archive_format")
         || ends("serialized_exported_program.json")
-        || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
+        || archive.names().any(|n| n.contains("/models/") && has_json_extension(n))
+    {
         Kind::Input(InputFormat::Pt2)
     } else if ends("/constants.pkl") {
         Kind::Input(InputFormat::TorchScript)

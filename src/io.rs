@@ -59,7 +59,8 @@ impl Reading {
 
 /// Reads `NAME=1,3,N,N`.
 fn input_shape(text: &str) -> Result<(String, Shape), String> {
-    let (name, sizes) = text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=1,3,224,224")?;
+    let (name, sizes) =
+        text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=1,3,224,224")?;
     let dim = |size: &str| {
         let size = size.trim();
         match size.parse::<u64>() {
@@ -164,9 +165,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         return Err(Diag::error("E0202", m).hint("leave --arch out").into());
     }
     match format {
-        InputFormat::Onnx => {
-            onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
-        }
+        InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
         InputFormat::Pt2 => pytorch::program::read(&source),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
         InputFormat::Hir => text(&source),

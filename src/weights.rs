@@ -117,7 +117,11 @@ pub fn save(input: &Path, output: &Path, weights: &Weights, verify: bool) -> any
         let source = Source::open(staging.model()).map_err(|e| defect(e.to_string()))?;
         let written = hoist_parsers::weights::read(&source, &WeightOptions::default()).map_err(Defect)?;
         if let Some(entry) = difference(weights, &written).first() {
-            return Err(defect(format!("tensor `{}` is not what was written", entry.name.as_deref().unwrap_or_default())).into());
+            return Err(defect(format!(
+                "tensor `{}` is not what was written",
+                entry.name.as_deref().unwrap_or_default()
+            ))
+            .into());
         }
     }
     Ok(Saved { bytes: staging.commit()?, verified: verify })

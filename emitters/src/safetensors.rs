@@ -38,7 +38,10 @@ pub fn plan<'a>(
             continue;
         };
         if *name == METADATA {
-            diags.push(Diag::error("E0302", format!("a tensor is called {METADATA}, which safetensors reserves")));
+            diags.push(Diag::error(
+                "E0302",
+                format!("a tensor is called {METADATA}, which safetensors reserves"),
+            ));
         }
         let end = at + tensor.byte_len();
         header.insert(

@@ -86,10 +86,15 @@ pub fn read(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> 
 fn read_index(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> {
     let text = source.bytes();
     if text.len() > MAX_INDEX {
-        return Err(Diag::error("E0205", format!("an index of {} bytes; {MAX_INDEX} is the most", text.len())).into());
+        return Err(Diag::error(
+            "E0205",
+            format!("an index of {} bytes; {MAX_INDEX} is the most", text.len()),
+        )
+        .into());
     }
     let malformed = |what: String| Diags::from(Diag::error("E0201", what));
-    let index: Index = serde_json::from_slice(text).map_err(|e| malformed(format!("the index of weights: {e}")))?;
+    let index: Index =
+        serde_json::from_slice(text).map_err(|e| malformed(format!("the index of weights: {e}")))?;
     if let Some(name) = index.weight_map.repeated.first() {
         return Err(malformed(format!("the index names the file of `{name}` twice")));
     }
@@ -104,10 +109,13 @@ fn read_index(source: &Source, options: &WeightOptions) -> Result<Weights, Diags
             return Err(Diag::error("E0205", format!("the index names more than {MAX_SHARDS} files")).into());
         }
         let read = read_shard(folder, file, options);
-        shards.insert(file, read.unwrap_or_else(|more| {
-            diags.0.extend(more.0.into_iter().take(MAX_LISTED));
-            Weights::default()
-        }));
+        shards.insert(
+            file,
+            read.unwrap_or_else(|more| {
+                diags.0.extend(more.0.into_iter().take(MAX_LISTED));
+                Weights::default()
+            }),
+        );
     }
     diags.into_result()?;
     gather(&index, shards)
@@ -129,7 +137,8 @@ fn read_shard(folder: &Path, file: &str, options: &WeightOptions) -> Result<Weig
 
 /// The tensors in the order of the index, each out of the file it names.
 fn gather(index: &Index, mut shards: IndexMap<&str, Weights>) -> Result<Weights, Diags> {
-    let (mut all, mut diags) = (Weights { format: "sharded weights", ..Weights::default() }, Diags::default());
+    let (mut all, mut diags) =
+        (Weights { format: "sharded weights", ..Weights::default() }, Diags::default());
     for (name, file) in index.weight_map.iter() {
         match shards.get_mut(file.as_str()).and_then(|shard| shard.tensors.swap_remove(name)) {
             Some(tensor) => drop(all.tensors.insert(name.to_owned(), tensor)),
@@ -143,7 +152,10 @@ fn gather(index: &Index, mut shards: IndexMap<&str, Weights>) -> Result<Weights,
     diags.into_result()?;
     for (file, shard) in shards {
         if let Some(name) = shard.tensors.keys().next() {
-            let m = format!("{file} holds {} tensors that the index does not name, such as `{name}`", shard.tensors.len());
+            let m = format!(
+                "{file} holds {} tensors that the index does not name, such as `{name}`",
+                shard.tensors.len()
+            );
             all.warnings.push(Diag::warning("E0202", m));
         }
         all.warnings.extend(shard.warnings);
@@ -160,7 +172,9 @@ mod tests {
     }
 
     fn shard(names: &[&str]) -> Vec<u8> {
-        let info = |(i, n): (usize, &&str)| format!(r#""{n}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{}]}}"#, i + 1);
+        let info = |(i, n): (usize, &&str)| {
+            format!(r#""{n}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{}]}}"#, i + 1)
+        };
         let header = format!("{{{}}}", names.iter().enumerate().map(info).collect::<Vec<_>>().join(","));
         let data: Vec<u8> = names.iter().map(|n| n.as_bytes()[0]).collect();
         [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()

@@ -78,7 +78,9 @@ pub enum ZipError {
         limit: u64,
     },
     /// The entries inflate beyond what one archive may.
-    #[error("the archive's entries inflate to more than {0} bytes, which is refused as a zip bomb; store them instead")]
+    #[error(
+        "the archive's entries inflate to more than {0} bytes, which is refused as a zip bomb; store them instead"
+    )]
     Total(u64),
     /// The deflate stream is damaged or has another length than declared.
     #[error("zip entry {name:?} cannot be inflated: {what}")]

@@ -1,8 +1,8 @@
 //! `hoist convert`.
 use super::{EXIT_CODES, Report, Session};
 use crate::engine::limit_threads;
-use crate::gate::{Checking, Verdict};
 use crate::format::OutputFormat;
+use crate::gate::{Checking, Verdict};
 use crate::io::{self, Content, Reading};
 use crate::job::{Done, Job, Writing};
 use crate::render;
@@ -85,13 +85,17 @@ impl Opts {
 impl Opts {
     fn write_weights(&self) -> Result<Report> {
         let Content::Weights(held) = io::open(&self.input, &self.reading)? else {
-            let m = format!("{}: only weights are written as safetensors, and this is a model", self.input.display());
+            let m = format!(
+                "{}: only weights are written as safetensors, and this is a model",
+                self.input.display()
+            );
             return Err(Diag::error("E0104", m).hint("name the output .onnx or .hir").into());
         };
         let done = weights::save(&self.input, &self.output, &held, !self.checking.no_verify)?;
         let checked = if done.verified { "every tensor read back equal" } else { "not checked" };
         let shown = render::name(&self.output.display().to_string());
-        let text = format!("{shown}: {} tensors, {}, {checked}\n", held.tensors.len(), render::bytes(done.bytes));
+        let text =
+            format!("{shown}: {} tensors, {}, {checked}\n", held.tensors.len(), render::bytes(done.bytes));
         let members = json!({
             "output": self.output.display().to_string(),
             "bytes": done.bytes,

@@ -42,8 +42,14 @@ impl Opts {
             (Content::Model(a), Content::Model(b)) => (a, b),
             (Content::Weights(a), Content::Weights(b)) => return Ok(self.weights(*a, *b)),
             _ => {
-                let m = format!("{} and {}: one is a model, the other only weights", self.a.display(), self.b.display());
-                return Err(Diag::error("E0206", m).hint("compare two models or two files of weights").into());
+                let m = format!(
+                    "{} and {}: one is a model, the other only weights",
+                    self.a.display(),
+                    self.b.display()
+                );
+                return Err(Diag::error("E0206", m)
+                    .hint("compare two models or two files of weights")
+                    .into());
             }
         };
         let d = Difference::new(&a, &b);

@@ -285,7 +285,8 @@ impl Pt2Archive {
 
     fn held_storage(&self, which: usize, storage: &StorageRef, payload: &Payload) -> Result<Bytes, Pt2Error> {
         let pickled = |source| Pt2Error::Pickled { entry: payload.entry.clone(), source: Box::new(source) };
-        let checkpoint = self.held.get(which).ok_or_else(|| fail(&payload.name, "the archive does not hold it"))?;
+        let checkpoint =
+            self.held.get(which).ok_or_else(|| fail(&payload.name, "the archive does not hold it"))?;
         checkpoint.storage(storage).map_err(pickled)
     }
 
@@ -343,7 +344,9 @@ const SERIALIZED: &str = "serialized_exported_program.json";
 
 impl Layout {
     fn of(archive: &Archive, model: Option<&str>) -> Result<Self, Pt2Error> {
-        if let Some(root) = archive.names().find_map(|name| name.strip_suffix(SERIALIZED).filter(|root| is_root(root))) {
+        if let Some(root) =
+            archive.names().find_map(|name| name.strip_suffix(SERIALIZED).filter(|root| is_root(root)))
+        {
             return Ok(Self::serialized(archive, root));
         }
         let root = find_root(archive)?;
@@ -367,7 +370,10 @@ impl Layout {
     /// The layout of PyTorch 2.1 to 2.7: files side by side, called `.json` up to 2.2 although they are files of `torch.save`.
     fn serialized(archive: &Archive, root: &str) -> Self {
         let either = |part: &str| {
-            ["pt", "json"].into_iter().map(|end| format!("{root}serialized_{part}.{end}")).find(|e| archive.contains(e))
+            ["pt", "json"]
+                .into_iter()
+                .map(|end| format!("{root}serialized_{part}.{end}"))
+                .find(|e| archive.contains(e))
         };
         Self {
             program: format!("{root}{SERIALIZED}"),
@@ -387,7 +393,11 @@ fn is_root(prefix: &str) -> bool {
 
 /// The tensors in `entry`, a file of `torch.save` that holds a dictionary of them. Other values are script objects and the like. None when
 /// the archive has no such entry or an empty one.
-fn held_payloads(archive: &Archive, entry: &str, held: &mut Vec<Checkpoint>) -> Result<Vec<Payload>, Pt2Error> {
+fn held_payloads(
+    archive: &Archive,
+    entry: &str,
+    held: &mut Vec<Checkpoint>,
+) -> Result<Vec<Payload>, Pt2Error> {
     if !archive.contains(entry) {
         return Ok(vec![]);
     }
@@ -426,8 +436,11 @@ fn held_payloads(archive: &Archive, entry: &str, held: &mut Vec<Checkpoint>) -> 
 
 /// The folder of the archive, with its slash, found by the entry `archive_format`.
 fn find_root(archive: &Archive) -> Result<String, Pt2Error> {
-    let roots: Vec<&str> =
-        archive.names().filter_map(|name| name.strip_suffix("archive_format")).filter(|root| is_root(root)).collect();
+    let roots: Vec<&str> = archive
+        .names()
+        .filter_map(|name| name.strip_suffix("archive_format"))
+        .filter(|root| is_root(root))
+        .collect();
     let [root] = roots[..] else {
         return Err(Pt2Error::NotPt2(format!("it has {} entries called archive_format", roots.len())));
     };
@@ -488,7 +501,14 @@ fn payload(
         return Err(fail(name, format!("the archive has no entry {entry:?}; it is incomplete")));
     }
     let view = meta.tensor_meta.as_ref().map(|meta| view(name, meta)).transpose()?;
-    Ok(Payload { name: name.to_owned(), entry, is_param: meta.is_param, pickled: meta.use_pickle, view, held: None })
+    Ok(Payload {
+        name: name.to_owned(),
+        entry,
+        is_param: meta.is_param,
+        pickled: meta.use_pickle,
+        view,
+        held: None,
+    })
 }
 
 fn view(name: &str, meta: &TensorMeta) -> Result<View, Pt2Error> {

@@ -45,7 +45,8 @@ impl View {
         let (mut base, mut starts, mut rest) = (vec![], vec![], usize::try_from(self.offset).ok()?);
         let mut outer: Option<usize> = None;
         for &axis in &axes {
-            let (size, stride) = (usize::try_from(self.sizes[axis]).ok()?, usize::try_from(self.strides[axis]).ok()?);
+            let (size, stride) =
+                (usize::try_from(self.sizes[axis]).ok()?, usize::try_from(self.strides[axis]).ok()?);
             let (start, below) = (rest.checked_div(stride)?, rest.checked_rem(stride)?);
             match outer {
                 // Rows before the first one are left out altogether.
@@ -97,7 +98,8 @@ impl CutTo for Tensor {
         extents.push(1);
         let extents: Vec<usize> = perm.iter().map(|&i| extents[i]).collect();
         let permuted = self.permute(&perm);
-        let boxed = permuted.and_then(|t| if t.shape() == extents { Ok(t) } else { t.slice(&starts, &extents) });
+        let boxed =
+            permuted.and_then(|t| if t.shape() == extents { Ok(t) } else { t.slice(&starts, &extents) });
         boxed.and_then(|t| t.reshape(sizes)).map_err(|e| TensorError::Made(e.to_string()))
     }
 }
@@ -142,6 +144,8 @@ mod tests {
         both(&[2, 3], &[3, 1], 1, 7);
         both(&[0, 3], &[1, 5], 1, 7);
         both(&[], &[], 3, 7);
-        assert!(View::new(TorchDtype::Complex32, &[1], &[1], 0).unwrap().tensor(&Bytes::new(), None).is_err());
+        assert!(
+            View::new(TorchDtype::Complex32, &[1], &[1], 0).unwrap().tensor(&Bytes::new(), None).is_err()
+        );
     }
 }

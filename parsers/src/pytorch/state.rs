@@ -28,7 +28,8 @@ const FACT_DEPTH: usize = 3;
 const MAX_LISTED: usize = 50;
 
 /// Keys under which training code keeps the state dict of the model.
-const USUAL_KEYS: &[&str] = &["state_dict", "model_state_dict", "model_state", "model", "module", "net", "network"];
+const USUAL_KEYS: &[&str] =
+    &["state_dict", "model_state_dict", "model_state", "model", "module", "net", "network"];
 
 /// Reads the tensors of a file of `torch.save`.
 ///
@@ -41,11 +42,19 @@ pub fn read(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> 
     if !options.tensors_only && !pickle.foreign_names().is_empty() {
         return Err(foreign(pickle).into());
     }
-    let mut walk = Walk { pickle, found: vec![], facts: vec![], left_out: vec![], visits: MAX_VISITS, open: options.tensors_only };
+    let mut walk = Walk {
+        pickle,
+        found: vec![],
+        facts: vec![],
+        left_out: vec![],
+        visits: MAX_VISITS,
+        open: options.tensors_only,
+    };
     let (root, path, note) = choose(pickle, options.key.as_deref())?;
     walk.visit(root, &mut Vec::new()).map_err(|e| malformed(e.to_string()))?;
     let mut weights = Weights { format: checkpoint.layout(), ..Weights::default() };
-    let mut reader = Reader { source, checkpoint: &checkpoint, storages: HashMap::new(), diags: Diags::default() };
+    let mut reader =
+        Reader { source, checkpoint: &checkpoint, storages: HashMap::new(), diags: Diags::default() };
     for (name, leaf) in &walk.found {
         reader.add(&mut weights, name, leaf);
     }
@@ -60,7 +69,9 @@ fn foreign(pickle: &Pickle) -> Diag {
     let names = pickle.foreign_names();
     let shown = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     let more = if names.len() > 8 { format!(" and {} more", names.len() - 8) } else { String::new() };
-    let m = format!("the checkpoint names {shown}{more}; a pickle is read as data, so only tensors and plain containers are taken");
+    let m = format!(
+        "the checkpoint names {shown}{more}; a pickle is read as data, so only tensors and plain containers are taken"
+    );
     let module = names.iter().any(|n| n.starts_with("torch.nn.modules."));
     Diag::error("E0201", m).hint(if module {
         "it holds a whole module: save module.state_dict() instead, or add --tensors-only to take its parameters and buffers without running anything"
@@ -76,7 +87,8 @@ fn note(message: String) -> Diag {
 fn left_out(list: &[String]) -> Option<Diag> {
     let shown = list.iter().take(5).map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
     let more = if list.len() > 5 { format!(" and {} more", list.len() - 5) } else { String::new() };
-    (!list.is_empty()).then(|| note(format!("objects without tensors of their own are left out: {shown}{more}")))
+    (!list.is_empty())
+        .then(|| note(format!("objects without tensors of their own are left out: {shown}{more}")))
 }
 
 /// The object to take, its path, and a note when that was chosen by its key.
@@ -92,21 +104,26 @@ fn choose(pickle: &Pickle, key: Option<&str>) -> Result<(ObjId, String, Option<D
 /// Follows `path`; the keys on it may hold dots themselves.
 fn find(pickle: &Pickle, at: ObjId, path: &str) -> Result<ObjId, Diag> {
     let Object::Dict(dict) = pickle.get(at) else {
-        return Err(Diag::error("E0202", format!("`{path}`: there is {}, no dictionary", pickle.get(at).kind())));
+        return Err(Diag::error(
+            "E0202",
+            format!("`{path}`: there is {}, no dictionary", pickle.get(at).kind()),
+        ));
     };
     let keys: Vec<(String, ObjId)> =
         dict.items.iter().filter_map(|&(k, v)| Some((key_text(pickle, k)?, v))).collect();
     if let Some((_, v)) = keys.iter().find(|(k, _)| k == path) {
         return Ok(*v);
     }
-    let below = keys.iter().filter_map(|(k, v)| Some((path.strip_prefix(k.as_str())?.strip_prefix('.')?, *v)));
+    let below =
+        keys.iter().filter_map(|(k, v)| Some((path.strip_prefix(k.as_str())?.strip_prefix('.')?, *v)));
     for (rest, v) in below {
         if let Ok(id) = find(pickle, v, rest) {
             return Ok(id);
         }
     }
     let there: Vec<String> = keys.iter().take(20).map(|(k, _)| k.clone()).collect();
-    Err(Diag::error("E0202", format!("the checkpoint has nothing under `{path}`")).hint(format!("there are: {}", there.join(", "))))
+    Err(Diag::error("E0202", format!("the checkpoint has nothing under `{path}`"))
+        .hint(format!("there are: {}", there.join(", "))))
 }
 
 /// The one usual key of a root dictionary without tensors of its own.
@@ -117,7 +134,9 @@ fn usual(pickle: &Pickle, root: ObjId) -> Option<(ObjId, String, Option<Diag>)> 
     }
     let usual = |&&(k, v): &&(ObjId, ObjId)| {
         let named = pickle.text(k).is_some_and(|k| USUAL_KEYS.contains(&k));
-        named && (matches!(pickle.get(v), Object::Dict(d) if !d.items.is_empty()) || module_state(pickle, v).is_some())
+        named
+            && (matches!(pickle.get(v), Object::Dict(d) if !d.items.is_empty())
+                || module_state(pickle, v).is_some())
     };
     let mut all = dict.items.iter().filter(usual);
     let (&(k, v), None) = (all.next()?, all.next()) else { return None };
@@ -142,7 +161,8 @@ fn is_container(object: &Object) -> bool {
 
 /// The facts of the whole checkpoint.
 fn facts_of(pickle: &Pickle) -> Vec<(String, String)> {
-    let mut walk = Walk { pickle, found: vec![], facts: vec![], left_out: vec![], visits: MAX_VISITS, open: false };
+    let mut walk =
+        Walk { pickle, found: vec![], facts: vec![], left_out: vec![], visits: MAX_VISITS, open: false };
     // A walk that ends early has found enough.
     let _ = walk.visit(pickle.root(), &mut Vec::new());
     walk.facts
@@ -267,7 +287,9 @@ struct ModuleState<'p> {
 fn module_state(pickle: &Pickle, id: ObjId) -> Option<ModuleState<'_>> {
     let Object::Opaque(opaque) = pickle.get(id) else { return None };
     let Object::Dict(state) = pickle.get(opaque.state?) else { return None };
-    let get = |name: &str| state.items.iter().find(|(k, _)| pickle.text(*k) == Some(name)).map(|(_, v)| pickle.get(*v));
+    let get = |name: &str| {
+        state.items.iter().find(|(k, _)| pickle.text(*k) == Some(name)).map(|(_, v)| pickle.get(*v))
+    };
     let dict = |name: &str| match get(name) {
         Some(Object::Dict(dict)) => Some(&**dict),
         _ => None,
@@ -277,7 +299,12 @@ fn module_state(pickle: &Pickle, id: ObjId) -> Option<ModuleState<'_>> {
         Some(Object::Set(names)) => names.iter().filter_map(|n| pickle.text(*n)).collect(),
         _ => vec![],
     };
-    (parameters.is_some() && modules.is_some()).then_some(ModuleState { parameters, buffers, modules, unsaved })
+    (parameters.is_some() && modules.is_some()).then_some(ModuleState {
+        parameters,
+        buffers,
+        modules,
+        unsaved,
+    })
 }
 
 /// Turns leaves into tensors.
@@ -331,7 +358,8 @@ impl Reader<'_> {
             "_rebuild_qtensor" => {
                 let parts = quantized::parts(pickle, opaque).ok_or("its quantization is not understood")?;
                 let view = View { dtype: plain(parts.tensor.view.dtype), ..parts.tensor.view.clone() };
-                let mut all = vec![(name.to_owned(), self.tensor(&TensorRef { view, ..parts.tensor.clone() })?)];
+                let mut all =
+                    vec![(name.to_owned(), self.tensor(&TensorRef { view, ..parts.tensor.clone() })?)];
                 all.extend(match parts.scheme {
                     quantized::Scheme::Tensor { scale, zero_point } => [
                         (format!("{name}.scale"), Tensor::scalar(scale)),
@@ -348,8 +376,12 @@ impl Reader<'_> {
                 Err("it is sparse; save tensor.to_dense() instead".to_owned())
             }
             "_rebuild_nested_tensor" => Err("it is a nested tensor; save its parts".to_owned()),
-            "_rebuild_meta_tensor_no_storage" => Err("it has no data (device `meta`); save it after loading the weights".to_owned()),
-            other => Err(format!("it is made by torch._utils.{other}, which is not read; save a plain dense tensor on the CPU")),
+            "_rebuild_meta_tensor_no_storage" => {
+                Err("it has no data (device `meta`); save it after loading the weights".to_owned())
+            }
+            other => Err(format!(
+                "it is made by torch._utils.{other}, which is not read; save a plain dense tensor on the CPU"
+            )),
         }
     }
 }

@@ -114,12 +114,16 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 }
 
 fn tensor(source: &Source, data: &Bytes, info: &Info) -> Result<Tensor, String> {
-    let dtype = dtype_by_name(&info.dtype).ok_or_else(|| format!("element type {:?} is not known", info.dtype))?;
+    let dtype =
+        dtype_by_name(&info.dtype).ok_or_else(|| format!("element type {:?} is not known", info.dtype))?;
     let sizes: Option<Vec<usize>> = info.shape.iter().map(|&n| usize::try_from(n).ok()).collect();
     let sizes = sizes.ok_or("its sizes do not fit any memory")?;
     let [start, end] = info.data_offsets;
     if start > end || end > data.len() as u64 {
-        return Err(format!("its bytes {start}..{end} lie outside the file's {}; the file is cut off or damaged", data.len()));
+        return Err(format!(
+            "its bytes {start}..{end} lie outside the file's {}; the file is cut off or damaged",
+            data.len()
+        ));
     }
     let bytes = data.slice(start as usize..end as usize);
     let span = source.span(&bytes);
@@ -133,11 +137,17 @@ fn check_ranges(mut ranges: Vec<[u64; 2]>, held: usize) -> Result<(), String> {
     for [start, end] in ranges {
         if start != at {
             let what = if start < at { "overlap" } else { "leave a hole" };
-            return Err(format!("its tensors {what} at byte {start} of the data; the file is damaged or hostile"));
+            return Err(format!(
+                "its tensors {what} at byte {start} of the data; the file is damaged or hostile"
+            ));
         }
         at = end.max(start);
     }
-    if at == held as u64 { Ok(()) } else { Err(format!("its tensors take {at} bytes and the file holds {held}; it is damaged")) }
+    if at == held as u64 {
+        Ok(())
+    } else {
+        Err(format!("its tensors take {at} bytes and the file holds {held}; it is damaged"))
+    }
 }
 
 impl Source {

@@ -24,10 +24,14 @@ pub(super) fn constants(
         let tensor = root_tensor(checkpoint.pickle()).ok_or_else(|| fail(name, "it is no tensor"))?;
         let module = &mut program.graph_module;
         let arg = Named { name: name.to_owned() };
-        let meta = meta(&tensor.view).ok_or_else(|| fail(name, format!("elements of type {} are not read", tensor.view.dtype)))?;
+        let meta = meta(&tensor.view)
+            .ok_or_else(|| fail(name, format!("elements of type {} are not read", tensor.view.dtype)))?;
         module.graph.tensor_values.items.insert(name.to_owned(), meta);
         module.graph.inputs.push(Argument::Tensor(arg.clone()));
-        module.signature.input_specs.push(InputSpec::TensorConstant { arg, tensor_constant_name: name.to_owned() });
+        module
+            .signature
+            .input_specs
+            .push(InputSpec::TensorConstant { arg, tensor_constant_name: name.to_owned() });
         payloads.push(Payload {
             name: name.to_owned(),
             entry: format!("inline constant {name}"),
@@ -43,7 +47,9 @@ pub(super) fn constants(
 
 /// The type of a tensor as the schema writes it.
 fn meta(view: &View) -> Option<TensorMeta> {
-    let ints = |list: &[u64]| list.iter().map(|&n| i64::try_from(n).ok().map(SymInt::Int)).collect::<Option<Vec<_>>>();
+    let ints = |list: &[u64]| {
+        list.iter().map(|&n| i64::try_from(n).ok().map(SymInt::Int)).collect::<Option<Vec<_>>>()
+    };
     Some(TensorMeta {
         dtype: ScalarType(view.dtype.code()?),
         sizes: ints(&view.sizes)?,
@@ -88,7 +94,14 @@ mod tests {
 
     #[test]
     fn base64() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba"), ("+/+/", "\u{fb}")] {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYmE=", "fooba"),
+            ("+/+/", "\u{fb}"),
+        ] {
             let got = decode(text).unwrap();
             if text.starts_with('+') {
                 assert_eq!(got.as_ref(), [0xfb, 0xff, 0xbf]);

@@ -66,7 +66,9 @@ impl Machine<'_> {
             return Err(self.bad(format!("a persistent id is of kind {kind:?}, not 'storage'")));
         }
         if part(5).is_some_and(|view| view != &Object::None) {
-            return Err(self.bad("a storage is a view on another one, as PyTorch before 0.4 wrote it; save the file again"));
+            return Err(self.bad(
+                "a storage is a view on another one, as PyTorch before 0.4 wrote it; save the file again",
+            ));
         }
         let Object::Global(class) = class else {
             return Err(self.bad("a persistent id names no storage class"));

@@ -130,7 +130,16 @@ mod tests {
 
     #[test]
     fn other_texts_are_left_alone() {
-        for text in ["", "s0 +", "(s0", "s0 < 4", "1.5", "Symbol('s0', integer=True)", &"(".repeat(100_000), &"-".repeat(70_000)] {
+        for text in [
+            "",
+            "s0 +",
+            "(s0",
+            "s0 < 4",
+            "1.5",
+            "Symbol('s0', integer=True)",
+            &"(".repeat(100_000),
+            &"-".repeat(70_000),
+        ] {
             assert_eq!(to_calls(text), None, "{:.20}", text);
         }
     }

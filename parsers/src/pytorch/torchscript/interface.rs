@@ -87,7 +87,8 @@ impl Given {
         }
     }
     fn check_names(&self) -> Result<(), Diag> {
-        let asked = self.options.shapes.iter().map(|(n, _)| n).chain(self.options.dtypes.iter().map(|(n, _)| n));
+        let asked =
+            self.options.shapes.iter().map(|(n, _)| n).chain(self.options.dtypes.iter().map(|(n, _)| n));
         for name in asked {
             if self.traced.is_none() && !self.names.contains(name) {
                 return Err(Diag::error("E0603", format!("no input is called `{name}`"))
@@ -112,7 +113,8 @@ impl Given {
     }
     /// The model to take of those that work.
     pub fn choose(&self, mut works: Vec<(Guess, Model)>) -> Option<Model> {
-        let has = |rank: usize, works: &[(Guess, Model)]| works.iter().position(|(g, _)| g.rank == Some(rank));
+        let has =
+            |rank: usize, works: &[(Guess, Model)]| works.iter().position(|(g, _)| g.rank == Some(rank));
         // What works whatever the rank is taken with (batch, features); else the highest rank has the batch dimension.
         let any = [2, 3, 4].iter().all(|r| has(*r, &works).is_some());
         let at = if any { has(2, &works) } else { works.len().checked_sub(1) }?;
@@ -122,7 +124,10 @@ impl Given {
             let names = self.open.join("`, `");
             let mut d = Diag::warning(
                 "E0603",
-                format!("the file does not say how many dimensions `{names}` has: {rank} (of {}) are assumed", guess.dtype),
+                format!(
+                    "the file does not say how many dimensions `{names}` has: {rank} (of {}) are assumed",
+                    guess.dtype
+                ),
             )
             .hint("state the sizes, as in --input-shape NAME=N,3,224,224");
             if ranks.len() > 1 {
@@ -137,8 +142,12 @@ impl Given {
         if !self.is_certain()
             && let Some(first) = diags.first_mut()
         {
-            first.notes.push(format!("the file does not state the types of the inputs {}", self.open.join(", ")));
-            first.hint.get_or_insert_with(|| "state them, as in --input-shape NAME=N,3,224,224 --input-dtype NAME=i64".into());
+            first
+                .notes
+                .push(format!("the file does not state the types of the inputs {}", self.open.join(", ")));
+            first.hint.get_or_insert_with(|| {
+                "state them, as in --input-shape NAME=N,3,224,224 --input-dtype NAME=i64".into()
+            });
         }
         diags
     }
@@ -178,7 +187,8 @@ impl Given {
         if let (Some(id), Some((pickle, _))) = (recorded, &self.traced) {
             return self.recorded_input(eval, name, (pickle, id), samples);
         }
-        let number = |eval: &mut Eval<'_>, dtype| eval.cx.graph.add_input(name, TensorType::fixed(dtype, &[]).into());
+        let number =
+            |eval: &mut Eval<'_>, dtype| eval.cx.graph.add_input(name, TensorType::fixed(dtype, &[]).into());
         match &*ty.name {
             "Tensor" => Ok(self.tensor(eval, name, self.stated(name, guess), None)),
             "Optional" => match ty.args.first() {
@@ -198,8 +208,11 @@ impl Given {
                 }
                 Ok(Value::tuple(parts))
             }
-            other => Err(Diag::error("E0301", format!("input `{name}` is of type {other}, which is not supported"))
-                .hint("trace the model, or wrap it in a module whose inputs are tensors")),
+            other => Err(Diag::error(
+                "E0301",
+                format!("input `{name}` is of type {other}, which is not supported"),
+            )
+            .hint("trace the model, or wrap it in a module whose inputs are tensors")),
         }
     }
     /// The type of input `name`.
@@ -255,9 +268,13 @@ impl Given {
                 let mut parts = vec![];
                 for (key, value) in &dict.items {
                     let Some(key) = pickle.text(*key) else {
-                        return Err(Diag::error("E0301", format!("input `{name}` is a dictionary without names")));
+                        return Err(Diag::error(
+                            "E0301",
+                            format!("input `{name}` is a dictionary without names"),
+                        ));
                     };
-                    let value = self.recorded_input(eval, &format!("{name}_{key}"), (pickle, *value), samples)?;
+                    let value =
+                        self.recorded_input(eval, &format!("{name}_{key}"), (pickle, *value), samples)?;
                     parts.push((Value::text(key), value));
                 }
                 Ok(Value::Dict(eval.heap.add(Cell::Dict(parts))))

@@ -128,7 +128,8 @@ fn attempt(
         loader.value(pickle.root(), "")?
     };
     let Value::Object(model) = root else {
-        return Err(Diag::error("E0202", "data.pkl holds no module").hint("a state dict has no program: see `hoist inspect`"));
+        return Err(Diag::error("E0202", "data.pkl holds no module")
+            .hint("a state dict has no program: see `hoist inspect`"));
     };
     let constants = program.pickle("constants.pkl")?;
     let constants = {
@@ -141,7 +142,9 @@ fn attempt(
             known: HashMap::new(),
         };
         let mut all = vec![];
-        for (i, id) in super::program::items(&constants, constants.root()).unwrap_or_default().iter().enumerate() {
+        for (i, id) in
+            super::program::items(&constants, constants.root()).unwrap_or_default().iter().enumerate()
+        {
             all.push(loader.value(*id, &format!("c{i}"))?);
         }
         all
@@ -191,7 +194,8 @@ fn finish(
     let clean = !eval.cx.diags.has_errors();
     match result {
         Ok(value) if clean => {
-            if let Err(d) = eval.outputs(&value).and_then(|()| eval.states_out(state, &mut retyped, options)) {
+            if let Err(d) = eval.outputs(&value).and_then(|()| eval.states_out(state, &mut retyped, options))
+            {
                 eval.cx.diags.push(d);
             }
         }
@@ -206,9 +210,17 @@ fn finish(
     let mut model = Model::default();
     if diags.is_empty() {
         drop_unused(&mut graph);
-        let fits = |(v, x): (&hoist_ir::graph::ValueId, &hoist_ir::eval::Value)| graph.ty(*v).meet(&x.ty()).is_some();
+        let fits = |(v, x): (&hoist_ir::graph::ValueId, &hoist_ir::eval::Value)| {
+            graph.ty(*v).meet(&x.ty()).is_some()
+        };
         let usable = graph.inputs().len() == samples.len() && graph.inputs().iter().zip(&samples).all(fits);
-        model = Model { graph, source: "torchscript".into(), producer: "pytorch".into(), warnings, ..Model::default() };
+        model = Model {
+            graph,
+            source: "torchscript".into(),
+            producer: "pytorch".into(),
+            warnings,
+            ..Model::default()
+        };
         if usable && !samples.is_empty() {
             model.samples.push(Sample { inputs: samples });
         }

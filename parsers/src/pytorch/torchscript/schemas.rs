@@ -156,7 +156,10 @@ fn takes(heap: &Heap, schema: &Schema, args: &[Value], named: &[(Box<str>, Value
         return false;
     }
     let (by_position, rest) = schema.args.split_at(args.len());
-    by_position.iter().zip(args).all(|(a, v)| (!a.keyword || fit != Fit::Exact) && accepts(heap, a.ty, v, fit))
+    by_position
+        .iter()
+        .zip(args)
+        .all(|(a, v)| (!a.keyword || fit != Fit::Exact) && accepts(heap, a.ty, v, fit))
         && named.iter().all(|(n, v)| rest.iter().any(|a| a.name == &**n && accepts(heap, a.ty, v, fit)))
         && rest.iter().all(|a| a.default.is_some() || named.iter().any(|(n, _)| a.name == &**n))
 }
@@ -167,7 +170,9 @@ fn accepts(heap: &Heap, ty: ArgType, value: &Value, fit: Fit) -> bool {
     }
     if matches!(value, Value::None) {
         // An undefined tensor of a traced program is none.
-        return ty.optional || matches!(ty.base, Base::Other) || (fit != Fit::Exact && ty.base == Base::Tensor && !ty.list);
+        return ty.optional
+            || matches!(ty.base, Base::Other)
+            || (fit != Fit::Exact && ty.base == Base::Tensor && !ty.list);
     }
     if !ty.list {
         return is(ty.base, value, fit);
@@ -196,9 +201,7 @@ fn is(base: Base, value: &Value, fit: Fit) -> bool {
             matches!(value, Value::Float(_) | Value::FloatV(_)) || (converted && (number || tensor))
         }
         Base::Bool => truth || (converted && tensor),
-        Base::Scalar => {
-            number || matches!(value, Value::Complex(..)) || (converted && (truth || tensor))
-        }
+        Base::Scalar => number || matches!(value, Value::Complex(..)) || (converted && (truth || tensor)),
         Base::Complex => matches!(value, Value::Complex(..)),
         Base::Str => matches!(value, Value::Str(_)),
         Base::Device => matches!(value, Value::Device(_)) || (converted && matches!(value, Value::Str(_))),

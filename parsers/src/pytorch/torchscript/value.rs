@@ -101,7 +101,11 @@ pub fn known_equal(heap: &Heap, a: &Value, b: &Value) -> Option<bool> {
             return Some(false);
         }
         let each: Vec<_> = a.iter().zip(b).map(|(a, b)| known_equal(heap, a, b)).collect();
-        if each.contains(&Some(false)) { Some(false) } else { each.iter().all(Option::is_some).then_some(true) }
+        if each.contains(&Some(false)) {
+            Some(false)
+        } else {
+            each.iter().all(Option::is_some).then_some(true)
+        }
     };
     if let (Some(a), Some(b)) = (number(a), number(b)) {
         return Some(a == b);

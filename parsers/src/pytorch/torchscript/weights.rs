@@ -93,9 +93,8 @@ impl<'p> Weights<'p> {
         };
         let bad = |what: String| Diag::error("E0203", format!("tensor `{name}`: {what}"));
         let view = &tensor.view;
-        let dtype = ir_dtype(view.dtype).ok_or_else(|| {
-            unsupported(format!("tensor `{name}` has elements of type {}", view.dtype))
-        })?;
+        let dtype = ir_dtype(view.dtype)
+            .ok_or_else(|| unsupported(format!("tensor `{name}` has elements of type {}", view.dtype)))?;
         let storage = self.program.storage(folder, &tensor.storage)?;
         let (stored, back) = match stored_order(view) {
             Some((stored, back)) => (stored, Some(back)),

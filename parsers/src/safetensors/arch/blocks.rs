@@ -68,7 +68,8 @@ impl Conv2d {
 impl<'w> Net<'w> {
     /// A program that computes in the floating-point type of the weights.
     pub fn new(name: &str, weights: &'w Weights) -> R<Self> {
-        let mut types: Vec<DType> = weights.tensors.values().map(Tensor::dtype).filter(|d| d.is_float()).collect();
+        let mut types: Vec<DType> =
+            weights.tensors.values().map(Tensor::dtype).filter(|d| d.is_float()).collect();
         types.sort_unstable();
         types.dedup();
         let dtype = match types[..] {
@@ -76,7 +77,10 @@ impl<'w> Net<'w> {
             [dtype @ (DType::F32 | DType::F64 | DType::F16 | DType::BF16)] => dtype,
             _ => {
                 let names: Vec<&str> = types.iter().map(|d| d.name()).collect();
-                let m = format!("the weights are of type {}; an architecture by name needs one of f32, f64, f16 and bf16", names.join(" and "));
+                let m = format!(
+                    "the weights are of type {}; an architecture by name needs one of f32, f64, f16 and bf16",
+                    names.join(" and ")
+                );
                 return Err(Diag::error("E0206", m));
             }
         };
@@ -86,7 +90,8 @@ impl<'w> Net<'w> {
     /// Size of axis 0 of the weight `name`, whatever prefix the file has; `default` when it has no such weight. For what the weights decide,
     /// such as the number of classes.
     pub fn rows(&self, name: &str, default: usize) -> usize {
-        let same = |key: &str| key.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+        let same =
+            |key: &str| key.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.'));
         let found = self.weights.tensors.iter().find(|(key, _)| same(key));
         found.and_then(|(_, t)| t.shape().first().copied()).unwrap_or(default)
     }
@@ -110,7 +115,10 @@ impl<'w> Net<'w> {
         let zero = Tensor::scalar(0.0_f32).cast(self.dtype, false).map_err(bad)?;
         let v = self.graph.add_const(Tensor::splat(&zero, shape).map_err(bad)?);
         self.graph.set_name(v, Some(name.into()));
-        self.wanted.push((Wanted { name: name.to_owned(), dtype: self.dtype, shape: shape.to_vec(), tied: vec![] }, v));
+        self.wanted.push((
+            Wanted { name: name.to_owned(), dtype: self.dtype, shape: shape.to_vec(), tied: vec![] },
+            v,
+        ));
         Ok(v)
     }
 
@@ -131,16 +139,26 @@ impl<'w> Net<'w> {
     }
 
     fn node(&mut self, op: impl Into<Op>, inputs: &[Option<V>]) -> R<V> {
-        let part = OriginPart { name: self.module.as_str().into(), module: Some(self.module.as_str().into()), ..OriginPart::default() };
+        let part = OriginPart {
+            name: self.module.as_str().into(),
+            module: Some(self.module.as_str().into()),
+            ..OriginPart::default()
+        };
         let n = self.graph.append(NewNode { origin: Origin::new(part), ..NewNode::new(op, inputs) })?;
-        self.graph.node(n).outputs().first().copied().ok_or_else(|| Diag::error("E0901", "an operator without a result"))
+        self.graph
+            .node(n)
+            .outputs()
+            .first()
+            .copied()
+            .ok_or_else(|| Diag::error("E0901", "an operator without a result"))
     }
 
     /// `torch.nn.Conv2d` called `name`.
     pub fn conv(&mut self, name: &str, x: V, conv: Conv2d) -> R<V> {
         name.clone_into(&mut self.module);
         let (inner, outer) = conv.channels;
-        let w = self.weight(&format!("{name}.weight"), &[outer, inner / conv.groups, conv.kernel, conv.kernel])?;
+        let w =
+            self.weight(&format!("{name}.weight"), &[outer, inner / conv.groups, conv.kernel, conv.kernel])?;
         let b = if conv.bias { Some(self.weight(&format!("{name}.bias"), &[outer])?) } else { None };
         let op = Conv {
             kernel_shape: vec![conv.kernel as i64; 2],
@@ -178,7 +196,9 @@ impl<'w> Net<'w> {
     /// `min(max(x, 0), 6)`.
     pub fn relu6(&mut self, x: V) -> R<V> {
         let mut bound = |value: f32| {
-            let t = Tensor::scalar(value).cast(self.dtype, false).map_err(|e| Diag::error("E0203", e.to_string()))?;
+            let t = Tensor::scalar(value)
+                .cast(self.dtype, false)
+                .map_err(|e| Diag::error("E0203", e.to_string()))?;
             Ok::<V, Diag>(self.graph.add_const(t))
         };
         let (low, high) = (bound(0.0)?, bound(6.0)?);

@@ -46,6 +46,10 @@ fn dense(net: &mut Net, at: &str, x: V, channels: usize, growth: usize) -> R<V> 
     let y = act(net, &format!("{at}.norm1"), x, channels)?;
     let y = net.conv(&format!("{at}.conv1"), y, Conv2d::new((channels, BOTTLENECK * growth), 1))?;
     let y = act(net, &format!("{at}.norm2"), y, BOTTLENECK * growth)?;
-    let y = net.conv(&format!("{at}.conv2"), y, Conv2d { padding: 1, ..Conv2d::new((BOTTLENECK * growth, growth), 3) })?;
+    let y = net.conv(
+        &format!("{at}.conv2"),
+        y,
+        Conv2d { padding: 1, ..Conv2d::new((BOTTLENECK * growth, growth), 3) },
+    )?;
     net.join(&[x, y])
 }

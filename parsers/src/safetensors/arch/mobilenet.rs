@@ -10,7 +10,15 @@ pub(super) fn v2(net: &mut Net) -> R<()> {
     let mut x = unit(net, "features.0", x, Conv2d { stride: 2, padding: 1, ..Conv2d::new((3, 32), 3) })?;
     let (mut inner, mut place) = (32, 1);
     // Expansion, channels, blocks, step of the first one.
-    let stages = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
+    let stages = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ];
     for (expansion, outer, count, first) in stages {
         for i in 0..count {
             let stride = if i == 0 { first } else { 1 };
@@ -34,7 +42,14 @@ fn unit(net: &mut Net, at: &str, x: V, conv: Conv2d) -> R<V> {
 }
 
 /// An inverted residual: widen, convolve each channel by itself, narrow.
-fn block(net: &mut Net, at: &str, x: V, (inner, outer): (usize, usize), expansion: usize, stride: usize) -> R<V> {
+fn block(
+    net: &mut Net,
+    at: &str,
+    x: V,
+    (inner, outer): (usize, usize),
+    expansion: usize,
+    stride: usize,
+) -> R<V> {
     let hidden = inner * expansion;
     let (mut y, mut place) = (x, 0);
     if expansion != 1 {

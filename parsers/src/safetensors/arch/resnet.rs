@@ -22,7 +22,8 @@ pub(super) fn bottleneck(net: &mut Net, stages: [usize; 4], groups: usize, width
         let middle = planes * width / 64 * groups;
         let y = unit(net, at, 1, x, Conv2d::new((inner, middle), 1))?;
         let y = net.relu(y)?;
-        let y = unit(net, at, 2, y, Conv2d { stride, padding: 1, groups, ..Conv2d::new((middle, middle), 3) })?;
+        let y =
+            unit(net, at, 2, y, Conv2d { stride, padding: 1, groups, ..Conv2d::new((middle, middle), 3) })?;
         let y = net.relu(y)?;
         unit(net, at, 3, y, Conv2d::new((middle, 4 * planes), 1))
     })
@@ -52,7 +53,11 @@ fn build(
             let (stride, outer) = (if stage > 0 && i == 0 { 2 } else { 1 }, planes * expansion);
             let y = block(net, &at, x, inner, planes, stride)?;
             if stride != 1 || inner != outer {
-                x = net.conv(&format!("{at}.downsample.0"), x, Conv2d { stride, ..Conv2d::new((inner, outer), 1) })?;
+                x = net.conv(
+                    &format!("{at}.downsample.0"),
+                    x,
+                    Conv2d { stride, ..Conv2d::new((inner, outer), 1) },
+                )?;
                 x = net.norm(&format!("{at}.downsample.1"), x, outer)?;
             }
             let sum = net.add(y, x)?;

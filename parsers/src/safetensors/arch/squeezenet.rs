@@ -15,15 +15,37 @@ use Part::{Fire, Pool};
 
 /// Version 1.0.
 pub(super) fn v1_0(net: &mut Net) -> R<()> {
-    let parts =
-        [Pool, Fire(16, 64), Fire(16, 64), Fire(32, 128), Pool, Fire(32, 128), Fire(48, 192), Fire(48, 192), Fire(64, 256), Pool, Fire(64, 256)];
+    let parts = [
+        Pool,
+        Fire(16, 64),
+        Fire(16, 64),
+        Fire(32, 128),
+        Pool,
+        Fire(32, 128),
+        Fire(48, 192),
+        Fire(48, 192),
+        Fire(64, 256),
+        Pool,
+        Fire(64, 256),
+    ];
     build(net, (96, 7), &parts)
 }
 
 /// Version 1.1.
 pub(super) fn v1_1(net: &mut Net) -> R<()> {
-    let parts =
-        [Pool, Fire(16, 64), Fire(16, 64), Pool, Fire(32, 128), Fire(32, 128), Pool, Fire(48, 192), Fire(48, 192), Fire(64, 256), Fire(64, 256)];
+    let parts = [
+        Pool,
+        Fire(16, 64),
+        Fire(16, 64),
+        Pool,
+        Fire(32, 128),
+        Fire(32, 128),
+        Pool,
+        Fire(48, 192),
+        Fire(48, 192),
+        Fire(64, 256),
+        Fire(64, 256),
+    ];
     build(net, (64, 3), &parts)
 }
 

@@ -71,7 +71,9 @@ impl Eval<'_> {
                 let otherwise = self.go_on(otherwise, rest)?;
                 match self.join(condition, &before, then, otherwise, at)? {
                     Ok(flow) => Ok((flow, true)),
-                    Err(_) => self.refuse(at, "a condition whose branches give tensors of different ranks or types"),
+                    Err(_) => {
+                        self.refuse(at, "a condition whose branches give tensors of different ranks or types")
+                    }
                 }
             }
         }
@@ -87,7 +89,13 @@ impl Eval<'_> {
         let flow = self.in_body(|eval| eval.block(stmts));
         self.leave_arm(around, start, before, flow)
     }
-    fn leave_arm(&mut self, around: Around, start: Snapshot, before: &Snapshot, flow: R<Flow>) -> R<Option<Arm>> {
+    fn leave_arm(
+        &mut self,
+        around: Around,
+        start: Snapshot,
+        before: &Snapshot,
+        flow: R<Flow>,
+    ) -> R<Option<Arm>> {
         let end = self.snapshot();
         let body = self.cx.suspend_body(around);
         self.frame.vars.clone_from(&before.vars);
@@ -194,7 +202,10 @@ impl Eval<'_> {
     /// Notes that an exception is assumed not to be raised.
     fn assume(&mut self, at: Pos) {
         let unit = &self.frame.unit;
-        let line = unit.ranges.line(at).map_or_else(|| format!("{}:{}", unit.entry, unit.line(at)), |l| l.to_string());
+        let line = unit
+            .ranges
+            .line(at)
+            .map_or_else(|| format!("{}:{}", unit.entry, unit.line(at)), |l| l.to_string());
         self.assumed.insert(line);
     }
     /// The type of an IR value.

@@ -58,7 +58,14 @@ impl Eval<'_> {
             other => self.broken(at, format!("{} is called", other.kind())),
         }
     }
-    pub(super) fn call_method(&mut self, r: Ref, name: &str, mut args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
+    pub(super) fn call_method(
+        &mut self,
+        r: Ref,
+        name: &str,
+        mut args: Vec<Value>,
+        named: Named,
+        at: Pos,
+    ) -> R<Value> {
         let Some(instance) = self.heap.instance(r) else {
             return self.broken(at, "a method of something that is no object");
         };
@@ -89,7 +96,9 @@ impl Eval<'_> {
         }
         let (class, _) = self.class(path, at)?;
         match class.base.as_deref() {
-            Some("NamedTuple") if args.len() <= class.fields.len() => self.named_tuple(&class, args, named, at),
+            Some("NamedTuple") if args.len() <= class.fields.len() => {
+                self.named_tuple(&class, args, named, at)
+            }
             Some("Enum") => self.refuse(at, format!("a member of `{path}` looked up by value")),
             _ => {
                 let instance = Instance { class: path.into(), path: None, fields: vec![] };

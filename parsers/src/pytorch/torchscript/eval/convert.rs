@@ -8,11 +8,15 @@ impl Eval<'_> {
     /// `value` where a value of type `ty` is expected: tensors become numbers and integers floats, as PyTorch converts implicitly.
     pub(super) fn convert(&mut self, value: Value, ty: &Ty, at: Pos) -> R<Value> {
         match (&*ty.name, &value) {
-            ("int", Value::Tensor(_) | Value::Weight(_)) => self.operator("aten::Int", vec![value], vec![], at),
+            ("int", Value::Tensor(_) | Value::Weight(_)) => {
+                self.operator("aten::Int", vec![value], vec![], at)
+            }
             ("float", Value::Tensor(_) | Value::Weight(_) | Value::Int(_)) => {
                 self.operator("aten::Float", vec![value], vec![], at)
             }
-            ("bool", Value::Tensor(_) | Value::Weight(_)) => self.operator("aten::Bool", vec![value], vec![], at),
+            ("bool", Value::Tensor(_) | Value::Weight(_)) => {
+                self.operator("aten::Bool", vec![value], vec![], at)
+            }
             ("Optional", Value::None) => Ok(value),
             ("Optional", _) => match ty.args.first() {
                 Some(inner) => self.convert(value, inner, at),
@@ -39,7 +43,8 @@ impl Eval<'_> {
             Value::Maybe(..) => return None,
             _ if matches!(name, "Any" | "t") => true,
             _ if name == "Optional" => {
-                matches!(value, Value::None) || ty.args.first().is_some_and(|t| self.is_instance(value, t) == Some(true))
+                matches!(value, Value::None)
+                    || ty.args.first().is_some_and(|t| self.is_instance(value, t) == Some(true))
             }
             _ if name == "Union" => ty.args.iter().any(|t| self.is_instance(value, t) == Some(true)),
             Value::None => name == "NoneType",
@@ -52,7 +57,9 @@ impl Eval<'_> {
             Value::Device(_) => matches!(name, "Device" | "device"),
             Value::List(_) | Value::Stacked(_) => match (name, ty.args.first()) {
                 ("List" | "list", None) => true,
-                ("List" | "list", Some(t)) => return self.heap.elements(value).map_or(Some(true), |items| all(items, t)),
+                ("List" | "list", Some(t)) => {
+                    return self.heap.elements(value).map_or(Some(true), |items| all(items, t));
+                }
                 _ => false,
             },
             Value::Tuple(None, items) => match name {

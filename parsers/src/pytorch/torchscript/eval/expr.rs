@@ -42,7 +42,9 @@ impl Eval<'_> {
         match &e.kind {
             Kind::Name(n) => match self.frame.vars.get(n) {
                 Some(v) => Ok(v.clone()),
-                None if matches!(&**n, "torch" | "ops" | "__torch__" | "range") => Ok(Value::Global((**n).into())),
+                None if matches!(&**n, "torch" | "ops" | "__torch__" | "range") => {
+                    Ok(Value::Global((**n).into()))
+                }
                 None => self.broken(e.pos, format!("`{n}` is not defined")),
             },
             Kind::Int(v) => Ok(Value::int(*v)),
@@ -119,7 +121,8 @@ impl Eval<'_> {
             && let Some((found, unit)) = self.program.class(class)?
             && found.base.as_deref() == Some("Enum")
         {
-            let Some(value) = found.fields.iter().find(|f| &*f.name == member).and_then(|f| f.value.as_ref()) else {
+            let Some(value) = found.fields.iter().find(|f| &*f.name == member).and_then(|f| f.value.as_ref())
+            else {
                 return self.broken(at, format!("`{path}` is not defined"));
             };
             let value = self.default(value, &unit)?;
@@ -163,7 +166,9 @@ impl Eval<'_> {
                 "value" => Ok((**value).clone()),
                 _ => self.broken(at, format!("a member of an enumeration has no `{name}`")),
             },
-            Value::Tensor(_) | Value::Weight(_) => self.operator(&format!("prim::{name}"), vec![of.clone()], vec![], at),
+            Value::Tensor(_) | Value::Weight(_) => {
+                self.operator(&format!("prim::{name}"), vec![of.clone()], vec![], at)
+            }
             other => self.broken(at, format!("{} has no attribute `{name}`", other.kind())),
         }
     }

@@ -148,10 +148,14 @@ impl Eval<'_> {
                 Some(items) => self.heap.list(items),
                 None => return self.refuse(at, "computed values are sorted"),
             },
-            ("min" | "max" | "sum", None) if items.iter().all(|v| !matches!(v, Value::Tensor(_) | Value::Weight(_))) => {
+            ("min" | "max" | "sum", None)
+                if items.iter().all(|v| !matches!(v, Value::Tensor(_) | Value::Weight(_))) =>
+            {
                 return self.folded_list(name, items, at).map(Some);
             }
-            ("all" | "any", None) if items.iter().all(|v| matches!(v, Value::Bool(_) | Value::Int(_) | Value::BoolV(_))) => {
+            ("all" | "any", None)
+                if items.iter().all(|v| matches!(v, Value::Bool(_) | Value::Int(_) | Value::BoolV(_))) =>
+            {
                 let op = if name == "all" { "aten::__and__" } else { "aten::__or__" };
                 let mut acc = Value::Bool(name == "all");
                 for v in items {
@@ -171,7 +175,11 @@ impl Eval<'_> {
         };
         let mut items = items.into_iter();
         let Some(mut acc) = items.next() else {
-            return if name == "sum" { Ok(Value::int(0)) } else { self.raise(at, "ValueError: empty sequence".into()) };
+            return if name == "sum" {
+                Ok(Value::int(0))
+            } else {
+                self.raise(at, "ValueError: empty sequence".into())
+            };
         };
         for v in items {
             acc = self.operator(&op, vec![acc, v], vec![], at)?;
@@ -207,7 +215,8 @@ impl Eval<'_> {
         if step == 0 {
             return self.raise(at, "ValueError: slice step cannot be zero".into());
         }
-        let clip = |v: i64, low: i64, high: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(low, high);
+        let clip =
+            |v: i64, low: i64, high: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(low, high);
         let (mut i, stop) = if step > 0 {
             (start.map_or(0, |v| clip(v, 0, len)), end.map_or(len, |v| clip(v, 0, len)))
         } else {
@@ -316,7 +325,8 @@ impl Eval<'_> {
             "stack" => {
                 let rank = self.cx.rank(v)? as i64;
                 let to = if dim < 0 { dim + rank } else { dim };
-                self.operator("aten::movedim", vec![tensor, Value::int(0), Value::int(to)], vec![], at).map(Some)
+                self.operator("aten::movedim", vec![tensor, Value::int(0), Value::int(to)], vec![], at)
+                    .map(Some)
             }
             "cat" | "concat" => {
                 // Iterations become the outer part of the axis.
@@ -348,8 +358,10 @@ impl Eval<'_> {
         }
         let index = Value::Int(index.clone());
         if items.iter().all(|v| matches!(v, Value::Int(_))) {
-            let sizes: Vec<Size> =
-                items.iter().filter_map(|v| if let Value::Int(s) = v { Some(s.clone()) } else { None }).collect();
+            let sizes: Vec<Size> = items
+                .iter()
+                .filter_map(|v| if let Value::Int(s) = v { Some(s.clone()) } else { None })
+                .collect();
             let all = self.cx.shape_value(&sizes)?;
             let all = self.of_ir(all, super::merge::Sort::Tensor);
             let one = self.operator("aten::select", vec![all, Value::int(0), index], vec![], at)?;

@@ -76,14 +76,18 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
         (X::Method(a, m), X::Method(b, n)) => a == b && m == n,
         (X::Enum(c, n, _), X::Enum(d, m, _)) => c == d && n == m,
         (X::Maybe(p, a), X::Maybe(q, b)) => p == q && same(a, b),
-        (X::Tuple(_, a), X::Tuple(_, b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b)),
+        (X::Tuple(_, a), X::Tuple(_, b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
         _ => false,
     }
 }
 
 pub(super) fn same_cell(a: Option<&Cell>, b: Option<&Cell>) -> bool {
     match (a, b) {
-        (Some(Cell::List(a)), Some(Cell::List(b))) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Some(Cell::List(a)), Some(Cell::List(b))) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
         (Some(Cell::Dict(a)), Some(Cell::Dict(b))) => {
             a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| same(k, l) && same(a, b))
         }
@@ -151,15 +155,24 @@ impl Eval<'_> {
         }
         Ok(change)
     }
-    pub(super) fn merge(&mut self, a: &Value, b: &Value, heaps: Heaps<'_>, items: &mut Vec<Item>, at: Pos) -> R<Merged> {
+    pub(super) fn merge(
+        &mut self,
+        a: &Value,
+        b: &Value,
+        heaps: Heaps<'_>,
+        items: &mut Vec<Item>,
+        at: Pos,
+    ) -> R<Merged> {
         use Value as X;
         let mut item = |sort: Sort| {
             items.push(Item { sort, then: a.clone(), otherwise: b.clone() });
             Ok(Merged::Item(items.len() - 1, sort))
         };
         let known = |v: &Value| {
-            matches!(v, X::None | X::Bool(_) | X::Int(Size::Known(_)) | X::Float(_) | X::Complex(..) | X::Str(_))
-                || matches!(v, X::Device(_) | X::Global(_) | X::Enum(..) | X::Weight(_) | X::Tensor(_))
+            matches!(
+                v,
+                X::None | X::Bool(_) | X::Int(Size::Known(_)) | X::Float(_) | X::Complex(..) | X::Str(_)
+            ) || matches!(v, X::Device(_) | X::Global(_) | X::Enum(..) | X::Weight(_) | X::Tensor(_))
         };
         match (a, b) {
             (X::Failed, _) | (_, X::Failed) => Ok(Merged::Same(X::Failed)),
@@ -171,15 +184,20 @@ impl Eval<'_> {
                 let present = items.len() - 1;
                 Ok(Merged::Maybe(present, Box::new(self.merge(&x, &y, heaps, items, at)?)))
             }
-            (X::Tensor(_) | X::Weight(_) | X::Uninit, X::Tensor(_) | X::Weight(_) | X::Uninit) => item(Sort::Tensor),
+            (X::Tensor(_) | X::Weight(_) | X::Uninit, X::Tensor(_) | X::Weight(_) | X::Uninit) => {
+                item(Sort::Tensor)
+            }
             (X::Bool(_) | X::BoolV(_) | X::Uninit, X::BoolV(_) | X::Bool(_))
             | (X::BoolV(_) | X::Bool(_), X::Uninit) => item(Sort::Bool),
             (X::Int(_) | X::Uninit, X::Int(_)) | (X::Int(_), X::Uninit) => item(Sort::Int),
-            (X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit, X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit) => {
-                item(Sort::Float)
-            }
+            (
+                X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit,
+                X::Int(_) | X::Float(_) | X::FloatV(_) | X::Uninit,
+            ) => item(Sort::Float),
             (X::Tuple(class, x), _) => match b {
-                X::Tuple(_, y) if x.len() == y.len() => self.merge_all(x, Some(y), heaps, items, at, class.clone()),
+                X::Tuple(_, y) if x.len() == y.len() => {
+                    self.merge_all(x, Some(y), heaps, items, at, class.clone())
+                }
                 X::Uninit => self.merge_all(x, None, heaps, items, at, class.clone()),
                 _ => self.different(a, b, at),
             },
@@ -187,11 +205,14 @@ impl Eval<'_> {
                 let x = vec![X::Uninit; y.len()];
                 self.merge_all(&x, Some(y), heaps, items, at, class.clone())
             }
-            (X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit, X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit) => {
-                self.merge_refs(a, b, heaps, items, at)
-            }
+            (
+                X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit,
+                X::List(_) | X::Dict(_) | X::Object(_) | X::Uninit,
+            ) => self.merge_refs(a, b, heaps, items, at),
             // A text that differs is of use for messages only; what reads it is refused.
-            (X::Str(_) | X::Device(_) | X::Uninit, X::Str(_) | X::Device(_) | X::Uninit) => Ok(Merged::Same(X::Uninit)),
+            (X::Str(_) | X::Device(_) | X::Uninit, X::Str(_) | X::Device(_) | X::Uninit) => {
+                Ok(Merged::Same(X::Uninit))
+            }
             (x, X::Uninit) | (X::Uninit, x) => Ok(Merged::Same(x.clone())),
             _ => self.different(a, b, at),
         }
@@ -215,7 +236,14 @@ impl Eval<'_> {
         }
         Ok(Merged::Tuple(class, out))
     }
-    fn merge_refs(&mut self, a: &Value, b: &Value, heaps: Heaps<'_>, items: &mut Vec<Item>, at: Pos) -> R<Merged> {
+    fn merge_refs(
+        &mut self,
+        a: &Value,
+        b: &Value,
+        heaps: Heaps<'_>,
+        items: &mut Vec<Item>,
+        at: Pos,
+    ) -> R<Merged> {
         if same(a, b) {
             return Ok(Merged::Same(a.clone()));
         }
@@ -249,7 +277,9 @@ impl Eval<'_> {
                     other => Ok(other),
                 }
             }
-            (Cell::Dict(x), Cell::Dict(y)) if x.len() == y.len() && x.iter().zip(&y).all(|(a, b)| same(&a.0, &b.0)) => {
+            (Cell::Dict(x), Cell::Dict(y))
+                if x.len() == y.len() && x.iter().zip(&y).all(|(a, b)| same(&a.0, &b.0)) =>
+            {
                 let mut out = vec![];
                 for ((key, a), (_, b)) in x.into_iter().zip(&y) {
                     out.push((key, self.merge(&a, b, heaps, items, at)?));
@@ -355,7 +385,8 @@ impl Eval<'_> {
     /// Any tensor of type `ty`; symbolic sizes are 1.
     pub(super) fn filler(&mut self, ty: &Type) -> Option<V> {
         let ty = ty.as_tensor()?;
-        let dims: Vec<usize> = ty.shape.as_ref()?.iter().map(|d| d.known().map_or(1, |n| n as usize)).collect();
+        let dims: Vec<usize> =
+            ty.shape.as_ref()?.iter().map(|d| d.known().map_or(1, |n| n as usize)).collect();
         let zero = Tensor::scalar(0i64).cast(ty.dtype, false).ok()?;
         Some(self.cx.constant(Tensor::splat(&zero, &dims).ok()?))
     }

@@ -104,7 +104,8 @@ impl<'p> Eval<'p> {
     }
     /// An error in the program's own rules.
     pub(super) fn broken<T>(&self, at: Pos, message: impl Into<String>) -> R<T> {
-        let place = format!("{}, line {}: {}", self.frame.unit.entry, self.frame.unit.line(at), message.into());
+        let place =
+            format!("{}, line {}: {}", self.frame.unit.entry, self.frame.unit.line(at), message.into());
         Err(malformed(place).origin(self.origin(at, "")))
     }
     /// Where a place of the archived source comes from.
@@ -113,7 +114,12 @@ impl<'p> Eval<'p> {
         let line = unit.ranges.line(at);
         let own = || format!("{}:{}", unit.entry, unit.line(at)).into();
         let module = Some(&self.frame.module).filter(|m| !m.is_empty()).map(|m| (**m).into());
-        Origin::new(OriginPart { name: "".into(), op: op.into(), module, line: Some(line.unwrap_or_else(own)) })
+        Origin::new(OriginPart {
+            name: "".into(),
+            op: op.into(),
+            module,
+            line: Some(line.unwrap_or_else(own)),
+        })
     }
     /// Counts one step of work.
     pub(super) fn step(&mut self, at: Pos) -> R<()> {
@@ -163,7 +169,10 @@ impl<'p> Eval<'p> {
         at: Pos,
     ) -> R<Value> {
         if self.calls >= MAX_CALLS {
-            return self.broken(at, format!("calls nest deeper than {MAX_CALLS} levels; a function may call itself"));
+            return self.broken(
+                at,
+                format!("calls nest deeper than {MAX_CALLS} levels; a function may call itself"),
+            );
         }
         let vars = self.bind(func, &unit, args, named, at)?;
         let frame = Frame { vars, unit, module };
@@ -192,14 +201,14 @@ impl<'p> Eval<'p> {
         let mut vars = BTreeMap::new();
         let mut args = args.into_iter();
         for param in &func.params {
-            let given = args.next().or_else(|| {
-                named.iter().find(|(n, _)| *n == param.name).map(|(_, v)| v.clone())
-            });
+            let given =
+                args.next().or_else(|| named.iter().find(|(n, _)| *n == param.name).map(|(_, v)| v.clone()));
             let value = match (given, &param.default) {
                 (Some(v), _) => v,
                 (None, Some(default)) => self.default(default, unit)?,
                 (None, None) => {
-                    return self.broken(at, format!("`{}` is not given its argument `{}`", func.name, param.name));
+                    return self
+                        .broken(at, format!("`{}` is not given its argument `{}`", func.name, param.name));
                 }
             };
             let value = match &param.ty {

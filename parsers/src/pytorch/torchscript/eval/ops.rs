@@ -15,8 +15,19 @@ type Named = Vec<(Box<str>, Value)>;
 
 /// Operators that give their first argument.
 const IDENTITY: &[&str] = &[
-    "cpu", "cuda", "pin_memory", "requires_grad_", "data", "profile", "AutogradAdd", "set_data", "retain_grad",
-    "warn_only", "_unwrap_optional", "unchecked_unwrap_optional", "awaitable_nowait",
+    "cpu",
+    "cuda",
+    "pin_memory",
+    "requires_grad_",
+    "data",
+    "profile",
+    "AutogradAdd",
+    "set_data",
+    "retain_grad",
+    "warn_only",
+    "_unwrap_optional",
+    "unchecked_unwrap_optional",
+    "awaitable_nowait",
 ];
 
 impl Eval<'_> {
@@ -35,9 +46,17 @@ impl Eval<'_> {
         self.soft(result, at, path)
     }
     fn is_failed(&self, v: &Value) -> bool {
-        matches!(v, Value::Failed) || self.heap.elements(v).is_some_and(|items| items.iter().any(|v| self.is_failed(v)))
+        matches!(v, Value::Failed)
+            || self.heap.elements(v).is_some_and(|items| items.iter().any(|v| self.is_failed(v)))
     }
-    fn apply_operator(&mut self, space: &str, name: &str, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
+    fn apply_operator(
+        &mut self,
+        space: &str,
+        name: &str,
+        args: Vec<Value>,
+        named: Named,
+        at: Pos,
+    ) -> R<Value> {
         if !matches!(space, "aten" | "prim") {
             return self.lifted(&format!("{space}.{name}"), args, named, at);
         }
@@ -109,7 +128,8 @@ impl Eval<'_> {
         if let Some((_, Val::Tensor(id))) = call.args.first() {
             let base = self.cx.base_of(*id);
             if let Some(weight) = self.weights.of_base(base) {
-                let counts = self.weights.get(weight).is_some_and(|w| w.name.ends_with("num_batches_tracked"));
+                let counts =
+                    self.weights.get(weight).is_some_and(|w| w.name.ends_with("num_batches_tracked"));
                 if self.freeze || counts {
                     if let Some(b) = self.cx.bases.get_mut(base) {
                         b.owner = Owner::Local;
@@ -138,14 +158,16 @@ impl Eval<'_> {
         let Some(items) = self.heap.elements(value).map(<[Value]>::to_vec) else {
             return Ok(Val::List(vec![self.one_val(value, ty.base, at)?]));
         };
-        let one = |v: &Value| if matches!(v, Value::None) { Ok(Val::None) } else { self.one_val(v, ty.base, at) };
+        let one =
+            |v: &Value| if matches!(v, Value::None) { Ok(Val::None) } else { self.one_val(v, ty.base, at) };
         Ok(Val::List(items.iter().map(one).collect::<R<_>>()?))
     }
     fn one_val(&mut self, value: &Value, base: Base, at: Pos) -> R<Val> {
         let converted = match (base, value) {
-            (Base::Int | Base::Dtype | Base::Layout | Base::MemoryFormat, Value::Tensor(_) | Value::Weight(_)) => {
-                self.to_int(value, at)?
-            }
+            (
+                Base::Int | Base::Dtype | Base::Layout | Base::MemoryFormat,
+                Value::Tensor(_) | Value::Weight(_),
+            ) => self.to_int(value, at)?,
             (Base::Float, Value::Tensor(_) | Value::Weight(_) | Value::Int(_)) => self.to_float(value, at)?,
             (Base::Bool, Value::Tensor(_) | Value::Weight(_)) => self.to_bool(value, at)?,
             (Base::Scalar, Value::Tensor(_) | Value::Weight(_)) => self.to_number(value, at)?,
@@ -173,9 +195,9 @@ impl Eval<'_> {
             (_, v) => {
                 let items = self.heap.elements(&v).map(<[Value]>::to_vec);
                 match items {
-                    Some(items) => Val::List(
-                        items.iter().map(|v| self.one_val(v, Base::Any, at)).collect::<R<_>>()?,
-                    ),
+                    Some(items) => {
+                        Val::List(items.iter().map(|v| self.one_val(v, Base::Any, at)).collect::<R<_>>()?)
+                    }
                     None => return self.refuse(at, format!("{} as an argument", v.kind())),
                 }
             }
@@ -213,7 +235,11 @@ fn is_default(value: &Value, default: &str) -> bool {
         Value::Bool(b) => default == if *b { "True" } else { "False" },
         Value::Int(Size::Known(v)) => default.parse() == Ok(*v),
         Value::Float(v) => default.parse::<f64>().is_ok_and(|d| d.to_bits() == v.to_bits()),
-        Value::Str(s) => default.trim_matches(['"', '\'']) == &**s && !default.is_empty() && default.starts_with(['"', '\'']),
+        Value::Str(s) => {
+            default.trim_matches(['"', '\'']) == &**s
+                && !default.is_empty()
+                && default.starts_with(['"', '\''])
+        }
         _ => false,
     }
 }

@@ -63,7 +63,14 @@ impl Eval<'_> {
         let count = self.cx.size_scalar(&Size::Value(count))?;
         self.repeat(&Head::For(name), Some(count), None, body, at)
     }
-    fn repeat(&mut self, head: &Head<'_>, trips: Option<V>, first: Option<V>, body: &[Stmt], at: Pos) -> R<Flow> {
+    fn repeat(
+        &mut self,
+        head: &Head<'_>,
+        trips: Option<V>,
+        first: Option<V>,
+        body: &[Stmt],
+        at: Pos,
+    ) -> R<Flow> {
         let before = self.snapshot();
         let mut carried = Carried::default();
         for _ in 0..MAX_ROUNDS {
@@ -82,7 +89,14 @@ impl Eval<'_> {
         self.refuse(at, "a loop whose values take ever new types")
     }
     /// Carries out the body once, with what is known to be carried as inputs.
-    fn round(&mut self, head: &Head<'_>, before: &Snapshot, carried: &Carried, body: &[Stmt], at: Pos) -> R<Round> {
+    fn round(
+        &mut self,
+        head: &Head<'_>,
+        before: &Snapshot,
+        carried: &Carried,
+        body: &[Stmt],
+        at: Pos,
+    ) -> R<Round> {
         let mut own = vec![
             ("iteration".to_owned(), TensorType::fixed(DType::I64, &[]).into()),
             ("condition".to_owned(), TensorType::fixed(DType::Bool, &[]).into()),
@@ -91,7 +105,8 @@ impl Eval<'_> {
         let mut seen: Seen = self.seen();
         seen.hold(&carried.held);
         let (around, inputs) = self.cx.begin_body("loop", &own, &seen);
-        let result = self.in_body(|eval| eval.round_inside(head, before, carried, (&around, &inputs), body, at));
+        let result =
+            self.in_body(|eval| eval.round_inside(head, before, carried, (&around, &inputs), body, at));
         let suspended = self.cx.suspend_body(around);
         self.frame.vars.clone_from(&before.vars);
         let end_heap = self.heap.clone();
@@ -103,7 +118,9 @@ impl Eval<'_> {
                 let body = self.cx.end_body(around, results);
                 Ok(Round { body, start, end })
             }
-            Err(_) if self.raised.take().is_some() => self.refuse(at, "a loop that always raises an exception"),
+            Err(_) if self.raised.take().is_some() => {
+                self.refuse(at, "a loop that always raises an exception")
+            }
             Err(d) => Err(d),
         }
     }
@@ -146,7 +163,9 @@ impl Eval<'_> {
                 match self.truth(&value, at)? {
                     super::stmt::Truth::Known(b) => Value::Bool(b),
                     super::stmt::Truth::Computed(v) => Value::BoolV(v),
-                    super::stmt::Truth::Failed => return self.refuse(at, "a loop whose condition is not supported"),
+                    super::stmt::Truth::Failed => {
+                        return self.refuse(at, "a loop whose condition is not supported");
+                    }
                 }
             }
         };
@@ -176,7 +195,13 @@ impl Eval<'_> {
         Ok((start, end, results))
     }
     /// The values after a round of what is carried, in order.
-    fn carried_items(&mut self, before: &Snapshot, carried: &Carried, end: &Snapshot, at: Pos) -> R<Vec<Item>> {
+    fn carried_items(
+        &mut self,
+        before: &Snapshot,
+        carried: &Carried,
+        end: &Snapshot,
+        at: Pos,
+    ) -> R<Vec<Item>> {
         let mut items = vec![];
         for root in carried.roots.keys() {
             self.joined(before, end, root, &mut items, at)?;
@@ -185,7 +210,14 @@ impl Eval<'_> {
         items.truncate(carried.types.len());
         Ok(items)
     }
-    fn joined(&mut self, before: &Snapshot, end: &Snapshot, root: &Root, items: &mut Vec<Item>, at: Pos) -> R<Merged> {
+    fn joined(
+        &mut self,
+        before: &Snapshot,
+        end: &Snapshot,
+        root: &Root,
+        items: &mut Vec<Item>,
+        at: Pos,
+    ) -> R<Merged> {
         let heaps = (&before.heap, &end.heap);
         match root {
             Root::Var(name) => {
@@ -197,7 +229,13 @@ impl Eval<'_> {
         }
     }
     /// Compares what a round left with what was expected; the round itself when nothing new turned up.
-    fn settle(&mut self, before: &Snapshot, carried: &mut Carried, round: Round, at: Pos) -> R<Option<(usize, Round)>> {
+    fn settle(
+        &mut self,
+        before: &Snapshot,
+        carried: &mut Carried,
+        round: Round,
+        at: Pos,
+    ) -> R<Option<(usize, Round)>> {
         let Round { body, start, end } = &round;
         let mut roots: Vec<Root> = carried.roots.keys().cloned().collect();
         let mut fresh = false;
@@ -229,9 +267,11 @@ impl Eval<'_> {
             merged.insert(root.clone(), form);
         }
         let sorts: Vec<Sort> = items.iter().map(|i| i.sort).collect();
-        let fits = !fresh && sorts == carried.sorts && body.results.len() == 1 + sorts.len() + carried.scans.len();
+        let fits =
+            !fresh && sorts == carried.sorts && body.results.len() == 1 + sorts.len() + carried.scans.len();
         if fits {
-            let now: Vec<Type> = body.results.iter().skip(1).take(sorts.len()).map(|v| body.graph().ty(*v).clone()).collect();
+            let now: Vec<Type> =
+                body.results.iter().skip(1).take(sorts.len()).map(|v| body.graph().ty(*v).clone()).collect();
             let wide: Vec<Type> = carried.types.iter().zip(&now).map(|(a, b)| a.join(b)).collect();
             if wide == carried.types {
                 return Ok(Some((sorts.len(), round)));
@@ -246,7 +286,14 @@ impl Eval<'_> {
         Ok(None)
     }
     /// Carries `items` from now on.
-    fn recarry(&mut self, carried: &mut Carried, roots: BTreeMap<Root, Merged>, items: &[Item], round: &Round, at: Pos) -> R<()> {
+    fn recarry(
+        &mut self,
+        carried: &mut Carried,
+        roots: BTreeMap<Root, Merged>,
+        items: &[Item],
+        round: &Round,
+        at: Pos,
+    ) -> R<()> {
         carried.roots = roots;
         carried.sorts = items.iter().map(|i| i.sort).collect();
         carried.init.clear();

@@ -77,7 +77,9 @@ impl Eval<'_> {
             ("Int" | "IntImplicit", [v]) => return self.to_int(v, at).map(Some),
             ("Float" | "FloatImplicit", [v]) => return self.to_float(v, at).map(Some),
             ("Bool", [v]) => return self.to_bool(v, at).map(Some),
-            ("ScalarImplicit" | "item" | "_local_scalar_dense", [v]) => return self.to_number(v, at).map(Some),
+            ("ScalarImplicit" | "item" | "_local_scalar_dense", [v]) => {
+                return self.to_number(v, at).map(Some);
+            }
             ("Complex", [a, b]) => {
                 if let (Some(a), Some(b)) = (known(a), known(b)) {
                     return Ok(Some(Value::Complex(a.float(), b.float())));
@@ -115,11 +117,17 @@ impl Eval<'_> {
             };
         }
         match (name, args.as_slice()) {
-            ("__and__", [Value::Bool(false), _] | [_, Value::Bool(false)]) => return Ok(Some(Value::Bool(false))),
-            ("__or__", [Value::Bool(true), _] | [_, Value::Bool(true)]) => return Ok(Some(Value::Bool(true))),
+            ("__and__", [Value::Bool(false), _] | [_, Value::Bool(false)]) => {
+                return Ok(Some(Value::Bool(false)));
+            }
+            ("__or__", [Value::Bool(true), _] | [_, Value::Bool(true)]) => {
+                return Ok(Some(Value::Bool(true)));
+            }
             ("__and__", [Value::Bool(true), v] | [v, Value::Bool(true)])
             | ("__or__", [Value::Bool(false), v] | [v, Value::Bool(false)]) => return Ok(Some(v.clone())),
-            ("__xor__", [a, b]) => return self.operator("aten::ne", vec![a.clone(), b.clone()], vec![], at).map(Some),
+            ("__xor__", [a, b]) => {
+                return self.operator("aten::ne", vec![a.clone(), b.clone()], vec![], at).map(Some);
+            }
             ("abs", [v]) => {
                 let negative = self.operator("aten::neg", vec![v.clone()], vec![], at)?;
                 return self.operator("prim::max", vec![v.clone(), negative], vec![], at).map(Some);
@@ -154,8 +162,11 @@ impl Eval<'_> {
     }
     /// `ceil((hi - lo) / step)`, not below 0.
     fn range_length(&mut self, lo: &Value, hi: &Value, step: &Value, at: Pos) -> R<Value> {
-        if let (Some(Num::Int(lo)), Some(Num::Int(hi)), Some(Num::Int(step))) = (known(lo), known(hi), known(step)) {
-            let length = (hi as i128 - lo as i128 + step as i128 - step.signum() as i128).checked_div(step as i128);
+        if let (Some(Num::Int(lo)), Some(Num::Int(hi)), Some(Num::Int(step))) =
+            (known(lo), known(hi), known(step))
+        {
+            let length =
+                (hi as i128 - lo as i128 + step as i128 - step.signum() as i128).checked_div(step as i128);
             return match length.map(|n| i64::try_from(n.max(0))) {
                 Some(Ok(n)) => Ok(Value::int(n)),
                 _ => self.raise(at, "range() with step 0".into()),
@@ -164,7 +175,8 @@ impl Eval<'_> {
         let Some(Num::Int(known_step)) = known(step) else {
             return self.refuse(at, "a range with a computed step");
         };
-        let call = |eval: &mut Self, name: &str, a: Value, b: Value| eval.operator(name, vec![a, b], vec![], at);
+        let call =
+            |eval: &mut Self, name: &str, a: Value, b: Value| eval.operator(name, vec![a, b], vec![], at);
         let span = call(self, "aten::sub", hi.clone(), lo.clone())?;
         let span = call(self, "aten::add", span, Value::int(known_step - known_step.signum()))?;
         let length = call(self, "aten::floordiv", span, Value::int(known_step))?;
@@ -203,7 +215,10 @@ impl Eval<'_> {
     }
     /// Whether lists of numbers of the same length are equal.
     fn lists_equal(&mut self, eq: bool, a: &Value, b: &Value, at: Pos) -> R<Value> {
-        let (a, b) = (self.heap.elements(a).unwrap_or_default().to_vec(), self.heap.elements(b).unwrap_or_default().to_vec());
+        let (a, b) = (
+            self.heap.elements(a).unwrap_or_default().to_vec(),
+            self.heap.elements(b).unwrap_or_default().to_vec(),
+        );
         let mut all = Value::Bool(true);
         for (a, b) in a.into_iter().zip(b) {
             let one = self.operator("aten::eq", vec![a, b], vec![], at)?;
@@ -258,7 +273,9 @@ impl Eval<'_> {
             Value::Bool(_) | Value::BoolV(_) => v.clone(),
             Value::Int(Size::Known(v)) => Value::Bool(*v != 0),
             Value::Float(v) => Value::Bool(*v != 0.0),
-            Value::Int(_) | Value::FloatV(_) => return self.operator("aten::ne", vec![v.clone(), Value::int(0)], vec![], at),
+            Value::Int(_) | Value::FloatV(_) => {
+                return self.operator("aten::ne", vec![v.clone(), Value::int(0)], vec![], at);
+            }
             Value::Tensor(_) | Value::Weight(_) => {
                 let number = self.to_number(v, at)?;
                 return self.to_bool(&number, at);
@@ -282,7 +299,9 @@ impl Eval<'_> {
             if let (true, Some(f)) = (whole, t.to_f64s().ok().and_then(|v| v.first().copied())) {
                 return Ok(Value::Float(f));
             }
-            if let (false, Some(i)) = (t.dtype().is_complex(), t.to_i64s().ok().and_then(|v| v.first().copied())) {
+            if let (false, Some(i)) =
+                (t.dtype().is_complex(), t.to_i64s().ok().and_then(|v| v.first().copied()))
+            {
                 let is_bool = t.dtype() == hoist_ir::dtype::DType::Bool;
                 return Ok(if is_bool { Value::Bool(i != 0) } else { Value::int(i) });
             }
@@ -354,10 +373,14 @@ impl Eval<'_> {
         let node = self.cx.graph.node(n);
         let small = |v: &ValueId| {
             let sizes = self.cx.known_sizes(*v);
-            sizes.and_then(|s| s.into_iter().try_fold(1i64, i64::checked_mul)).is_some_and(|n| n <= MAX_FOLDED as i64)
+            sizes
+                .and_then(|s| s.into_iter().try_fold(1i64, i64::checked_mul))
+                .is_some_and(|n| n <= MAX_FOLDED as i64)
         };
-        let random = node.op().name().starts_with("random") || matches!(node.op().name(), "bernoulli" | "multinomial");
-        if out.len() >= MAX_CHAIN || random || !node.bodies().is_empty() || !node.outputs().iter().all(small) {
+        let random =
+            node.op().name().starts_with("random") || matches!(node.op().name(), "bernoulli" | "multinomial");
+        if out.len() >= MAX_CHAIN || random || !node.bodies().is_empty() || !node.outputs().iter().all(small)
+        {
             return false;
         }
         let inputs: Vec<ValueId> = node.inputs().iter().copied().flatten().collect();

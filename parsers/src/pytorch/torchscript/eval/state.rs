@@ -61,10 +61,18 @@ impl Eval<'_> {
         let mut parts = vec![];
         for (slot, ty) in &state.slots {
             let text = self.initial.get(slot).cloned().unwrap_or_default();
-            let odd = if ty.is_some() { " (which its input cannot hold: zeros stand for it where the program allows)" } else { "" };
+            let odd = if ty.is_some() {
+                " (which its input cannot hold: zeros stand for it where the program allows)"
+            } else {
+                ""
+            };
             parts.push(format!("{} = {text}{odd}", self.slot_name(slot)));
         }
-        if parts.is_empty() { "before the first call they are as in the file".into() } else { format!("before the first call: {}", parts.join(", ")) }
+        if parts.is_empty() {
+            "before the first call they are as in the file".into()
+        } else {
+            format!("before the first call: {}", parts.join(", "))
+        }
     }
     fn slot_name(&self, slot: &Slot) -> String {
         let path = self.heap.instance(slot.0).and_then(|i| i.path.clone()).unwrap_or_default();
@@ -160,7 +168,11 @@ impl Eval<'_> {
             };
             let value = self.state_input(&name, &initial, ty.as_ref())?;
             let text = match &initial {
-                Value::Weight(i) => self.weights.get(*i).map(|w| format!("sizes {:?}", w.tensor.view.sizes)).unwrap_or_default(),
+                Value::Weight(i) => self
+                    .weights
+                    .get(*i)
+                    .map(|w| format!("sizes {:?}", w.tensor.view.sizes))
+                    .unwrap_or_default(),
                 other => self.shown(other),
             };
             self.initial.insert(slot.clone(), text);
@@ -219,7 +231,9 @@ impl Eval<'_> {
         }
         for slot in state.slots.keys() {
             let name = self.slot_name(slot);
-            let Some(value) = self.heap.instance(slot.0).and_then(|i| i.field(&slot.1)).cloned() else { continue };
+            let Some(value) = self.heap.instance(slot.0).and_then(|i| i.field(&slot.1)).cloned() else {
+                continue;
+            };
             if let Some(ty) = self.state_output(&name, &value)? {
                 retyped.slots.insert(slot.clone(), Some(ty));
             }
@@ -244,19 +258,30 @@ impl Eval<'_> {
             other => return self.refuse(0, format!("the state `{name}` becomes {}", other.kind())),
         };
         self.cx.graph.add_output(&format!("{name}_next"), v);
-        let input = self.cx.graph.inputs().iter().copied().find(|i| self.cx.graph.value(*i).name.as_deref() == Some(name));
+        let input = self
+            .cx
+            .graph
+            .inputs()
+            .iter()
+            .copied()
+            .find(|i| self.cx.graph.value(*i).name.as_deref() == Some(name));
         let Some(input) = input else { return Ok(None) };
         let (before, after) = (self.type_of(input), self.type_of(v));
         let (Some(b), Some(a)) = (before.as_tensor(), after.as_tensor()) else { return Ok(None) };
         if b.dtype != a.dtype {
-            return self.refuse(0, format!("the state `{name}` changes its element type from {} to {}", b.dtype, a.dtype));
+            return self.refuse(
+                0,
+                format!("the state `{name}` changes its element type from {} to {}", b.dtype, a.dtype),
+            );
         }
         let wanted = match (b.rank() == a.rank(), before.join(&after)) {
             (true, Type::Tensor(joined)) => joined,
             // Sizes before the first call are no guide when the rank is another.
             _ => a.clone(),
         };
-        let named = |(i, d): (usize, &Dim)| if *d == Dim::Unknown { Dim::symbol(&symbol(name, i)) } else { d.clone() };
+        let named = |(i, d): (usize, &Dim)| {
+            if *d == Dim::Unknown { Dim::symbol(&symbol(name, i)) } else { d.clone() }
+        };
         let shape = wanted.shape.as_ref().map(|s| s.iter().enumerate().map(named).collect());
         let wanted: Type = TensorType { dtype: wanted.dtype, shape }.into();
         Ok((wanted != before).then_some(wanted))

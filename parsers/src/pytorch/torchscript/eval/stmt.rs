@@ -37,7 +37,13 @@ impl Eval<'_> {
         Ok(Flow::Next)
     }
     /// Carries out an `if`. Also tells whether what follows it was carried out with it.
-    fn branch(&mut self, condition: &Expr, arms: (&[Stmt], &[Stmt]), rest: &[Stmt], at: Pos) -> R<(Flow, bool)> {
+    fn branch(
+        &mut self,
+        condition: &Expr,
+        arms: (&[Stmt], &[Stmt]),
+        rest: &[Stmt],
+        at: Pos,
+    ) -> R<(Flow, bool)> {
         let value = self.expr(condition)?;
         match self.truth(&value, at)? {
             Truth::Known(truth) => Ok((self.block(if truth { arms.0 } else { arms.1 })?, false)),
@@ -133,7 +139,10 @@ impl Eval<'_> {
             _ => None,
         };
         let name = class.as_deref().and_then(|c| c.rsplit('.').next()).unwrap_or_default();
-        if matches!(name, "no_grad" | "enable_grad" | "set_grad_enabled" | "inference_mode" | "record_function") {
+        if matches!(
+            name,
+            "no_grad" | "enable_grad" | "set_grad_enabled" | "inference_mode" | "record_function"
+        ) {
             return Ok(());
         }
         if name == "autocast" {
@@ -200,7 +209,9 @@ impl Eval<'_> {
     }
     fn for_loop(&mut self, name: &str, over: &Expr, body: &[Stmt], at: Pos) -> R<Flow> {
         let count = match &over.kind {
-            Kind::Call(callee, args, _) if matches!(&callee.kind, Kind::Name(n) if &**n == "range") && args.len() == 1 => {
+            Kind::Call(callee, args, _)
+                if matches!(&callee.kind, Kind::Name(n) if &**n == "range") && args.len() == 1 =>
+            {
                 let value = self.exprs(args)?.remove(0);
                 match self.folded(value) {
                     Value::Int(s) => s,

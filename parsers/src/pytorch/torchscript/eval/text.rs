@@ -97,7 +97,9 @@ impl Eval<'_> {
                 Value::text(parts.iter().map(|v| self.shown(v)).collect::<String>())
             }
             ("mul", None) => match args.get(1) {
-                Some(Value::Int(Size::Known(n))) if first.len() as i64 * (*n).clamp(0, 1 << 20) <= MAX_TEXT as i64 => {
+                Some(Value::Int(Size::Known(n)))
+                    if first.len() as i64 * (*n).clamp(0, 1 << 20) <= MAX_TEXT as i64 =>
+                {
                     Value::text(first.repeat((*n).clamp(0, 1 << 20) as usize))
                 }
                 _ => return Ok(None),
