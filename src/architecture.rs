@@ -38,7 +38,7 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
     let reading = Reading { arch: None, from: None, dims: vec![], ..options.clone() };
     let (source, format) = io::find(path, &reading).map_err(|diags| io::about(path, diags))?;
     if format == InputFormat::Pt2 {
-        return pytorch::program::read_with(&source, Some(weights));
+        return pytorch::program::read_with(&source, options.state.into(), Some(weights));
     }
     let mut model = io::read(path, &reading)?;
     let graph = &mut model.graph;

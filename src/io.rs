@@ -1,6 +1,7 @@
 //! Models from files.
 use crate::architecture;
 use crate::format::{self, InputFormat, Kind};
+use clap::ValueEnum;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
 use hoist_ir::dim::{SymInt, is_plain_symbol};
@@ -11,6 +12,7 @@ use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
 use hoist_parsers::{onnx, pytorch};
+use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -41,9 +43,9 @@ pub struct Reading {
     /// Element type of an input that the file does not state, such as ids=i64 (TorchScript; repeatable)
     #[arg(long = "input-dtype", value_name = "NAME=TYPE", value_parser = input_dtype)]
     pub input_dtypes: Vec<(String, DType)>,
-    /// Keep state as the file has it instead of making it inputs and outputs
-    #[arg(long)]
-    pub freeze_state: bool,
+    /// What becomes of parameters and buffers that a PyTorch model changes while it runs
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub state: Keeping,
 }
 
 impl Reading {
@@ -52,7 +54,7 @@ impl Reading {
         pytorch::torchscript::Options {
             shapes: self.input_shapes.clone(),
             dtypes: self.input_dtypes.clone(),
-            freeze_state: self.freeze_state,
+            freeze_state: self.state == Keeping::Frozen,
         }
     }
 }
@@ -78,6 +80,28 @@ fn input_dtype(text: &str) -> Result<(String, DType), String> {
     let (name, dtype) = text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=i64")?;
     let dtype = DType::by_name(dtype.trim()).ok_or_else(|| format!("`{dtype}` is no element type"))?;
     Ok((name.to_owned(), dtype))
+}
+
+/// What becomes of state, as the command line says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Keeping {
+    /// what outputs depend on becomes inputs NAME and outputs NAME.next
+    #[default]
+    Explicit,
+    /// all of it does, and arguments that the model changes become outputs NAME.next
+    All,
+    /// each run begins with the saved values
+    Frozen,
+}
+
+impl From<Keeping> for StateMode {
+    fn from(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Explicit => Self::Explicit,
+            Keeping::All => Self::All,
+            Keeping::Frozen => Self::Frozen,
+        }
+    }
 }
 
 /// Reads `NAME=SIZE`.
@@ -166,7 +190,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
     }
     match format {
         InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
-        InputFormat::Pt2 => pytorch::program::read(&source),
+        InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {

@@ -1,13 +1,15 @@
 //! PyTorch programs: each folder of `testdata/pytorch` holds one (`model.pt2` or `model.pt`) and what PyTorch itself computes with it.
 //!
 //! `io.npz` (and `io*.npz`, for other sizes) holds the inputs `in0`, `in1`, ... and the outputs `out0`, ... in the model's order. `meta.json`
-//! may give `rtol` and `atol`, the names of the `inputs` and `outputs` as lists, or the text with which the program is `refused`. Each
+//! may give `rtol` and `atol`, the names of the `inputs` and `outputs` as lists, or the text with which the program is `refused`, and
+//! what becomes of `state` (`all`, `frozen`). Each
 //! program is lifted, verified and run by the reference executor, as lifted and after the passes that `convert` runs. `CASES=text` takes
 //! the folders whose names contain `text`.
 use hoist_ir::eval::Value;
 use hoist_ir::model::{Executor, Model};
 use hoist_ir::tensor::Tensor;
 use hoist_parsers::pytorch;
+use hoist_parsers::pytorch::lift::state::StateMode;
 use hoist_parsers::source::Source;
 use hoist_passes::{Options, Pipeline, run};
 use hoist_runtime::compare::{Tolerance, compare};
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 struct Meta {
     tolerance: Tolerance,
     refused: Option<String>,
+    state: StateMode,
     inputs: Option<Vec<String>>,
     outputs: Option<Vec<String>>,
 }
@@ -44,6 +47,12 @@ impl Meta {
         };
         Ok(Self {
             tolerance: Tolerance { rtol: number("rtol", 1e-4), atol: number("atol", 1e-5) },
+            state: match json["state"].as_str() {
+                None => StateMode::Explicit,
+                Some("all") => StateMode::All,
+                Some("frozen") => StateMode::Frozen,
+                Some(other) => return Err(format!("meta.json: state `{other}` is unknown")),
+            },
             refused: json["refused"].as_str().map(str::to_owned),
             inputs: names("inputs"),
             outputs: names("outputs"),
@@ -51,11 +60,11 @@ impl Meta {
     }
 }
 
-fn lift(folder: &Path) -> Result<Model, String> {
+fn lift(folder: &Path, state: StateMode) -> Result<Model, String> {
     let (exported, scripted) = (folder.join("model.pt2"), folder.join("model.pt"));
     let path = if exported.is_file() { exported } else { scripted };
     let source = Source::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    pytorch::program::read(&source).map_err(|d| format!("is refused: {d}"))
+    pytorch::program::read(&source, state).map_err(|d| format!("is refused: {d}"))
 }
 
 /// The arrays `{kind}0`, `{kind}1`, ...
@@ -110,7 +119,7 @@ fn same_names(what: &str, got: &[String], want: Option<&Vec<String>>) -> Result<
 
 fn case(folder: &Path) -> Result<(), String> {
     let meta = Meta::read(folder)?;
-    let lifted = lift(folder);
+    let lifted = lift(folder, meta.state);
     if let Some(text) = meta.refused {
         return match lifted {
             Ok(_) => Err(format!("is lifted and should be refused with `{text}`")),

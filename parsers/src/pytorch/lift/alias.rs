@@ -210,11 +210,9 @@ impl Cx {
         }
         match owner {
             Owner::Local => Ok(()),
-            Owner::Weight(name) if name.ends_with("num_batches_tracked") => Ok(()),
             Owner::Weight(name) => {
-                Err(Diag::error("E0302", format!("the model changes its own state `{name}`")).hint(
-                    "only models without state that changes are converted: call .eval() before torch.export",
-                ))
+                self.state.written.insert(name);
+                Ok(())
             }
             Owner::Input(name) => {
                 let d = Diag::warning(

@@ -167,7 +167,7 @@ impl Cx {
         self.marked_as(around.notes.0.contains_key(&v), inner)
     }
     /// Marks `v` as complex, if it is.
-    fn marked_as(&mut self, complex: bool, v: V) -> V {
+    pub fn marked_as(&mut self, complex: bool, v: V) -> V {
         if complex { self.mark(v, Parts::Joined) } else { v }
     }
     /// Ends the body that gives `results`; the graph around is built on.

@@ -3,6 +3,7 @@ use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
 use super::pairs::Parts;
 use super::promote::Rank;
+use super::state::State;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
@@ -71,6 +72,15 @@ pub enum Operand {
     Tensor(V),
     /// A number.
     Scalar(Scalar),
+    /// A computed float or truth value: a 0-d value that promotes as a number.
+    Number(V),
+}
+
+impl Operand {
+    /// Whether it is the known number 1.
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Scalar(s) if s.known() == Some(1.0))
+    }
 }
 
 /// A value at conversion time: an argument of a call, or what a name of the program stands for.
@@ -180,6 +190,8 @@ pub struct Cx {
     pub read: RefCell<Vec<bool>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// Weights that the program changes.
+    pub state: State,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
@@ -212,6 +224,7 @@ impl Cx {
             call: Call::default(),
             read: RefCell::default(),
             origin: Origin::default(),
+            state: State::default(),
             warnings: vec![],
             diags: Blockers::default(),
         }
@@ -221,7 +234,11 @@ impl Cx {
         let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
         self.call = call;
-        let out = f(self)?;
+        let targets = self.take_out_arguments()?;
+        let mut out = f(self)?;
+        if !targets.is_empty() {
+            out = self.write_out(&targets, out)?;
+        }
         for ((name, val), read) in self.call.args.iter().zip(self.read.borrow().iter()) {
             if !read && !NO_MEANING.contains(&name.as_str()) && !matches!(val, Val::None) {
                 return Err(unsupported(format!("argument `{name}` is not supported")));
@@ -433,7 +450,7 @@ impl Cx {
     pub fn operand(&mut self, name: &str) -> R<Operand> {
         match self.need(name)? {
             Val::Tensor(_) => Ok(Operand::Tensor(self.t(name)?)),
-            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Tensor(*v)),
+            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Number(*v)),
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }
     }

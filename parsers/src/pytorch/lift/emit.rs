@@ -1,5 +1,6 @@
 //! Adding IR nodes: short forms of the operators that lifting functions combine.
 use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
+use super::kernels::detour;
 use super::pairs::{Parts, complex_type, stored_pairs};
 use super::promote::{Rank, result_type, to_float};
 use hoist_ir::attr::Attr;
@@ -24,7 +25,7 @@ pub fn wrap(axis: i64, rank: usize) -> R<usize> {
 }
 
 impl Cx {
-    /// Adds a node of operator `name` with these attributes and `outputs` results.
+    /// Adds a node of operator `name` with these attributes and `outputs` results, computed in a type that has kernels.
     pub fn node_n(
         &mut self,
         name: &str,
@@ -35,7 +36,22 @@ impl Cx {
         if inputs.iter().flatten().any(|v| self.is_complex(*v)) {
             return self.complex_node(name, inputs, attrs, outputs);
         }
-        self.add_node(name, inputs, attrs, outputs)
+        let first = inputs.get(usize::from(name == "where")).copied().flatten();
+        let dtype = first.and_then(|v| self.graph.ty(v).as_tensor()).map(|t| t.dtype);
+        let Some((dtype, d)) = dtype.and_then(|t| Some((t, detour(name, t)?))) else {
+            return self.add_node(name, inputs, attrs, outputs);
+        };
+        let mut inputs = inputs.to_vec();
+        for v in inputs.iter_mut().skip(d.from).flatten() {
+            if self.dtype(*v)? == dtype {
+                *v = self.cast(*v, d.to)?;
+            }
+        }
+        let mut out = self.add_node(name, &inputs, attrs, outputs)?;
+        if let Some(v) = out.first_mut().filter(|_| d.returns) {
+            *v = self.cast(*v, dtype)?;
+        }
+        Ok(out)
     }
     /// Adds a node whose operands are taken as they are stored.
     pub(super) fn add_node(
@@ -397,6 +413,9 @@ impl Cx {
                 (self.dtype(*v)?, if self.rank(*v)? == 0 { Rank::Zero } else { Rank::Dimensioned })
             }
             Operand::Scalar(s) => s.promotes(),
+            // A float has the default element type, whatever it is computed in.
+            Operand::Number(v) if self.dtype(*v)?.is_float() => (DType::F32, Rank::Number),
+            Operand::Number(v) => (self.dtype(*v)?, Rank::Number),
         })
     }
     /// The type that operands are computed in.
@@ -408,7 +427,7 @@ impl Cx {
     /// An operand as a value of an element type.
     pub fn value_of(&mut self, o: &Operand, dtype: DType) -> R<V> {
         match o {
-            Operand::Tensor(v) => self.cast(*v, dtype),
+            Operand::Tensor(v) | Operand::Number(v) => self.cast(*v, dtype),
             Operand::Scalar(Scalar::Int(Size::Value(v))) => {
                 let v = self.squeeze(*v, &[0])?;
                 self.cast(v, dtype)

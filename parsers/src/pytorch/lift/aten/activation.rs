@@ -42,7 +42,6 @@ pub(super) const TABLE: super::Table = &[
         let slope = cx.float_or("negative_slope", 0.01)?;
         plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
     }),
-    ("rrelu", rrelu),
     ("prelu", prelu),
     ("_prelu_kernel", prelu),
     ("threshold", threshold),
@@ -50,12 +49,6 @@ pub(super) const TABLE: super::Table = &[
     ("softshrink", softshrink),
     ("log_sigmoid", |cx| formula(cx, log_sigmoid)),
     ("glu", glu),
-    ("dropout", dropout),
-    ("feature_dropout", dropout),
-    ("alpha_dropout", dropout),
-    ("feature_alpha_dropout", dropout),
-    ("native_dropout", native_dropout),
-    ("native_dropout_backward", native_dropout_backward),
     ("_softmax_backward_data", softmax_backward),
 ];
 
@@ -64,6 +57,10 @@ fn plain(cx: &mut Cx, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
     Ok(Out::Fresh(cx.with(op, &[x], attrs)?))
 }
 fn relu(cx: &mut Cx) -> R<Out> {
+    let x = cx.t("self")?;
+    if !cx.dtype(x)?.is_float() {
+        return Ok(Out::Fresh(cx.bn("max", x, 0.0)?));
+    }
     plain(cx, "relu", &[])
 }
 fn bounded(cx: &mut Cx, low: f64, high: f64) -> R<Out> {
@@ -80,7 +77,7 @@ fn gelu(cx: &mut Cx) -> R<Out> {
     match approximate.as_str() {
         "none" => formula(cx, |cx, x| {
             let z = cx.bn("div", x, std::f64::consts::SQRT_2)?;
-            let e = cx.u("erf", z)?;
+            let e = super::special::erf(cx, z)?;
             let e = cx.bn("add", e, 1.0)?;
             let y = cx.b("mul", x, e)?;
             cx.bn("mul", y, 0.5)
@@ -127,13 +124,6 @@ fn elu(cx: &mut Cx) -> R<Out> {
         let up = cx.bn("greater", x, 0.0)?;
         cx.choose(up, high, low)
     })
-}
-fn rrelu(cx: &mut Cx) -> R<Out> {
-    if cx.bool_or("training", false)? {
-        return Err(unsupported("rrelu in training mode is random"));
-    }
-    let slope = f64::midpoint(cx.float_or("lower", 0.125)?, cx.float_or("upper", 1.0 / 3.0)?);
-    plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
 }
 fn prelu(cx: &mut Cx) -> R<Out> {
     let (x, w) = (cx.t("self")?, cx.t("weight")?);
@@ -188,44 +178,6 @@ fn glu(cx: &mut Cx) -> R<Out> {
         let b = cx.u("sigmoid", b)?;
         cx.b("mul", a, b)
     })
-}
-/// Nothing at inference.
-fn dropout(cx: &mut Cx) -> R<Out> {
-    let x = if cx.has("input") { "input" } else { "self" };
-    let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
-    let plain = matches!(cx.target().split('.').nth(1), Some("dropout" | "feature_dropout"));
-    if train && p == 1.0 && plain {
-        // Everything is dropped, which is not random.
-        let x = cx.t(x)?;
-        return Ok(Out::Fresh(cx.bn("mul", x, 0.0)?));
-    }
-    if train && p != 0.0 {
-        return Err(
-            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
-        );
-    }
-    Ok(Out::Same(cx.tensor_id(x)?))
-}
-fn native_dropout(cx: &mut Cx) -> R<Out> {
-    let (p, train) = (cx.float_or("p", 0.5)?, cx.bool_or("train", false)?);
-    if train && p != 0.0 {
-        return Err(
-            unsupported("dropout in training mode is random").hint("call .eval() before torch.export")
-        );
-    }
-    let x = cx.t("input")?;
-    let sizes = cx.shape_of(x)?;
-    let one = cx.int_of(hoist_ir::dtype::DType::Bool, 1)?;
-    let mask = cx.full(&sizes, one)?;
-    Ok(Out::Many(vec![Out::Fresh(cx.u("identity", x)?), Out::Fresh(mask)]))
-}
-/// `grad * mask * scale`.
-fn native_dropout_backward(cx: &mut Cx) -> R<Out> {
-    let (g, mask, scale) = (cx.t("grad_output")?, cx.t("mask")?, cx.float("scale")?);
-    let dtype = cx.dtype(g)?;
-    let mask = cx.cast(mask, dtype)?;
-    let y = cx.b("mul", g, mask)?;
-    Ok(Out::Fresh(cx.bn("mul", y, scale)?))
 }
 /// `(grad - sum(grad * y)) * y` along the axis of the softmax.
 fn softmax_backward(cx: &mut Cx) -> R<Out> {

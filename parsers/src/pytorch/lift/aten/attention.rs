@@ -1,7 +1,7 @@
 //! Scaled dot-product attention: the operator where it fits, else primitive ones.
 use super::linear::matmul;
 use super::reduce::softmax_or_zero;
-use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, unsupported};
+use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
@@ -18,14 +18,15 @@ struct Attention {
     causal: bool,
     grouped: bool,
     scale: Option<f64>,
+    /// Share of the weights that is dropped at random.
+    dropped: f64,
 }
 
 impl Attention {
     fn of(cx: &mut Cx) -> R<Self> {
-        if cx.float_or("dropout_p", 0.0)? != 0.0 {
-            return Err(
-                unsupported("attention with dropout is random").hint("call .eval() before torch.export")
-            );
+        let dropped = cx.float_or("dropout_p", 0.0)?;
+        if !(0.0..=1.0).contains(&dropped) {
+            return Err(malformed(format!("a probability of {dropped}")));
         }
         cx.bool_or("return_debug_mask", false)?;
         Ok(Self {
@@ -35,6 +36,7 @@ impl Attention {
             mask: cx.opt_t("attn_mask")?,
             causal: cx.bool_or("is_causal", false)?,
             grouped: cx.bool_or("enable_gqa", false)?,
+            dropped,
             scale: if cx.has("scale") { Some(cx.float("scale")?) } else { None },
         })
     }
@@ -79,7 +81,7 @@ impl Attention {
         let sizes = fixed(&q[rank - 1]) && fixed(&v[rank - 1]) && k[rank - 2].known() != Some(0);
         let same = |a: &Dim, b: &Dim| a == b && *a != Dim::Unknown;
         let batches = same(&q[0], &k[0]) && same(&q[0], &v[0]);
-        if !heads || !sizes || !batches || self.scale.is_some_and(|s| s <= 0.0) {
+        if self.dropped > 0.0 || !heads || !sizes || !batches || self.scale.is_some_and(|s| s <= 0.0) {
             return Ok(None);
         }
         let Some(mask) = self.fitting_mask(cx, &q, &k)? else { return Ok(None) };
@@ -130,6 +132,11 @@ impl Attention {
             softmax_or_zero(cx, scores, last)?
         } else {
             cx.with("softmax", &[scores], &[("axis", Attr::Int(last as i64))])?
+        };
+        let weights = match self.dropped {
+            0.0 => weights,
+            1.0 => cx.bn("mul", weights, 0.0)?,
+            p => super::random::dropped(cx, weights, p, false)?.0,
         };
         let y = matmul(cx, weights, v)?;
         Ok((cx.cast(y, dtype)?, scores))

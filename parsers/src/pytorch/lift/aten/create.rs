@@ -42,7 +42,7 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// The element type of the result: as declared, else as asked for, else `otherwise`.
-fn declared(cx: &Cx, otherwise: DType) -> R<DType> {
+pub(super) fn declared(cx: &Cx, otherwise: DType) -> R<DType> {
     for name in ["dtype", "self", "names"] {
         cx.has(name);
     }

@@ -31,8 +31,6 @@ pub(super) const OWN: super::Table = &[
     ("_fft_c2c", core_c2c),
     ("_fft_r2c", core_r2c),
     ("_fft_c2r", core_c2r),
-    ("fft_fftshift", |cx| shift(cx, false)),
-    ("fft_ifftshift", |cx| shift(cx, true)),
     ("fft_fftfreq", |cx| frequencies(cx, false)),
     ("fft_rfftfreq", |cx| frequencies(cx, true)),
 ];
@@ -192,29 +190,6 @@ fn core_c2r(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(Form::RealInverse.apply(cx, y, *last, Some(n), norm)?))
 }
 
-/// Moves the zero frequency to the middle, or back.
-fn shift(cx: &mut Cx, back: bool) -> R<Out> {
-    let mut x = cx.t("self")?;
-    let rank = cx.rank(x)?;
-    let axes: Vec<usize> = if cx.has("dim") {
-        cx.ints("dim")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?
-    } else {
-        (0..rank).collect()
-    };
-    for axis in axes {
-        let n = cx.dim(x, axis)?;
-        let up = if back { n.clone() } else { cx.size_add(&n, &Size::Known(1))? };
-        // The first element of the result.
-        let first = cx.size_op("div", &up, &Size::Known(2), i64::checked_div)?;
-        if matches!((&n, &first), (Size::Known(n), Size::Known(f)) if n == f || *f == 0) {
-            continue;
-        }
-        let head = cx.slice(x, axis, &first, &Size::Known(i64::MAX), 1)?;
-        let tail = cx.slice(x, axis, &Size::Known(0), &first, 1)?;
-        x = cx.concat(&[head, tail], axis)?;
-    }
-    Ok(Out::Fresh(x))
-}
 /// Longest list of frequencies that becomes a constant.
 const MAX_LINE: i64 = 1 << 24;
 

@@ -475,7 +475,7 @@ fn repeat_interleave(cx: &mut Cx) -> R<Out> {
             return Ok(Out::Fresh(cx.reshape(wide, &sizes)?));
         }
         Operand::Tensor(t) => cx.graph.const_ints(Some(t)),
-        Operand::Scalar(_) => None,
+        Operand::Scalar(_) | Operand::Number(_) => None,
     };
     let counts = counts.ok_or_else(|| unsupported("repeating by computed counts"))?;
     let mut at = vec![];

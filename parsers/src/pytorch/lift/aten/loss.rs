@@ -24,12 +24,24 @@ pub(super) const TABLE: super::Table = &[
 ];
 
 /// 0 keeps all, 1 gives the mean, 2 the sum.
-fn reduced(cx: &mut Cx, x: V) -> R<V> {
-    match cx.int_or("reduction", 1)? {
+pub(super) fn reduced(cx: &mut Cx, x: V) -> R<V> {
+    match reduction(cx)? {
         0 => Ok(x),
-        1 => cx.reduce("reduce_mean", x, &[], false),
+        1 => super::reduce::mean_of(cx, x, &[], false),
         2 => cx.reduce("reduce_sum", x, &[], false),
         other => Err(malformed(format!("reduction {other} is unknown"))),
+    }
+}
+/// The argument `reduction` as a number; custom operators give it as a word, or only per row.
+fn reduction(cx: &Cx) -> R<i64> {
+    if cx.target().contains("no_reduction") {
+        return Ok(0);
+    }
+    match cx.str_or("reduction", "") {
+        Ok("none") => Ok(0),
+        Ok("mean") => Ok(1),
+        Ok("sum") => Ok(2),
+        _ => cx.int_or("reduction", 1),
     }
 }
 fn pointwise(cx: &mut Cx, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
@@ -132,7 +144,7 @@ fn nll(cx: &mut Cx) -> R<Out> {
 /// Minus the element of the target class, weighted; the mean divides by the sum of weights.
 fn nll_of(cx: &mut Cx, x: V, t: V) -> R<V> {
     let (y, w) = nll_terms(cx, x, t)?;
-    match cx.int_or("reduction", 1)? {
+    match reduction(cx)? {
         1 => {
             let (s, n) = (cx.reduce("reduce_sum", y, &[], false)?, cx.reduce("reduce_sum", w, &[], false)?);
             cx.b("div", s, n)
@@ -164,7 +176,12 @@ fn nll_terms(cx: &mut Cx, x: V, t: V) -> R<(V, V)> {
     Ok((cx.u("neg", y)?, w))
 }
 fn cross_entropy(cx: &mut Cx) -> R<Out> {
-    let (x, t) = (cx.t("self")?, cx.t("target")?);
+    let x = cx.t("self")?;
+    Ok(Out::Fresh(cross_entropy_of(cx, x)?))
+}
+/// Cross entropy of the scores `x` and the arguments beside them.
+pub(super) fn cross_entropy_of(cx: &mut Cx, x: V) -> R<V> {
+    let t = cx.t("target")?;
     let smoothing = cx.float_or("label_smoothing", 0.0)?;
     let axis = usize::from(cx.rank(x)? > 1);
     let log = cx.with("log_softmax", &[x], &[("axis", Attr::Int(axis as i64))])?;
@@ -173,7 +190,7 @@ fn cross_entropy(cx: &mut Cx) -> R<Out> {
         return probabilities(cx, log, t, axis, smoothing);
     }
     if smoothing == 0.0 {
-        return Ok(Out::Fresh(nll_of(cx, log, t)?));
+        return nll_of(cx, log, t);
     }
     let (y, w) = nll_terms(cx, log, t)?;
     let n = cx.known(x, axis).ok_or_else(|| unsupported("a dynamic number of classes"))?;
@@ -187,14 +204,14 @@ fn cross_entropy(cx: &mut Cx) -> R<Out> {
     let smooth = cx.choose(out, zero, smooth)?;
     let (a, b) = (cx.bn("mul", y, 1.0 - smoothing)?, cx.bn("mul", smooth, smoothing / n as f64)?);
     let total = cx.b("add", a, b)?;
-    Ok(Out::Fresh(match cx.int_or("reduction", 1)? {
+    Ok(match reduction(cx)? {
         1 => {
             let (s, n) =
                 (cx.reduce("reduce_sum", total, &[], false)?, cx.reduce("reduce_sum", w, &[], false)?);
             cx.b("div", s, n)?
         }
         _ => reduced(cx, total)?,
-    }))
+    })
 }
 fn class_weighted(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let Some(w) = cx.opt_t("weight")? else { return Ok(x) };
@@ -204,7 +221,7 @@ fn class_weighted(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     cx.b("mul", x, w)
 }
 /// Targets as probabilities of all classes.
-fn probabilities(cx: &mut Cx, log: V, t: V, axis: usize, smoothing: f64) -> R<Out> {
+fn probabilities(cx: &mut Cx, log: V, t: V, axis: usize, smoothing: f64) -> R<V> {
     let n = cx.known(log, axis).ok_or_else(|| unsupported("a dynamic number of classes"))?;
     let t = if smoothing > 0.0 {
         let t = cx.bn("mul", t, 1.0 - smoothing)?;
@@ -216,7 +233,8 @@ fn probabilities(cx: &mut Cx, log: V, t: V, axis: usize, smoothing: f64) -> R<Ou
     let p = class_weighted(cx, p, axis)?;
     let y = cx.reduce("reduce_sum", p, &[axis], false)?;
     let y = cx.u("neg", y)?;
-    Ok(Out::Fresh(reduced(cx, y)?))
+    // The mean is that over rows.
+    reduced(cx, y)
 }
 /// p-norm of `x1 - x2 + eps` along the last axis.
 fn distance(cx: &mut Cx, a: V, b: V, p: f64, eps: f64, keep: bool) -> R<V> {

@@ -19,20 +19,25 @@ mod create;
 mod cumulate;
 mod fft;
 mod fourier;
+mod gradient;
+mod histogram;
 mod index;
 mod linalg;
 mod linear;
 mod loss;
+mod margin;
 mod norm;
 mod order;
 mod packed;
 mod pieces;
 mod pool;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
+mod segment;
 mod special;
 mod sym;
 mod unary;
@@ -52,10 +57,20 @@ const FAMILIES: &[(&str, Table)] = &[
     ("arithmetic", arithmetic::TABLE),
     ("compare", compare::TABLE),
     ("activation", activation::TABLE),
-    ("special", special::TABLE),
+    ("random", random::TABLE),
+    ("special", special::TABLES[0]),
+    ("special", special::TABLES[1]),
+    ("special", special::TABLES[2]),
+    ("special", special::TABLES[3]),
+    ("special", special::TABLES[4]),
+    ("special", special::TABLES[5]),
+    ("special", special::TABLES[6]),
     ("reduce", reduce::TABLE),
     ("cumulate", cumulate::TABLE),
+    ("gradient", gradient::TABLE),
     ("order", order::TABLE),
+    ("histogram", histogram::TABLE),
+    ("segment", segment::TABLE),
     ("linear", linear::TABLE),
     ("linalg", linalg::TABLE),
     ("attention", attention::TABLE),
@@ -77,6 +92,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
     ("loss", loss::TABLE),
+    ("margin", margin::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("sym", sym::TABLE),

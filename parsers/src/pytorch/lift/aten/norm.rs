@@ -76,6 +76,12 @@ fn batch_norm(cx: &mut Cx) -> R<Out> {
     let training = cx.bool_or("training", false)?;
     cx.float_or("momentum", 0.1)?;
     cx.bool_or("cudnn_enabled", false)?;
+    for name in ["running_mean", "running_var"] {
+        cx.has(name);
+    }
+    if cx.known_len(x) == Some(0) && !training {
+        return Ok(Out::Fresh(cx.u("identity", x)?));
+    }
     if training {
         return Ok(Out::Fresh(batch_statistics(cx, x, w, b, eps, true)?.0));
     }

@@ -404,36 +404,39 @@ fn unique2(cx: &mut Cx) -> R<Out> {
     let n = if counts { out[3] } else { empty };
     Ok(Out::Many(vec![Out::Fresh(out[0]), Out::Fresh(at), Out::Fresh(n)]))
 }
-/// Runs of equal elements: the first of each, the run each element belongs to, and the lengths.
+/// Runs of equal elements, or slices along an axis: the first of each, the run each belongs to, and the lengths.
 fn unique_consecutive(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
-    if one_axis(cx, "dim", x)?.is_some() && cx.rank(x)? != 1 {
-        return Err(unsupported("unique_consecutive along an axis"));
-    }
+    let axis = one_axis(cx, "dim", x)?;
     let (inverse, counts) = (cx.bool_or("return_inverse", false)?, cx.bool_or("return_counts", false)?);
-    let flat = cx.reshape_to(x, &[-1])?;
-    let before = super::cumulate::slice_until(cx, flat, 0, -1)?;
-    let after = super::cumulate::slice_from(cx, flat, 0, 1)?;
+    let (flat, along) = match axis {
+        Some(a) if cx.rank(x)? > 0 => (x, a),
+        _ => (cx.reshape_to(x, &[-1])?, 0),
+    };
+    let before = super::cumulate::slice_until(cx, flat, along, -1)?;
+    let after = super::cumulate::slice_from(cx, flat, along, 1)?;
     let same = cx.b("equal", before, after)?;
     let changes = cx.u("not", same)?;
+    let others: Vec<usize> = (0..cx.rank(flat)?).filter(|a| *a != along).collect();
+    let changes = if others.is_empty() { changes } else { super::compare::any(cx, changes, &others, false)? };
     let first = cx.constant(Tensor::from_bools(&[1], vec![true]));
     let starts = cx.concat(&[first, changes], 0)?;
     // An empty tensor has no first element.
-    let n = cx.dim(flat, 0)?;
+    let n = cx.dim(flat, along)?;
     let starts = cx.slice(starts, 0, &0.into(), &n, 1)?;
-    let values = cx.with("compress", &[flat, starts], &[("axis", Attr::Int(0))])?;
+    let values = cx.with("compress", &[flat, starts], &[("axis", Attr::Int(along as i64))])?;
     let ones = cx.cast(starts, DType::I64)?;
     let runs = super::cumulate::running_sum(cx, ones, 0)?;
     let runs = cx.bn("sub", runs, 1.0)?;
     let empty = cx.int_list(&[]);
     let at = if inverse {
-        let sizes = cx.shape_of(x)?;
+        let sizes = if axis.is_none() { cx.shape_of(x)? } else { vec![n] };
         cx.reshape(runs, &sizes)?
     } else {
         empty
     };
     let lengths = if counts {
-        let k = cx.dim(values, 0)?;
+        let k = cx.dim(values, along)?;
         let line = cx.iota(&k)?;
         let line = cx.unsqueeze(line, &[1])?;
         let same = cx.b("equal", line, runs)?;

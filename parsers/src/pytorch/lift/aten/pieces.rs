@@ -138,11 +138,46 @@ fn tensor_split(cx: &mut Cx) -> R<Out> {
         Ok(cx.int("sections")?)
     } else {
         let t = cx.t("tensor_indices_or_sections")?;
-        let list =
-            cx.graph.const_ints(Some(t)).ok_or_else(|| unsupported("splitting at computed positions"))?;
-        if cx.rank(t)? == 0 { Ok(list.first().copied().unwrap_or(0)) } else { Err(list) }
+        match cx.graph.const_ints(Some(t)) {
+            Some(list) if cx.rank(t)? == 0 => Ok(list.first().copied().unwrap_or(0)),
+            Some(list) => Err(list),
+            // The program names each of the sections.
+            None if cx.rank(t)? == 0 && !cx.call.results.is_empty() => Ok(cx.call.results.len() as i64),
+            None => return computed_parts(cx, id, axis, n, t),
+        }
     };
     sections(cx, id, axis, n, by)
+}
+/// Parts between computed positions, counted as Python's slices are.
+fn computed_parts(cx: &mut Cx, id: TensorId, axis: usize, n: i64, at: V) -> R<Out> {
+    let count = match cx.fixed_sizes(at)?[..] {
+        [k] if k <= 1 << 16 => k,
+        _ => return Err(unsupported("splitting at computed positions")),
+    };
+    let below = cx.bn("less", at, 0.0)?;
+    let moved = cx.bn("add", at, n as f64)?;
+    let at = cx.choose(below, moved, at)?;
+    let (low, high) = (cx.num(at, 0.0)?, cx.num(at, n as f64)?);
+    let at = cx.b("max", at, low)?;
+    let at = cx.b("min", at, high)?;
+    let mut places = vec![];
+    for i in 0..count {
+        places.push(cx.slice_known(at, 0, i, i + 1)?);
+    }
+    let mut start = Size::Known(0);
+    let mut outs = vec![];
+    for i in 0..=count as usize {
+        let end = match places.get(i) {
+            None => Size::Known(n),
+            Some(p) => Size::Value(match start {
+                Size::Known(_) => *p,
+                Size::Value(s) => cx.b("max", *p, s)?,
+            }),
+        };
+        outs.push(part(id, axis, start, end, 1));
+        start = places.get(i).map_or(Size::Known(n), |p| Size::Value(*p));
+    }
+    Ok(Out::Many(outs))
 }
 fn n_split(cx: &mut Cx, axis: usize) -> R<Out> {
     let id = cx.tensor_id("self")?;

@@ -107,7 +107,16 @@ fn mean(cx: &mut Cx) -> R<Out> {
     }
     let x = cx.cast(x, to)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);
-    Ok(Out::Fresh(cx.reduce("reduce_mean", x, &axes, keep)?))
+    Ok(Out::Fresh(mean_of(cx, x, &axes, keep)?))
+}
+/// The mean; that of nothing is not a number.
+pub(super) fn mean_of(cx: &mut Cx, x: V, axes: &[usize], keep: bool) -> R<V> {
+    if cx.known_len(x) != Some(0) {
+        return cx.reduce("reduce_mean", x, axes, keep);
+    }
+    let s = cx.reduce("reduce_sum", x, axes, keep)?;
+    let n = count(cx, x, axes)?;
+    cx.b("div", s, n)
 }
 fn nanmean(cx: &mut Cx) -> R<Out> {
     let x = cx.float_t("self")?;
@@ -225,7 +234,7 @@ fn moments(cx: &mut Cx, root: bool, with_mean: bool) -> R<Out> {
     let x = cx.wide(x)?;
     let (x, scalar) = at_least_1d(cx, x)?;
     let axes = if scalar { vec![0] } else { axes };
-    let mean = cx.reduce("reduce_mean", x, &axes, true)?;
+    let mean = mean_of(cx, x, &axes, true)?;
     let d = cx.b("sub", x, mean)?;
     let squares = cx.b("mul", d, d)?;
     let s = cx.reduce("reduce_sum", squares, &axes, keep && !scalar)?;

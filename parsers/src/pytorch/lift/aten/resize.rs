@@ -1,6 +1,7 @@
 //! Resampling of images.
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
+use hoist_ir::tensor::Tensor;
 
 pub(super) const TABLE: super::Table = &[
     ("upsample_nearest1d", |cx| nearest(cx, "asymmetric", "floor")),
@@ -92,8 +93,8 @@ fn smooth(cx: &mut Cx, mode: &str, antialias: bool) -> R<Out> {
     let x = cx.t(if cx.has("input") { "input" } else { "self" })?;
     let corners = cx.bool_or("align_corners", false)?;
     if antialias && corners {
-        // The filter's width follows from the ratio of sizes here and from that of the corners in PyTorch.
-        return Err(unsupported("antialiased resampling with aligned corners"));
+        // The filter's width follows from the ratio of sizes in `resize` and from that of the corners in PyTorch.
+        return by_matrices(cx, x, mode == "cubic");
     }
     let coordinates = if corners { "align_corners" } else { "half_pixel" };
     let mut attrs = vec![
@@ -106,6 +107,60 @@ fn smooth(cx: &mut Cx, mode: &str, antialias: bool) -> R<Out> {
         attrs.push(("exclude_outside", Attr::Bool(true)));
     }
     Ok(Out::Fresh(resize(cx, x, &attrs, corners)?))
+}
+/// Antialiased resampling with aligned corners, as products with a matrix of weights per axis.
+fn by_matrices(cx: &mut Cx, x: V, cubic: bool) -> R<Out> {
+    let now = cx.fixed_sizes(x)?;
+    let [_, _, h, w] = now[..] else { return Err(malformed("no image")) };
+    let factors = factors(cx, 2)?;
+    let out = if cx.has("output_size") {
+        cx.ints("output_size")?
+    } else {
+        let f =
+            factors.filter(|f| f.len() == 2).ok_or_else(|| malformed("neither sizes nor scale factors"))?;
+        vec![(h as f64 * f[0]).floor() as i64, (w as f64 * f[1]).floor() as i64]
+    };
+    let [oh, ow] = out[..] else { return Err(malformed("no image")) };
+    let dtype = cx.dtype(x)?;
+    let mut matrix = |n: i64, m: i64| -> R<V> {
+        let t = weights(n, m, cubic)?.cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
+        Ok(cx.constant(t))
+    };
+    let (rows, columns) = (matrix(h, oh)?, matrix(w, ow)?);
+    let columns = cx.permute(columns, &[1, 0])?;
+    let y = cx.b("mat_mul", rows, x)?;
+    Ok(Out::Fresh(cx.b("mat_mul", y, columns)?))
+}
+/// `[m, n]`: how much each of `n` positions counts for each of `m` new ones. The filter is a triangle or a cubic with `a = -1/2`,
+/// stretched by the ratio of the distances of the corners where that is above 1, and normalized.
+fn weights(n: i64, m: i64, cubic: bool) -> R<Tensor> {
+    if n < 1 || m < 1 || n.saturating_mul(m) > 1 << 24 {
+        return Err(unsupported(format!("resampling {n} positions to {m}")));
+    }
+    let scale = if m > 1 { (n - 1) as f64 / (m - 1) as f64 } else { 0.0 };
+    let stretch = scale.max(1.0);
+    let support = if cubic { 2.0 } else { 1.0 } * stretch;
+    let filter = |x: f64| {
+        let x = x.abs();
+        match (cubic, x) {
+            (false, x) => (1.0 - x).max(0.0),
+            (true, x) if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+            (true, x) if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+            _ => 0.0,
+        }
+    };
+    let mut all = vec![0.0; (n * m) as usize];
+    for i in 0..m {
+        let centre = scale * (i as f64 + 0.5);
+        let first = ((centre - support + 0.5).trunc() as i64).clamp(0, n - 1);
+        let last = ((centre + support + 0.5).trunc() as i64).clamp(first + 1, n);
+        let row: Vec<f64> = (first..last).map(|j| filter((j as f64 - centre + 0.5) / stretch)).collect();
+        let sum: f64 = row.iter().sum();
+        for (j, w) in (first..last).zip(row) {
+            all[(i * n + j) as usize] = if sum == 0.0 { w } else { w / sum };
+        }
+    }
+    Ok(Tensor::from_vec(&[m as usize, n as usize], all))
 }
 fn grid_sample(cx: &mut Cx) -> R<Out> {
     let (x, grid) = (cx.t("input")?, cx.t("grid")?);

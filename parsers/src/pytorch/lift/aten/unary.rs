@@ -39,8 +39,6 @@ pub(super) const TABLE: super::Table = &[
     ("arccosh", |cx| real(cx, "acosh")),
     ("atanh", |cx| real(cx, "atanh")),
     ("arctanh", |cx| real(cx, "atanh")),
-    ("erf", |cx| real(cx, "erf")),
-    ("special_erf", |cx| real(cx, "erf")),
     ("sigmoid", |cx| real(cx, "sigmoid")),
     ("special_expit", |cx| real(cx, "sigmoid")),
     ("reciprocal", |cx| real(cx, "reciprocal")),

@@ -16,7 +16,13 @@ const MAX_LITERAL: usize = 1 << 20;
 
 impl Eval<'_> {
     /// Operators that ask about tensors or make them of values; nothing for others.
-    pub(super) fn tensor_op(&mut self, name: &str, args: &[Value], named: &Named, at: Pos) -> R<Option<Value>> {
+    pub(super) fn tensor_op(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        named: &Named,
+        at: Pos,
+    ) -> R<Option<Value>> {
         if let Some(v) = self.free_op(name, args, named, at)? {
             return Ok(Some(v));
         }
@@ -42,8 +48,12 @@ impl Eval<'_> {
                 self.folded(Value::Int(size))
             }
             ("len", None) => {
-                if self.cx.ty(v)?.shape.is_none() {
-                    Value::Int(Size::Value(self.cx.with("shape", &[v], &[("start", Attr::Int(0)), ("end", Attr::Int(1))])?))
+                if self.cx.graph.ty(v).as_tensor().is_some_and(|t| t.shape.is_none()) {
+                    Value::Int(Size::Value(self.cx.with(
+                        "shape",
+                        &[v],
+                        &[("start", Attr::Int(0)), ("end", Attr::Int(1))],
+                    )?))
                 } else if self.cx.rank(v)? == 0 {
                     return self.raise(at, "TypeError: len() of a 0-d tensor".into());
                 } else {
@@ -67,21 +77,27 @@ impl Eval<'_> {
             ("itemsize" | "element_size", None) => Value::int(self.cx.dtype(v)?.bits().div_ceil(8) as i64),
             ("is_cpu" | "is_contiguous", _) => Value::Bool(true),
             (
-                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "requires_grad" | "is_meta" | "is_mps"
-                | "is_xpu" | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf" | "is_inference" | "is_conj"
-                | "is_neg",
+                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "requires_grad" | "is_meta"
+                | "is_mps" | "is_xpu" | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf"
+                | "is_inference" | "is_conj" | "is_neg",
                 _,
             ) => Value::Bool(false),
             ("T", None) => return self.lifted("numpy_T", args.to_vec(), vec![], at).map(Some),
-            ("mT" | "mH" | "H", None) => return self.lifted(if name == "H" { "matrix_H" } else { name }, args.to_vec(), vec![], at).map(Some),
+            ("mT" | "mH" | "H", None) => {
+                return self
+                    .lifted(if name == "H" { "matrix_H" } else { name }, args.to_vec(), vec![], at)
+                    .map(Some);
+            }
             ("grad" | "name" | "grad_fn", None) => Value::None,
-            ("tolist", _) => match self.constant_of(v).and_then(|t| Some((t.shape().to_vec(), t.to_i64s().ok()?))) {
-                Some((shape, items)) if shape.len() == 1 => {
-                    let items = items.into_iter().map(Value::int).collect();
-                    self.heap.list(items)
+            ("tolist", _) => {
+                match self.constant_of(v).and_then(|t| Some((t.shape().to_vec(), t.to_i64s().ok()?))) {
+                    Some((shape, items)) if shape.len() == 1 => {
+                        let items = items.into_iter().map(Value::int).collect();
+                        self.heap.list(items)
+                    }
+                    _ => return self.refuse(at, "`tolist` of a computed tensor"),
                 }
-                _ => return self.refuse(at, "`tolist` of a computed tensor"),
-            },
+            }
             ("slice", _) => return self.slice_by_computed_step(v, args, at),
             _ => return Ok(None),
         }))
@@ -110,7 +126,10 @@ impl Eval<'_> {
                 }
             }
             ("device", [Value::Str(s), ..]) => Value::Device(s.clone()),
-            ("warn" | "Print" | "set_grad_enabled" | "manual_seed" | "_assert" | "TimePoint" | "backward", _) => Value::None,
+            (
+                "warn" | "Print" | "set_grad_enabled" | "manual_seed" | "_assert" | "TimePoint" | "backward",
+                _,
+            ) => Value::None,
             ("is_grad_enabled" | "is_autocast_enabled" | "is_scripting" | "is_tracing", _) => {
                 Value::Bool(name == "is_scripting")
             }
@@ -184,7 +203,8 @@ impl Eval<'_> {
         let floats = items.iter().any(|v| matches!(v, Value::Float(_) | Value::FloatV(_)));
         let mut parts = vec![];
         for item in &items {
-            let item = if floats && matches!(item, Value::Int(_)) { self.to_float(item, at)? } else { item.clone() };
+            let item =
+                if floats && matches!(item, Value::Int(_)) { self.to_float(item, at)? } else { item.clone() };
             parts.push(self.literal(&item, at)?);
         }
         let list = self.heap.list(parts);
@@ -199,7 +219,10 @@ impl Eval<'_> {
         } else {
             flat.extend(items.iter().cloned());
         }
-        if let Some(bools) = flat.iter().map(|v| if let Value::Bool(b) = v { Some(*b) } else { None }).collect::<Option<Vec<_>>>()
+        if let Some(bools) = flat
+            .iter()
+            .map(|v| if let Value::Bool(b) = v { Some(*b) } else { None })
+            .collect::<Option<Vec<_>>>()
             && !bools.is_empty()
         {
             return Some(Tensor::from_bools(&sizes, bools));
