@@ -47,8 +47,8 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         .filter(|(_, value)| value.def() == Def::Const && !value.uses().is_empty())
         .filter_map(|(v, value)| Some((value.name.as_deref()?.to_owned(), v)))
         .filter(|(name, v)| {
-            is_weight(name, weights)
-                || graph.constant(*v).is_some_and(|t| t.dtype().is_float() && t.len() > 1)
+            let large = |t: &Tensor| t.dtype().is_float() && t.len() > 1;
+            is_weight(name, weights) || is_path(name) && graph.constant(*v).is_some_and(large)
         })
         .collect();
     let want = |(name, v): &(String, ValueId)| {
