@@ -7,15 +7,17 @@ use super::run::TRIED;
 use super::value::{Cell, Value};
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{Meta, Size};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::pickle::{ObjId, Object, Pickle, TensorRef};
 use hoist_ir::diag::Diag;
-use hoist_ir::dim::Dim;
+use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value as Sample;
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Ranks that inputs without stated sizes are tried with.
@@ -28,6 +30,26 @@ pub(super) struct Guess {
     rank: Option<usize>,
     /// Their element type.
     dtype: DType,
+    /// Sizes that are known, by symbol.
+    sizes: BTreeMap<String, i64>,
+}
+
+impl Guess {
+    /// With these sizes, by symbol.
+    pub fn with(&self, sizes: &BTreeMap<String, i64>) -> Self {
+        Self { sizes: sizes.clone(), ..self.clone() }
+    }
+    fn dim(&self, dim: Dim) -> Dim {
+        let value = |name: &str| self.sizes.get(name).map(|n| SymInt::from(*n));
+        match &dim {
+            Dim::Expr(e) => Dim::from_sym(e.substitute(&value)),
+            _ => dim,
+        }
+    }
+    /// Whether it leaves the rank open.
+    pub fn is_open(&self) -> bool {
+        self.rank.is_none()
+    }
 }
 
 /// What is known of the inputs.
@@ -104,11 +126,13 @@ impl Given {
     /// Types to try, in stages: later ones count when none of the former works.
     pub fn stages(&self) -> Vec<Vec<Guess>> {
         let [first, ..] = TRIED;
-        let open = vec![Guess { rank: None, dtype: first }];
+        let open = vec![Guess { rank: None, dtype: first, sizes: BTreeMap::new() }];
         if self.is_certain() {
             return vec![open];
         }
-        let ranks = |dtype| RANKS.iter().map(|r| Guess { rank: Some(*r), dtype }).collect::<Vec<_>>();
+        let ranks = |dtype| {
+            RANKS.iter().map(|r| Guess { rank: Some(*r), dtype, sizes: BTreeMap::new() }).collect::<Vec<_>>()
+        };
         std::iter::once(open).chain(TRIED.into_iter().map(ranks)).collect()
     }
     /// The model to take of those that work.
@@ -185,7 +209,7 @@ impl Given {
         samples: &mut Vec<Sample>,
     ) -> Result<Value, Diag> {
         if let (Some(id), Some((pickle, _))) = (recorded, &self.traced) {
-            return self.recorded_input(eval, name, (pickle, id), samples);
+            return self.recorded_input(eval, name, (pickle, id), guess, samples);
         }
         let number =
             |eval: &mut Eval<'_>, dtype| eval.cx.graph.add_input(name, TensorType::fixed(dtype, &[]).into());
@@ -219,12 +243,13 @@ impl Given {
     fn stated(&self, name: &str, guess: &Guess) -> TensorType {
         let dtype = self.options.dtypes.iter().find(|(n, _)| n == name).map_or(guess.dtype, |(_, d)| *d);
         if let Some((_, shape)) = self.options.shapes.iter().find(|(n, _)| n == name) {
-            return TensorType::new(dtype, shape.clone());
+            let shape: Vec<Dim> = shape.iter().map(|d| guess.dim(d.clone())).collect();
+            return TensorType::new(dtype, shape);
         }
         match guess.rank {
             Some(rank) => {
-                let dims: Vec<Dim> = (0..rank).map(|i| Dim::symbol(&symbol(name, i))).collect();
-                TensorType::new(dtype, hoist_ir::types::Shape::from_iter(dims))
+                let dims: Vec<Dim> = (0..rank).map(|i| guess.dim(Dim::symbol(&symbol(name, i)))).collect();
+                TensorType::new(dtype, dims)
             }
             None => TensorType::unranked(dtype),
         }
@@ -243,14 +268,18 @@ impl Given {
         eval: &mut Eval<'_>,
         name: &str,
         (pickle, id): (&Pickle, ObjId),
+        guess: &Guess,
         samples: &mut Vec<Sample>,
     ) -> Result<Value, Diag> {
         match pickle.get(id) {
             Object::Tensor(t) => {
                 let meta = meta_of(t);
                 let mut ty = recorded_type(t, name)?;
+                if ty.dtype.is_complex() {
+                    return Err(pairs::complex_interface("input", name));
+                }
                 if let Some((_, shape)) = self.options.shapes.iter().find(|(n, _)| n == name) {
-                    ty.shape = Some(shape.clone());
+                    ty.shape = Some(shape.iter().map(|d| guess.dim(d.clone())).collect());
                 } else if let Some(sample) = sample_of(eval.program, t) {
                     samples.push(sample.into());
                 }
@@ -259,7 +288,13 @@ impl Given {
             Object::Tuple(list) | Object::List(list) => {
                 let mut parts = vec![];
                 for (i, id) in list.iter().enumerate() {
-                    parts.push(self.recorded_input(eval, &format!("{name}_{i}"), (pickle, *id), samples)?);
+                    parts.push(self.recorded_input(
+                        eval,
+                        &format!("{name}_{i}"),
+                        (pickle, *id),
+                        guess,
+                        samples,
+                    )?);
                 }
                 let tuple = matches!(pickle.get(id), Object::Tuple(_));
                 Ok(if tuple { Value::tuple(parts) } else { eval.heap.list(parts) })
@@ -273,8 +308,13 @@ impl Given {
                             format!("input `{name}` is a dictionary without names"),
                         ));
                     };
-                    let value =
-                        self.recorded_input(eval, &format!("{name}_{key}"), (pickle, *value), samples)?;
+                    let value = self.recorded_input(
+                        eval,
+                        &format!("{name}_{key}"),
+                        (pickle, *value),
+                        guess,
+                        samples,
+                    )?;
                     parts.push((Value::text(key), value));
                 }
                 Ok(Value::Dict(eval.heap.add(Cell::Dict(parts))))

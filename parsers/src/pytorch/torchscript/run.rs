@@ -26,19 +26,30 @@ pub(super) struct State {
     pub slots: BTreeMap<Slot, Option<Type>>,
     /// Weights written in place.
     pub weights: BTreeMap<usize, Option<Type>>,
+    /// Sizes of inputs that the program fixes, by symbol.
+    pub sizes: BTreeMap<String, i64>,
 }
 
 impl State {
     fn add(&mut self, found: &Found) -> bool {
-        let before = self.slots.len() + self.weights.len();
+        let before = self.slots.len() + self.weights.len() + self.sizes.len();
+        for (name, size) in &found.sizes {
+            self.sizes.entry(name.clone()).or_insert(*size);
+        }
         for slot in &found.slots {
             self.slots.entry(slot.clone()).or_default();
         }
         for weight in &found.weights {
             self.weights.entry(*weight).or_default();
         }
-        before != self.slots.len() + self.weights.len()
+        before != self.slots.len() + self.weights.len() + self.sizes.len()
     }
+}
+
+/// Why no evaluation succeeded, and how far it got.
+struct Failure {
+    diags: Vec<Diag>,
+    steps: usize,
 }
 
 /// What one evaluation gave.
@@ -48,6 +59,8 @@ pub(super) struct Attempt {
     pub found: Found,
     /// Types that state has at the end, where they differ from those at the start.
     pub retyped: State,
+    /// Statements carried out.
+    pub steps: usize,
 }
 
 /// Reads the program.
@@ -55,12 +68,15 @@ pub(super) fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let program = Program::open(source.bytes().clone())?;
     let given = Given::read(&program, options)?;
     let mut works: Vec<(Guess, Model)> = vec![];
-    let mut best: Option<Vec<Diag>> = None;
+    let mut best: Option<Failure> = None;
     for stage in given.stages() {
         for guess in stage {
             match settled(source, &program, options, &given, &guess) {
                 Ok(model) => works.push((guess, model)),
-                Err(diags) if best.as_ref().is_none_or(|b| diags.len() < b.len()) => best = Some(diags),
+                // The attempt that got furthest tells most.
+                Err(f) if best.as_ref().is_none_or(|b| !guess.is_open() && f.steps >= b.steps) => {
+                    best = Some(f)
+                }
                 Err(_) => {}
             }
         }
@@ -70,7 +86,7 @@ pub(super) fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     }
     match given.choose(works) {
         Some(model) => Ok(model),
-        None => Err(Diags(given.explain(best.unwrap_or_default()))),
+        None => Err(Diags(given.explain(best.map(|f| f.diags).unwrap_or_default()))),
     }
 }
 
@@ -81,19 +97,21 @@ fn settled(
     options: &Options,
     given: &Given,
     guess: &Guess,
-) -> Result<Model, Vec<Diag>> {
+) -> Result<Model, Failure> {
+    let failed = |diags, steps| Failure { diags, steps };
     let mut state = State::default();
     for _ in 0..MAX_ROUNDS {
-        let attempt = attempt(source, program, options, given, guess, &state).map_err(|d| vec![d])?;
-        let Attempt { model, diags, mut found, retyped } = attempt;
+        let attempt =
+            attempt(source, program, options, given, guess, &state).map_err(|d| failed(vec![d], 0))?;
+        let Attempt { model, diags, mut found, retyped, steps } = attempt;
         if options.freeze_state {
-            found = Found::default();
+            found = Found { sizes: found.sizes, ..Found::default() };
         }
         if state.add(&found) {
             continue;
         }
         if !diags.is_empty() {
-            return Err(diags);
+            return Err(failed(diags, steps));
         }
         if !retyped.slots.is_empty() || !retyped.weights.is_empty() {
             state.slots.extend(retyped.slots);
@@ -102,7 +120,8 @@ fn settled(
         }
         return Ok(model);
     }
-    Err(vec![Diag::error("E0302", "the state that the model keeps between calls takes ever new types")])
+    let d = Diag::error("E0302", "the state that the model keeps between calls takes ever new types");
+    Err(failed(vec![d], usize::MAX))
 }
 
 fn attempt(
@@ -166,6 +185,7 @@ fn attempt(
         calls: 0,
         steps: 0,
         raised: None,
+        last_raised: None,
         assumed: std::collections::BTreeSet::new(),
         found: Found::default(),
         bodies: 0,
@@ -175,7 +195,7 @@ fn attempt(
         state_weights: BTreeMap::new(),
     };
     let mut samples = vec![];
-    let args = given.inputs(&mut eval, &forward, guess, &mut samples)?;
+    let args = given.inputs(&mut eval, &forward, &guess.with(&state.sizes), &mut samples)?;
     eval.states_in(state, options)?;
     let mut all = vec![Value::Object(model)];
     all.extend(args);
@@ -203,8 +223,9 @@ fn finish(
         Err(d) if clean || eval.raised.is_none() => eval.cx.diags.push(d),
         Err(_) => {}
     }
-    let found = eval.found.clone();
+    let (found, steps) = (eval.found.clone(), eval.steps);
     let warnings = eval.remarks(state);
+    let props = eval.property(state).into_iter().collect();
     let Cx { mut graph, diags: more, .. } = eval.cx;
     let diags = more.into_result().err().map(|d| d.0).unwrap_or_default();
     let mut model = Model::default();
@@ -218,6 +239,7 @@ fn finish(
             graph,
             source: "torchscript".into(),
             producer: "pytorch".into(),
+            props,
             warnings,
             ..Model::default()
         };
@@ -225,7 +247,7 @@ fn finish(
             model.samples.push(Sample { inputs: samples });
         }
     }
-    Attempt { model, diags, found, retyped }
+    Attempt { model, diags, found, retyped, steps }
 }
 
 /// The element type that inputs without a stated one are tried with.

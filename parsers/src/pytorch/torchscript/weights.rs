@@ -1,6 +1,6 @@
 //! Parameters, buffers and constants of the archive: constants of the graph, made when they are first used.
 use super::program::Program;
-use crate::pytorch::lift::alias::{Owner, TensorId};
+use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Cx, R, unsupported};
 use crate::pytorch::lift::promote::ir_dtype;
 use crate::pytorch::pickle::TensorRef;
@@ -74,9 +74,10 @@ impl<'p> Weights<'p> {
         }
         let value = self.read(i)?;
         let name = self.all[i].name.clone();
-        let c = cx.graph.add_const(value);
-        cx.graph.set_name(c, Some(name.clone()));
-        let id = cx.new_tensor(c, Owner::Weight(name));
+        let id = cx.stored(&name, value)?;
+        if let (Some(t), Some(w)) = (cx.tensors.get_mut(id), self.all.get(i)) {
+            t.meta = Some(super::interface::meta_of(&w.tensor));
+        }
         self.bases.insert(cx.base_of(id), i);
         if let Some(m) = self.made.last_mut() {
             m.insert(i, id);

@@ -144,8 +144,11 @@ fn hypot(cx: &mut Cx) -> R<Out> {
     let y = cx.b("mul", high, root)?;
     let zero = cx.bn("equal", high, 0.0)?;
     let y = cx.choose(zero, high, y)?;
-    let inf = cx.u("is_inf", high)?;
-    Ok(Out::Fresh(cx.choose(inf, high, y)?))
+    // Infinite, whatever the other one is.
+    let (p, q) = (cx.u("is_inf", a)?, cx.u("is_inf", b)?);
+    let inf = cx.b("or", p, q)?;
+    let endless = cx.num(y, f64::INFINITY)?;
+    Ok(Out::Fresh(cx.choose(inf, endless, y)?))
 }
 fn copysign(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;

@@ -10,6 +10,7 @@ pub(super) const TABLE: super::Table = &[
     ("cummax", |cx| cumulative_extremum(cx, "max")),
     ("cummin", |cx| cumulative_extremum(cx, "min")),
     ("logcumsumexp", logcumsumexp),
+    ("_logcumsumexp", logcumsumexp),
     ("diff", diff),
     ("trapezoid", |cx| trapezoid(cx, false)),
     ("trapz", |cx| trapezoid(cx, false)),

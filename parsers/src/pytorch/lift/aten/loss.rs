@@ -16,6 +16,8 @@ pub(super) const TABLE: super::Table = &[
     ("nll_loss_nd", nll),
     ("nll_loss", nll),
     ("nll_loss2d", nll),
+    ("nll_loss_forward", nll_forward),
+    ("nll_loss2d_forward", nll_forward),
     ("cross_entropy_loss", cross_entropy),
     ("pairwise_distance", pairwise_distance),
     ("cosine_similarity", cosine_similarity),
@@ -141,6 +143,18 @@ fn nll(cx: &mut Cx) -> R<Out> {
     let (x, t) = (cx.t("self")?, cx.t("target")?);
     Ok(Out::Fresh(nll_of(cx, x, t)?))
 }
+/// The loss and the sum of the weights it is divided by, 0 where it is not reduced.
+fn nll_forward(cx: &mut Cx) -> R<Out> {
+    let (x, t) = (cx.t("self")?, cx.t("target")?);
+    let y = nll_of(cx, x, t)?;
+    let weight = if reduction(cx)? == 0 {
+        cx.num(x, 0.0)?
+    } else {
+        let (_, w) = nll_terms(cx, x, t)?;
+        cx.reduce("reduce_sum", w, &[], false)?
+    };
+    Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(weight)]))
+}
 /// Minus the element of the target class, weighted; the mean divides by the sum of weights.
 fn nll_of(cx: &mut Cx, x: V, t: V) -> R<V> {
     let (y, w) = nll_terms(cx, x, t)?;
@@ -251,6 +265,8 @@ fn pairwise_distance(cx: &mut Cx) -> R<Out> {
 fn cosine_similarity(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.pair("x1", "x2")?;
     let eps = cx.float_or("eps", 1e-8)?;
+    let scalars = cx.rank(a)? == 0 && cx.rank(b)? == 0;
+    let (a, b) = if scalars { (cx.reshape_to(a, &[1])?, cx.reshape_to(b, &[1])?) } else { (a, b) };
     let rank = cx.rank(a)?.max(cx.rank(b)?);
     let axis = crate::pytorch::lift::emit::wrap(cx.int_or("dim", 1)?, rank)?;
     let p = cx.b("mul", a, b)?;

@@ -33,13 +33,16 @@ mod pieces;
 mod pool;
 mod quantize;
 mod random;
+mod ranking;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
 mod segment;
-mod special;
+pub(super) mod special;
+mod statistics;
 mod sym;
+mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -91,8 +94,11 @@ const FAMILIES: &[(&str, Table)] = &[
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
+    ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
+    ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("sym", sym::TABLE),

@@ -3,6 +3,7 @@ use crate::pytorch::lift::alias::Step;
 use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Cx, Meta, Out, R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
+use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -51,6 +52,7 @@ pub(super) const TABLE: super::Table = &[
     ("unfold", unfold),
     ("unfold_copy", |cx| copied(cx, unfold)),
     ("as_strided", as_strided),
+    ("as_strided_scatter", as_strided_scatter),
     ("as_strided_copy", |cx| copied(cx, as_strided)),
     ("alias", same),
     ("detach", same),
@@ -485,7 +487,7 @@ fn unfold(cx: &mut Cx) -> R<Out> {
 /// A view by strides of the storage, which must itself be dense and row-major.
 fn as_strided(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
-    let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
+    let (sizes, strides) = (cx.sizes("size")?, cx.sizes("stride")?);
     let meta = cx.declared_arg("self");
     let dense = meta.is_some_and(|m| row_major(m) == Some(true));
     if !dense || !cx.is_whole(id) || sizes.len() != strides.len() {
@@ -493,12 +495,56 @@ fn as_strided(cx: &mut Cx) -> R<Out> {
     }
     let offset = cx.int_or("storage_offset", 0)?;
     let v = cx.read_tensor(id)?;
+    if offset == 0 && sizes.iter().any(|s| matches!(s, Size::Value(_))) && lies_row_by_row(&sizes, &strides) {
+        return Ok(Out::View(id, vec![Step::Reshape(sizes, cx.shape_of(v)?)]));
+    }
     let n = cx.known_len(v).ok_or_else(|| unsupported("a strided view of dynamic sizes"))?;
+    let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
     let at = positions(&sizes, &strides, offset)?;
     if at.iter().any(|p| !(0..n).contains(p)) {
         return Err(malformed("a strided view leaves its storage"));
     }
     Ok(Out::View(id, vec![Step::Pick(at, sizes)]))
+}
+/// Whether these strides are those of a new tensor of these sizes, of which the first one other than 1 may be dynamic.
+fn lies_row_by_row(sizes: &[Size], strides: &[Size]) -> bool {
+    let mut expected = Some(1i64);
+    sizes.iter().zip(strides).rev().all(|(size, stride)| {
+        if *size == Size::Known(1) {
+            return true;
+        }
+        let fits = expected.is_some_and(|e| *stride == Size::Known(e));
+        expected = match (expected, size) {
+            (Some(e), Size::Known(n)) => e.checked_mul(*n),
+            _ => None,
+        };
+        fits
+    })
+}
+/// `src` written to a strided view of a copy.
+fn as_strided_scatter(cx: &mut Cx) -> R<Out> {
+    let (x, src) = (cx.t("self")?, cx.t("src")?);
+    let (sizes, strides, offset) = (cx.ints("size")?, cx.ints("stride")?, cx.int_or("storage_offset", 0)?);
+    let dense = cx.declared_arg("self").is_none_or(|m| row_major(m) == Some(true));
+    let now = cx.fixed_sizes(x)?;
+    let n = cx.known_len(x).unwrap_or(0);
+    if !dense || sizes.len() != strides.len() {
+        return Err(unsupported("a strided view of a tensor that is itself a view"));
+    }
+    let at = positions(&sizes, &strides, offset)?;
+    let mut seen = at.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != at.len() {
+        return Err(unsupported("writing to a strided view that shows elements twice"));
+    }
+    if at.iter().any(|p| !(0..n).contains(p)) {
+        return Err(malformed("a strided view leaves its storage"));
+    }
+    let (flat, new) = (cx.reshape_to(x, &[-1])?, cx.reshape_to(src, &[-1])?);
+    let at = cx.int_list(&at);
+    let y = cx.with("scatter_elements", &[flat, at, new], &[("axis", Attr::Int(0))])?;
+    Ok(Out::Fresh(cx.reshape_to(y, &now)?))
 }
 fn contiguous(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;

@@ -40,10 +40,12 @@ impl Eval<'_> {
     ) -> R<(Flow, bool)> {
         if raises(arms.0) {
             self.assume(at);
+            self.learn_truth(condition, false);
             return Ok((self.block(arms.1)?, false));
         }
         if raises(arms.1) {
             self.assume(at);
+            self.learn_truth(condition, true);
             return Ok((self.block(arms.0)?, false));
         }
         let before = self.snapshot();
@@ -61,7 +63,7 @@ impl Eval<'_> {
                 self.assume(at);
                 return Ok((self.block(arms.1)?, false));
             }
-            (None, None) => return self.raise(at, "in both branches of a condition".into()),
+            (None, None) => return self.raise_again(at),
         };
         match self.join(condition, &before, then, otherwise, at)? {
             Ok(flow) => Ok((flow, false)),
@@ -102,7 +104,10 @@ impl Eval<'_> {
         self.heap.restore(&before.heap);
         match flow {
             Ok(flow) => Ok(Some(Arm { body, start, end, flow })),
-            Err(_) if self.raised.take().is_some() => Ok(None),
+            Err(d) if self.raised.take().is_some() => {
+                self.last_raised = Some(d);
+                Ok(None)
+            }
             Err(d) => Err(d),
         }
     }
@@ -118,7 +123,7 @@ impl Eval<'_> {
         let flow = self.in_body(|eval| eval.block(rest));
         match self.leave_arm(around, arm.start, &before, flow)? {
             Some(arm) => Ok(arm),
-            None => self.raise(rest.first().map_or(0, |s| s.pos), "in one branch of a condition".into()),
+            None => self.raise_again(rest.first().map_or(0, |s| s.pos)),
         }
     }
     /// One operator for both arms; the arms themselves when what they leave has no common form.
@@ -141,6 +146,16 @@ impl Eval<'_> {
                 self.apply(change, &outs).map(Ok)
             }
             Err(arms) => Ok(Err(arms)),
+        }
+    }
+    /// The exception that the last arm ended with, of all arms.
+    fn raise_again<T>(&mut self, at: Pos) -> R<T> {
+        match self.last_raised.take() {
+            Some(d) => {
+                self.raised = Some(d.message.clone());
+                Err(d)
+            }
+            None => self.raise(at, "in both branches of a condition".into()),
         }
     }
     /// Runs `f` inside a body.

@@ -13,6 +13,8 @@ mod branch;
 mod call;
 mod convert;
 mod expr;
+mod fused;
+mod learn;
 mod lists;
 mod merge;
 mod ops;
@@ -63,6 +65,8 @@ pub struct Eval<'p> {
     pub steps: usize,
     /// What an exception of the program says, while it is on its way.
     pub raised: Option<String>,
+    /// The exception that the last arm of a condition ended with.
+    pub last_raised: Option<Diag>,
     /// Exceptions that are assumed not to be raised.
     pub assumed: BTreeSet<String>,
     /// Attributes and weights that turned out to be state: evaluation must be begun again with them as inputs.
@@ -86,6 +90,8 @@ pub struct Found {
     pub slots: BTreeSet<Slot>,
     /// Weights that are written in place.
     pub weights: BTreeSet<usize>,
+    /// Sizes of inputs, by symbol.
+    pub sizes: BTreeMap<String, i64>,
 }
 
 /// How a block ends.

@@ -65,6 +65,9 @@ impl Eval<'_> {
         {
             return Ok(self.unwrapped(first.clone()));
         }
+        if let Some(v) = self.fused_op(name, &args, at)? {
+            return Ok(v);
+        }
         if let Some(v) = self.list_op(name, &args, &named, at)? {
             return Ok(v);
         }
@@ -84,6 +87,8 @@ impl Eval<'_> {
         };
         let Operator::Lifted(f, in_place) = operator else { return Ok(Value::None) };
         let args: Vec<Value> = args.into_iter().map(|v| self.unwrapped(v)).collect();
+        let named = self.upgraded(name, &args, named)?;
+        self.learn_from(name, &args);
         let schema = match schemas::resolve(&self.heap, name, &args, &named) {
             Some(schema) => schema,
             None if schemas::overloads(name).is_empty() && name.contains('.') => {
@@ -101,6 +106,28 @@ impl Eval<'_> {
         let out = self.cx.lift(f, call)?;
         let out = if in_place { self.cx.write_back(&out)? } else { out };
         self.bound(out, schema.gives_list)
+    }
+    /// Named arguments that make a call of an old archive mean what it meant then: `div` of integers rounded towards zero.
+    fn upgraded(&mut self, name: &str, args: &[Value], mut named: Named) -> R<Named> {
+        let old = self.program.version().is_some_and(|v| v < 4);
+        if !old || !matches!(name, "div" | "div_" | "true_divide") || !named.is_empty() {
+            return Ok(named);
+        }
+        let mut whole = name != "true_divide";
+        for v in args {
+            whole &= match v {
+                Value::Tensor(_) | Value::Weight(_) => {
+                    let id = self.tensor_of(v, 0)?;
+                    let ir = self.cx.read_tensor(id)?;
+                    self.cx.dtype(ir)?.is_int()
+                }
+                other => matches!(other, Value::Int(_)),
+            };
+        }
+        if whole {
+            named.push(("rounding_mode".into(), Value::text("trunc")));
+        }
+        Ok(named)
     }
     fn to_call(&mut self, schema: &'static Schema, args: Vec<Value>, named: Named, at: Pos) -> R<Call> {
         let mut given: Vec<(&'static Arg, Value)> = vec![];

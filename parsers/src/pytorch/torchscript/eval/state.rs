@@ -3,13 +3,14 @@ use super::merge::Sort;
 use super::{Eval, Slot};
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{R, Size, V};
+use crate::pytorch::lift::pairs;
 use crate::pytorch::torchscript::Options;
 use crate::pytorch::torchscript::ast::Func;
 use crate::pytorch::torchscript::interface::symbol;
 use crate::pytorch::torchscript::program::Unit;
 use crate::pytorch::torchscript::run::State;
 use crate::pytorch::torchscript::value::Value;
-use hoist_ir::diag::Diag;
+use hoist_ir::diag::{Diag, Severity};
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::types::{TensorType, Type};
@@ -45,16 +46,43 @@ impl Eval<'_> {
             }
             out.push(d);
         }
-        let mut names: Vec<String> = state.slots.keys().map(|s| self.slot_name(s)).collect();
-        names.extend(state.weights.keys().filter_map(|i| Some(self.weights.get(*i)?.name.to_string())));
+        let names = self.state_names(state);
         if !names.is_empty() {
-            out.push(
-                Diag::warning("E0302", format!("the model keeps state between calls: {}", names.join(", ")))
-                    .note("each is an input and an output (with `_next`): feed the outputs of a call to the next one")
-                    .note(self.initial(state)),
+            let m = format!(
+                "the model keeps state between calls: input and output `.next` of {}",
+                names.join(", ")
             );
+            let note = Diag { severity: Severity::Note, ..Diag::error("E0302", m) };
+            let note = note.hint(
+                "feed each `.next` to its input in the next call; --state frozen begins each call with the saved values",
+            );
+            out.push(if self.initial.is_empty() { note } else { note.note(self.initial(state)) });
         }
         out
+    }
+    fn state_names(&self, state: &State) -> Vec<String> {
+        let mut names: Vec<String> = state.slots.keys().map(|s| self.slot_name(s)).collect();
+        names.extend(state.weights.keys().filter_map(|i| Some(self.weights.get(*i)?.name.to_string())));
+        names
+    }
+    /// Key and value of the model property that describes the state; none without state.
+    pub(in crate::pytorch::torchscript) fn property(&self, state: &State) -> Option<(String, String)> {
+        let zero = |slot: Option<&Slot>, weight: Option<usize>| match (
+            slot.and_then(|s| self.initial.get(s)),
+            weight,
+        ) {
+            (Some(text), _) => matches!(text.as_str(), "0" | "0.0" | "False") || text.contains("[0]"),
+            (None, Some(i)) => {
+                self.weights.read(i).is_ok_and(|t| t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x == 0.0)))
+            }
+            _ => false,
+        };
+        let keys = state.slots.keys().map(|s| zero(Some(s), None));
+        let keys = keys.chain(state.weights.keys().map(|i| zero(None, Some(*i))));
+        let one = |(name, zero): (&String, bool)| serde_json::json!({"input": name, "output": format!("{name}.next"), "initial": if zero { "zeros" } else { "saved" }});
+        let names = self.state_names(state);
+        let all: Vec<_> = names.iter().zip(keys).map(one).collect();
+        (!all.is_empty()).then(|| ("hoist.state".to_owned(), serde_json::Value::from(all).to_string()))
     }
     /// What state holds before the first call.
     fn initial(&self, state: &State) -> String {
@@ -150,6 +178,9 @@ impl Eval<'_> {
             }
             Value::Tensor(_) | Value::Weight(_) => {
                 let v = self.as_ir(value, Sort::Tensor, 0)?;
+                if self.cx.is_complex(v) {
+                    return Err(pairs::complex_interface("output", name));
+                }
                 out.push((name.to_owned(), v));
             }
             Value::Str(_) | Value::Device(_) | Value::Enum(..) => {}
@@ -257,7 +288,7 @@ impl Eval<'_> {
             Value::Bool(_) | Value::BoolV(_) => self.as_ir(value, Sort::Bool, 0)?,
             other => return self.refuse(0, format!("the state `{name}` becomes {}", other.kind())),
         };
-        self.cx.graph.add_output(&format!("{name}_next"), v);
+        self.cx.graph.add_output(&format!("{name}.next"), v);
         let input = self
             .cx
             .graph

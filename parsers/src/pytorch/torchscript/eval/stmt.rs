@@ -98,7 +98,8 @@ impl Eval<'_> {
             return self.broken(at, format!("{} is taken apart", value.kind()));
         };
         // An operator may have further results that the program does not name.
-        if items.len() != names.len() {
+        let further = matches!(value, Value::Tuple(None, _)) && items.len() > names.len();
+        if items.len() != names.len() && !further {
             return self.broken(at, format!("{} values for {} names", items.len(), names.len()));
         }
         for (name, item) in names.iter().zip(items) {

@@ -32,7 +32,7 @@ impl Eval<'_> {
         Ok(Some(match (name, args.get(1)) {
             ("dim" | "ndimension" | "ndim", None) => self.rank_of(v)?,
             ("size" | "sym_size" | "shape", None) => {
-                if self.cx.rank(v).is_err() {
+                if self.cx.graph.ty(v).as_tensor().is_some_and(|t| t.shape.is_none()) {
                     return self.refuse(at, "the sizes of a tensor of unknown rank").map(Some);
                 }
                 let sizes = self.cx.shape_of(v)?.into_iter().map(|s| self.folded(Value::Int(s))).collect();
@@ -72,14 +72,16 @@ impl Eval<'_> {
             },
             ("device", None) => Value::Device("cpu".into()),
             ("layout", None) => Value::int(0),
+            // With gradients, modules take the way that is spelled out in operators, not that of one fused kernel.
+            ("requires_grad", None) => Value::Bool(matches!(first, Value::Weight(_))),
             ("is_floating_point", None) => Value::Bool(self.cx.dtype(v)?.is_float()),
             ("is_complex", None) => Value::Bool(self.cx.dtype(v)?.is_complex()),
             ("itemsize" | "element_size", None) => Value::int(self.cx.dtype(v)?.bits().div_ceil(8) as i64),
             ("is_cpu" | "is_contiguous", _) => Value::Bool(true),
             (
-                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "requires_grad" | "is_meta"
-                | "is_mps" | "is_xpu" | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf"
-                | "is_inference" | "is_conj" | "is_neg",
+                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "is_meta" | "is_mps" | "is_xpu"
+                | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf" | "is_inference" | "is_conj"
+                | "is_neg",
                 _,
             ) => Value::Bool(false),
             ("T", None) => return self.lifted("numpy_T", args.to_vec(), vec![], at).map(Some),
@@ -97,6 +99,10 @@ impl Eval<'_> {
                     }
                     _ => return self.refuse(at, "`tolist` of a computed tensor"),
                 }
+            }
+            ("squeeze" | "squeeze_copy", _) => return self.squeeze_unknown(v, id, args, at),
+            ("tensor_split", Some(at_positions @ (Value::Tensor(_) | Value::Weight(_)))) => {
+                return self.split_at_known(args, at_positions, at);
             }
             ("slice", _) => return self.slice_by_computed_step(v, args, at),
             _ => return Ok(None),
@@ -131,7 +137,7 @@ impl Eval<'_> {
                 _,
             ) => Value::None,
             ("is_grad_enabled" | "is_autocast_enabled" | "is_scripting" | "is_tracing", _) => {
-                Value::Bool(name == "is_scripting")
+                Value::Bool(matches!(name, "is_scripting" | "is_grad_enabled"))
             }
             ("get_default_dtype", _) => Value::int(6),
             ("TupleConstruct", items) => Value::tuple(items.to_vec()),
@@ -151,6 +157,57 @@ impl Eval<'_> {
         let shape = self.cx.u("shape", v)?;
         let rank = self.cx.u("size", shape)?;
         Ok(Value::Int(Size::Value(self.cx.unsqueeze(rank, &[0])?)))
+    }
+    /// `squeeze` where a size is not known; nothing when all are. An axis that is named is taken to be of size 1, which the operator
+    /// checks at run time.
+    fn squeeze_unknown(&mut self, v: V, id: TensorId, args: &[Value], at: Pos) -> R<Option<Value>> {
+        let rank = self.cx.rank(v)?;
+        let unknown = |cx: &crate::pytorch::lift::cx::Cx, i: usize| cx.known(v, i).is_none();
+        let dims: Vec<i64> = match args.get(1) {
+            None => (0..rank as i64).collect(),
+            Some(Value::Int(Size::Known(d))) => vec![*d],
+            Some(list) => {
+                let items = self.heap.elements(list).unwrap_or_default();
+                items
+                    .iter()
+                    .filter_map(|v| if let Value::Int(Size::Known(d)) = v { Some(*d) } else { None })
+                    .collect()
+            }
+        };
+        let mut axes = vec![];
+        let mut open = false;
+        for d in dims {
+            let axis = crate::pytorch::lift::emit::wrap(d, rank)?;
+            open |= axis < rank && unknown(&self.cx, axis);
+            if axis < rank && self.cx.known(v, axis).is_none_or(|n| n == 1) {
+                axes.push(axis as i64);
+            }
+        }
+        if !open {
+            return Ok(None);
+        }
+        if args.len() < 2 {
+            return self.refuse(at, "`squeeze` of all axes where a size is not known");
+        }
+        axes.sort_unstable();
+        axes.dedup();
+        let view = self.cx.new_view(id, vec![crate::pytorch::lift::alias::Step::Squeeze(axes)])?;
+        Ok(Some(Value::Tensor(view)))
+    }
+    /// `tensor_split` at positions that a tensor holds; nothing when they are computed.
+    fn split_at_known(&mut self, args: &[Value], positions: &Value, at: Pos) -> R<Option<Value>> {
+        let id = self.tensor_of(positions, at)?;
+        let v = self.cx.read_tensor(id)?;
+        let Some(t) = self.constant_of(v) else { return Ok(None) };
+        let Ok(known) = t.to_i64s() else { return Ok(None) };
+        let known: Vec<Value> = known.into_iter().map(Value::int).collect();
+        let second = match (t.rank(), known.first()) {
+            (0, Some(one)) => one.clone(),
+            _ => self.heap.list(known),
+        };
+        let mut args = args.to_vec();
+        args[1] = second;
+        self.lifted("tensor_split", args, vec![], at).map(Some)
     }
     /// A slice whose step is computed; nothing when it is known.
     fn slice_by_computed_step(&mut self, v: V, args: &[Value], at: Pos) -> R<Option<Value>> {

@@ -67,7 +67,7 @@ impl Cx {
     /// Repeats `body` while it says so, at most `trips` (0-d `i64`) times, starting from `carried`, all of one shape and type each. `body`
     /// gets the number of the round, what is carried and `seen`, and gives whether to go on (0-d; always when `None`) and what is
     /// carried next. It must use no other value.
-    pub(super) fn repeat(
+    pub(in super::super) fn repeat(
         &mut self,
         trips: V,
         carried: &[V],
