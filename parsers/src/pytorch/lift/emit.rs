@@ -1,6 +1,6 @@
 //! Adding IR nodes: short forms of the operators that lifting functions combine.
-use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
 use super::aten::special::{COMPOSED, composed};
+use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
 use super::kernels::detour;
 use super::pairs::{Parts, complex_type, stored_pairs};
 use super::promote::{Rank, result_type, to_float};

@@ -298,7 +298,8 @@ fn embedding_bag(cx: &mut Cx) -> R<Out> {
             let low = cx.num(rows, f64::NEG_INFINITY)?;
             let own = cx.choose(member, rows, low)?;
             let y = cx.reduce("reduce_max", own, &[1], false)?;
-            let first = cx.with("arg_max", &[own], &[("axis", Attr::Int(1)), ("keepdims", Attr::Bool(false))])?;
+            let first =
+                cx.with("arg_max", &[own], &[("axis", Attr::Int(1)), ("keepdims", Attr::Bool(false))])?;
             place = Some(cx.gather(at, first, 0)?);
             let empty = cx.bn("equal", sizes, 0.0)?;
             let zero = cx.num(y, 0.0)?;

@@ -139,7 +139,11 @@ fn uniform(cx: &mut Cx) -> R<Out> {
 /// `mean + std z` in the sizes of `self`, of `size`, or of the means and deviations.
 fn normal(cx: &mut Cx) -> R<Out> {
     let number = |cx: &mut Cx, name: &str, d: f64| -> R<crate::pytorch::lift::cx::Operand> {
-        if cx.has(name) { cx.operand(name) } else { Ok(crate::pytorch::lift::cx::Operand::Scalar(Scalar::Float(d))) }
+        if cx.has(name) {
+            cx.operand(name)
+        } else {
+            Ok(crate::pytorch::lift::cx::Operand::Scalar(Scalar::Float(d)))
+        }
     };
     let (mean, std) = (number(cx, "mean", 0.0)?, number(cx, "std", 1.0)?);
     let (sizes, dtype) = if let Some(x) = cx.opt_t("self")? {

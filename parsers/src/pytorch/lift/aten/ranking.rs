@@ -32,20 +32,22 @@ fn hinge_embedding(cx: &mut Cx) -> R<Out> {
 }
 /// `max(0, margin - t (a - b))`.
 fn margin_ranking(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("input1", "input2")?;
+    // The margin is a float.
+    let (a, b) = cx.float_pair("input1", "input2")?;
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let t = cx.cast(t, dtype)?;
     let d = cx.b("sub", b, a)?;
     let d = cx.b("mul", d, t)?;
     let d = cx.bn("add", d, margin)?;
-    let y = if dtype.is_float() { cx.u("relu", d)? } else { cx.bn("max", d, 0.0)? };
+    let y = cx.u("relu", d)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 /// `exp(x) - t x` or `x - t log(x + eps)`; with Stirling's approximation of `log(t!)` above 1 where it is to be full.
 fn poisson(cx: &mut Cx) -> R<Out> {
-    let (x, t) = cx.pair("input", "target")?;
-    let (log, full, eps) = (cx.bool_or("log_input", true)?, cx.bool_or("full", false)?, cx.float_or("eps", 1e-8)?);
+    let (x, t) = cx.float_pair("input", "target")?;
+    let (log, full, eps) =
+        (cx.bool_or("log_input", true)?, cx.bool_or("full", false)?, cx.float_or("eps", 1e-8)?);
     let mut y = if log {
         let (e, p) = (cx.u("exp", x)?, cx.b("mul", t, x)?);
         cx.b("sub", e, p)?
@@ -142,7 +144,10 @@ fn ctc(cx: &mut Cx, reduce: bool) -> R<V> {
     let at = cx.expand(at, &[steps.clone(), Size::Known(batch), Size::Known(2 * s + 1)])?;
     let emitted = cx.with("gather_elements", &[x, at], &[("axis", Attr::Int(2))])?;
     // A label may follow another one without a blank unless they are the same.
-    let (front, back) = (cx.slice_known(path, 1, 0, (2 * s - 1).max(0))?, cx.slice_known(path, 1, (2 * s + 1).min(2), 2 * s + 1)?);
+    let (front, back) = (
+        cx.slice_known(path, 1, 0, (2 * s - 1).max(0))?,
+        cx.slice_known(path, 1, (2 * s + 1).min(2), 2 * s + 1)?,
+    );
     let same = cx.b("equal", front, back)?;
     let blank_there = cx.bn("equal", back, blank as f64)?;
     let no = cx.b("or", same, blank_there)?;
@@ -157,7 +162,9 @@ fn ctc(cx: &mut Cx, reduce: bool) -> R<V> {
     };
     // First step: the first blank or the first label.
     let line0: Vec<f64> = (0..2 * s + 1).map(|i| if i < 2 { 0.0 } else { f64::NEG_INFINITY }).collect();
-    let t = Tensor::from_vec(&[1, line0.len()], line0).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
+    let t = Tensor::from_vec(&[1, line0.len()], line0)
+        .cast(dtype, false)
+        .map_err(|e| malformed(e.to_string()))?;
     let start = cx.constant(t);
     let first = cx.select(emitted, 0, 0)?;
     let alpha = cx.b("add", first, start)?;

@@ -116,7 +116,8 @@ fn by_matrices(cx: &mut Cx, x: V, cubic: bool) -> R<Out> {
     let out = if cx.has("output_size") {
         cx.ints("output_size")?
     } else {
-        let f = factors.filter(|f| f.len() == 2).ok_or_else(|| malformed("neither sizes nor scale factors"))?;
+        let f =
+            factors.filter(|f| f.len() == 2).ok_or_else(|| malformed("neither sizes nor scale factors"))?;
         vec![(h as f64 * f[0]).floor() as i64, (w as f64 * f[1]).floor() as i64]
     };
     let [oh, ow] = out[..] else { return Err(malformed("no image")) };

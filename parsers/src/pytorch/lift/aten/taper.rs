@@ -39,8 +39,7 @@ fn window(cx: &mut Cx, f: impl Fn(f64) -> f64) -> R<Out> {
         return Err(malformed(format!("a window of {n} positions")));
     }
     let last = if periodic { n } else { n - 1 };
-    let line: Vec<f64> =
-        if n == 1 { vec![1.0] } else { (0..n).map(|i| f(i as f64 / last as f64)).collect() };
+    let line: Vec<f64> = if n == 1 { vec![1.0] } else { (0..n).map(|i| f(i as f64 / last as f64)).collect() };
     let t = Tensor::from_vec(&[line.len()], line).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
     Ok(Out::Fresh(cx.constant(t)))
 }

@@ -136,7 +136,8 @@ fn nearest_inside(cx: &mut Cx, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
         let (Size::Known(before), Size::Known(after)) = two else {
             return Err(unsupported("borders of dynamic sizes beside negative ones"));
         };
-        let n = cx.known(x, axis).ok_or_else(|| unsupported("negative borders of an axis of dynamic size"))?;
+        let n =
+            cx.known(x, axis).ok_or_else(|| unsupported("negative borders of an axis of dynamic size"))?;
         let size = n.saturating_add(*before).saturating_add(*after);
         if !(0..=1 << 24).contains(&size) || n < 1 {
             return Err(malformed("the borders leave nothing"));

@@ -133,8 +133,7 @@ fn double_bits(cx: &mut Cx, x: V) -> R<V> {
     let units = cx.cast(units, DType::I64)?;
     let bits = cx.choose(tiny, units, bits)?;
     let (inf, nan) = (cx.u("is_inf", x)?, cx.u("is_nan", x)?);
-    let (infinite, quiet) =
-        (cx.int_of(DType::I64, 0x7ff0 << 48)?, cx.int_of(DType::I64, 0x7ff8 << 48)?);
+    let (infinite, quiet) = (cx.int_of(DType::I64, 0x7ff0 << 48)?, cx.int_of(DType::I64, 0x7ff8 << 48)?);
     let bits = cx.choose(inf, infinite, bits)?;
     let bits = cx.choose(nan, quiet, bits)?;
     // The sign, of zeros too.

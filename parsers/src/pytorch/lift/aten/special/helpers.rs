@@ -75,7 +75,8 @@ impl Cx {
         body: impl FnOnce(&mut Self, V, &[V], &[V]) -> R<(Option<V>, Vec<V>)>,
     ) -> R<Vec<V>> {
         let scalar = |d: DType| Type::from(hoist_ir::types::TensorType::new(d, vec![]));
-        let mut own = vec![("round".to_owned(), scalar(DType::I64)), ("more".to_owned(), scalar(DType::Bool))];
+        let mut own =
+            vec![("round".to_owned(), scalar(DType::I64)), ("more".to_owned(), scalar(DType::Bool))];
         for (i, v) in carried.iter().enumerate() {
             own.push((format!("carried_{i}"), self.graph.ty(*v).clone()));
         }
