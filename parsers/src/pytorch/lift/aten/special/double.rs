@@ -88,6 +88,14 @@ pub(in crate::pytorch::lift) fn composed(
             let y = cx.bn("mul", l, 0.5)?;
             signed(cx, x, y)
         }
+        _ => activation(cx, name, inputs, alpha),
+    }
+}
+/// Activations; `alpha` is the attribute of that name, or its default.
+fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64) -> R<V> {
+    let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
+    let x = *x;
+    match (name, rest) {
         ("softplus", _) => {
             let size = cx.u("abs", x)?;
             let minus = cx.u("neg", size)?;
