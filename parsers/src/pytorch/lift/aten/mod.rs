@@ -17,7 +17,10 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+<<<<<<< HEAD
 mod diagonal;
+=======
+>>>>>>> pP
 mod fft;
 mod fourier;
 mod gradient;
