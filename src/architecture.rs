@@ -20,7 +20,6 @@ pub fn model(weights: Weights, options: &Reading) -> Result<Model, Diags> {
     let mut model =
         if path.is_file() { of_file(path, &weights, options)? } else { arch::build(arch, &weights)? };
     model.warnings.extend(weights.warnings);
-    // What was recorded with other weights fits no longer, and inputs alone do no harm.
     Ok(model)
 }
 
@@ -53,7 +52,12 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         .collect();
     let want = |(name, v): &(String, ValueId)| {
         let tensor = graph.constant(*v)?;
-        Some(Wanted { name: name.clone(), dtype: tensor.dtype(), shape: tensor.shape().to_vec() })
+        Some(Wanted {
+            name: name.clone(),
+            dtype: tensor.dtype(),
+            shape: tensor.shape().to_vec(),
+            tied: vec![],
+        })
     };
     let wanted: Vec<Wanted> = named.iter().filter_map(want).collect();
     for ((_, tensor), (_, v)) in fit(weights, &wanted)?.into_iter().zip(&named) {

@@ -202,11 +202,18 @@ impl Pt2Archive {
             };
             let shape = meta.and_then(|m| m.sizes.iter().map(size).collect::<Option<Vec<usize>>>());
             if let (Some(dtype), Some(shape)) = (dtype, shape) {
-                wanted.push(Wanted { name: name.clone(), dtype, shape });
+                wanted.push(Wanted { name: name.clone(), dtype, shape, tied: self.tied(name) });
             }
         }
         self.replaced = fit(weights, &wanted)?.into_iter().collect();
         Ok(())
+    }
+
+    /// Other names of the weight `name`.
+    fn tied(&self, name: &str) -> Vec<String> {
+        let Some(payload) = self.payload(name) else { return vec![] };
+        let same = |p: &&Payload| p.name != name && p.entry == payload.entry && p.view == payload.view;
+        self.weights.iter().filter(same).map(|p| p.name.clone()).collect()
     }
 
     /// The tensor to use instead of the weight `name`.

@@ -1,5 +1,7 @@
 //! safetensors files: named tensors, mapped where they lie.
 
+pub mod arch;
+
 use std::fmt;
 
 use bytes::Bytes;

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub dtype: DType,
     /// Sizes.
     pub shape: Vec<usize>,
+    /// Names of the tensors that are this one too; files leave all but one of them out.
+    pub tied: Vec<String>,
 }
 
 /// The tensors that are wanted, in their order. Prefixes that all names of the file have and the wanted ones lack, as `module.`, are taken
@@ -37,7 +39,8 @@ pub fn fit(weights: &Weights, wanted: &[Wanted]) -> Result<Vec<(String, Tensor)>
     let named = stripped(weights, wanted);
     let (mut out, mut problems) = (Vec::new(), [vec![], vec![], vec![]]);
     for want in wanted {
-        match named.get(want.name.as_str()) {
+        let others = want.tied.iter().find_map(|other| named.get(other));
+        match named.get(&want.name).or(others) {
             Some((_, tensor)) if tensor.dtype() == want.dtype && tensor.shape() == want.shape => {
                 out.push((want.name.clone(), (*tensor).clone()));
             }
@@ -142,6 +145,7 @@ mod tests {
             name: (*name).to_owned(),
             dtype: DType::F32,
             shape: vec![*n],
+            tied: vec![],
         };
         list.iter().map(one).collect()
     }

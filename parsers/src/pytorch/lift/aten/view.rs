@@ -485,7 +485,7 @@ fn unfold(cx: &mut Cx) -> R<Out> {
 /// A view by strides of the storage, which must itself be dense and row-major.
 fn as_strided(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
-    let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
+    let (sizes, strides) = (cx.sizes("size")?, cx.sizes("stride")?);
     let meta = cx.declared_arg("self");
     let dense = meta.is_some_and(|m| row_major(m) == Some(true));
     if !dense || !cx.is_whole(id) || sizes.len() != strides.len() {
@@ -493,12 +493,31 @@ fn as_strided(cx: &mut Cx) -> R<Out> {
     }
     let offset = cx.int_or("storage_offset", 0)?;
     let v = cx.read_tensor(id)?;
+    if offset == 0 && sizes.iter().any(|s| matches!(s, Size::Value(_))) && lies_row_by_row(&sizes, &strides) {
+        return Ok(Out::View(id, vec![Step::Reshape(sizes, cx.shape_of(v)?)]));
+    }
     let n = cx.known_len(v).ok_or_else(|| unsupported("a strided view of dynamic sizes"))?;
+    let (sizes, strides) = (cx.ints("size")?, cx.ints("stride")?);
     let at = positions(&sizes, &strides, offset)?;
     if at.iter().any(|p| !(0..n).contains(p)) {
         return Err(malformed("a strided view leaves its storage"));
     }
     Ok(Out::View(id, vec![Step::Pick(at, sizes)]))
+}
+/// Whether these strides are those of a new tensor of these sizes, of which the first one other than 1 may be dynamic.
+fn lies_row_by_row(sizes: &[Size], strides: &[Size]) -> bool {
+    let mut expected = Some(1i64);
+    sizes.iter().zip(strides).rev().all(|(size, stride)| {
+        if *size == Size::Known(1) {
+            return true;
+        }
+        let fits = expected.is_some_and(|e| *stride == Size::Known(e));
+        expected = match (expected, size) {
+            (Some(e), Size::Known(n)) => e.checked_mul(*n),
+            _ => None,
+        };
+        fits
+    })
 }
 fn contiguous(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
