@@ -17,10 +17,7 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
-<<<<<<< HEAD
 mod diagonal;
-=======
->>>>>>> pP
 mod fft;
 mod fourier;
 mod gradient;
