@@ -2,8 +2,9 @@
 use bytes::Bytes;
 use clap::ValueEnum;
 use hoist_ir::diag::Diag;
+use hoist_parsers::weights::looks_like_index;
 use hoist_parsers::zip::{Archive, looks_like_zip};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Formats that are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -12,8 +13,24 @@ pub enum InputFormat {
     Onnx,
     /// PyTorch program written by torch.export.save
     Pt2,
+    /// PyTorch program written by torch.jit.save
+    #[value(name = "torchscript")]
+    TorchScript,
     /// Hoist's text form
     Hir,
+    /// PyTorch weights written by torch.save
+    Checkpoint,
+    /// safetensors weights
+    Safetensors,
+    /// Index of weights in several files
+    Index,
+}
+
+impl InputFormat {
+    /// Whether files of this format hold weights without the program that uses them.
+    pub fn is_weights(self) -> bool {
+        matches!(self, Self::Checkpoint | Self::Safetensors | Self::Index)
+    }
 }
 
 /// Formats that are written.
@@ -23,6 +40,8 @@ pub enum OutputFormat {
     Onnx,
     /// Hoist's text form
     Hir,
+    /// safetensors, for weights
+    Safetensors,
 }
 
 impl OutputFormat {
@@ -37,17 +56,23 @@ impl OutputFormat {
         match by_extension(path) {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
-            Some(Kind::Input(InputFormat::Pt2)) => Err(unwritten(path, "PyTorch programs")),
+            Some(Kind::Input(InputFormat::Safetensors)) => Ok(Self::Safetensors),
+            Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => {
+                Err(unwritten(path, "PyTorch programs"))
+            }
+            Some(Kind::Input(InputFormat::Checkpoint | InputFormat::Index)) => {
+                Err(unwritten(path, "PyTorch checkpoints"))
+            }
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
-                .hint("name the file .onnx or .hir, or add --to")),
+                .hint("name the file .onnx, .hir or, for weights, .safetensors, or add --to")),
         }
     }
 }
 
 fn unwritten(path: &Path, what: &str) -> Diag {
     Diag::error("E0104", format!("{}: Hoist does not write {what} (yet)", path.display()))
-        .hint("it writes .onnx and .hir")
+        .hint("it writes .onnx, .hir and, for weights, .safetensors")
 }
 
 /// What a file is.
@@ -72,12 +97,6 @@ pub enum Other {
     GraphDef,
     /// TensorFlow folder.
     SavedModel,
-    /// Scripted or traced PyTorch module.
-    TorchScript,
-    /// PyTorch checkpoint.
-    Checkpoint,
-    /// Safetensors weights.
-    Safetensors,
     /// GGUF weights.
     Gguf,
     /// Arrays of `NumPy`.
@@ -92,9 +111,8 @@ pub enum Other {
     Zip,
 }
 
-/// Reason and next step for weights without a program.
-const WEIGHTS_ONLY: &str = "it holds weights without the program that uses them: load them in PyTorch, export the model with torch.export.export and \
-     torch.export.save, and convert the .pt2";
+/// Next step for GGUF files.
+const WEIGHTS_ONLY: &str = "it holds weights without the program that uses them: export the model with torch.export.export and torch.export.save, and convert the .pt2";
 const VIA_ONNX: &str = "convert it to ONNX with its own tools and give that to Hoist";
 
 impl Other {
@@ -106,13 +124,6 @@ impl Other {
             Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
             Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
             Self::SavedModel => ("a TensorFlow SavedModel", "TensorFlow SavedModels", VIA_ONNX),
-            Self::TorchScript => (
-                "a TorchScript module",
-                "TorchScript modules",
-                "export the model with torch.export.export and torch.export.save, and convert the .pt2",
-            ),
-            Self::Checkpoint => ("a PyTorch checkpoint", "PyTorch checkpoints", WEIGHTS_ONLY),
-            Self::Safetensors => ("a safetensors file", "safetensors files", WEIGHTS_ONLY),
             Self::Gguf => ("a GGUF file", "GGUF files", WEIGHTS_ONLY),
             Self::NumPy => ("a NumPy array file", "NumPy array files", "give a model; arrays go to --inputs"),
             Self::Gzip => ("a gzip file", "gzip files", "unpack it first"),
@@ -148,11 +159,11 @@ const EXTENSIONS: &[(&str, Kind)] = &[
     ("h5", Kind::Other(Other::Hdf5)),
     ("hdf5", Kind::Other(Other::Hdf5)),
     ("pb", Kind::Other(Other::GraphDef)),
-    ("pt", Kind::Other(Other::Checkpoint)),
-    ("pth", Kind::Other(Other::Checkpoint)),
-    ("ckpt", Kind::Other(Other::Checkpoint)),
-    ("bin", Kind::Other(Other::Checkpoint)),
-    ("safetensors", Kind::Other(Other::Safetensors)),
+    ("pt", Kind::Input(InputFormat::Checkpoint)),
+    ("pth", Kind::Input(InputFormat::Checkpoint)),
+    ("ckpt", Kind::Input(InputFormat::Checkpoint)),
+    ("bin", Kind::Input(InputFormat::Checkpoint)),
+    ("safetensors", Kind::Input(InputFormat::Safetensors)),
     ("gguf", Kind::Other(Other::Gguf)),
     ("npz", Kind::Other(Other::NumPy)),
     ("npy", Kind::Other(Other::NumPy)),
@@ -187,13 +198,20 @@ pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
 /// What a folder is, by the files a format puts into it.
 pub fn of_folder(path: &Path) -> Option<Other> {
     let holds = |name: &str| path.join(name).is_file();
-    if holds("saved_model.pb") || holds("saved_model.pbtxt") {
-        Some(Other::SavedModel)
-    } else if holds("model.safetensors") || holds("model.safetensors.index.json") {
-        Some(Other::Safetensors)
-    } else {
-        None
-    }
+    (holds("saved_model.pb") || holds("saved_model.pbtxt")).then_some(Other::SavedModel)
+}
+
+/// Names of the weights in a folder of a published model, the first one that is there counts.
+const FOLDER_WEIGHTS: &[&str] = &[
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
+/// The file of weights in a folder.
+pub fn weights_in(folder: &Path) -> Option<PathBuf> {
+    FOLDER_WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 fn by_content(bytes: &Bytes) -> Option<Kind> {
@@ -218,11 +236,14 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
         return other(Other::Gzip);
     }
     if is_safetensors(bytes) {
-        return other(Other::Safetensors);
+        return Some(Kind::Input(InputFormat::Safetensors));
     }
     // A pickle of protocol 2 to 5: the checkpoints of old PyTorch.
     if matches!(start, [0x80, 2..=5, ..]) {
-        return other(Other::Checkpoint);
+        return Some(Kind::Input(InputFormat::Checkpoint));
+    }
+    if looks_like_index(bytes) {
+        return Some(Kind::Input(InputFormat::Index));
     }
     if is_onnx(bytes) {
         return Some(Kind::Input(InputFormat::Onnx));
@@ -257,12 +278,15 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 fn of_zip(bytes: &Bytes) -> Kind {
     let Ok(archive) = Archive::open(bytes.clone()) else { return Kind::Other(Other::Zip) };
     let ends = |end: &str| archive.names().any(|name| name.ends_with(end));
-    if ends("archive_format") || archive.names().any(|n| n.contains("/models/") && has_json_extension(n)) {
+    if ends("archive_format")
+        || ends("serialized_exported_program.json")
+        || archive.names().any(|n| n.contains("/models/") && has_json_extension(n))
+    {
         Kind::Input(InputFormat::Pt2)
     } else if ends("/constants.pkl") {
-        Kind::Other(Other::TorchScript)
+        Kind::Input(InputFormat::TorchScript)
     } else if ends("/data.pkl") {
-        Kind::Other(Other::Checkpoint)
+        Kind::Input(InputFormat::Checkpoint)
     } else if archive.contains("config.json") && ends(".weights.h5") {
         Kind::Other(Other::Keras)
     } else if ends(".npy") {
@@ -344,7 +368,8 @@ mod tests {
         assert_eq!(kind("m", b"graphics are fun"), Err("E0103"));
         assert_eq!(kind("m", b""), Err("E0201"));
         assert_eq!(kind("m.hir", b""), Ok(Kind::Input(InputFormat::Hir)));
-        assert_eq!(kind("m", b"\x02\0\0\0\0\0\0\0{\"..."), Ok(Kind::Other(Other::Safetensors)));
+        assert_eq!(kind("m", b"\x02\0\0\0\0\0\0\0{\"..."), Ok(Kind::Input(InputFormat::Safetensors)));
+        assert_eq!(kind("m", b" {\"metadata\":{},\"weight_map\":{}}"), Ok(Kind::Input(InputFormat::Index)));
         assert_eq!(kind("m.pt2", b"PK\x03\x04"), Ok(Kind::Input(InputFormat::Pt2)));
     }
 
@@ -361,7 +386,9 @@ mod tests {
         let of = |name: &str| OutputFormat::of(Path::new(name), None).map_err(|d| d.code);
         assert_eq!(of("a.onnx"), Ok(OutputFormat::Onnx));
         assert_eq!(of("a.HIR"), Ok(OutputFormat::Hir));
+        assert_eq!(of("a.safetensors"), Ok(OutputFormat::Safetensors));
         assert_eq!(of("a.tflite"), Err("E0104"));
+        assert_eq!(of("a.pth"), Err("E0104"));
         assert_eq!(of("a.pt2"), Err("E0104"));
         assert_eq!(of("a"), Err("E0103"));
         assert_eq!(OutputFormat::of(Path::new("a"), Some(OutputFormat::Hir)), Ok(OutputFormat::Hir));

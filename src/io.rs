@@ -1,13 +1,18 @@
 //! Models from files.
+use crate::architecture;
 use crate::format::{self, InputFormat, Kind};
+use clap::ValueEnum;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
-use hoist_ir::dim::SymInt;
+use hoist_ir::dim::{SymInt, is_plain_symbol};
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
-use hoist_ir::types::{TensorType, Type};
+use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
+use hoist_parsers::weights::{WeightOptions, Weights};
 use hoist_parsers::{onnx, pytorch};
+use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
 /// How a model file is read.
@@ -19,9 +24,84 @@ pub struct Reading {
     /// Folder to look for external data in, instead of the model's own (repeatable)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Vec<PathBuf>,
+    /// The program that uses the weights, when the input holds only weights: a model file (.pt2, .onnx) whose tensors they replace, or
+    /// the name of an architecture, such as resnet50
+    #[arg(long, value_name = "FILE|NAME")]
+    pub arch: Option<String>,
+    /// Which dictionary of a checkpoint to take, such as `state_dict` or `optimizer.state`; `.` takes everything
+    #[arg(long, value_name = "PATH")]
+    pub key: Option<String>,
+    /// Take only the tensors of a checkpoint that holds objects of other classes too, such as a whole module; nothing of them is run
+    #[arg(long)]
+    pub tensors_only: bool,
     /// Fix a symbolic dimension of the inputs (repeatable)
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
+    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (TorchScript; repeatable)
+    #[arg(long = "input-shape", value_name = "NAME=SIZES", value_parser = input_shape)]
+    pub input_shapes: Vec<(String, Shape)>,
+    /// Element type of an input that the file does not state, such as ids=i64 (TorchScript; repeatable)
+    #[arg(long = "input-dtype", value_name = "NAME=TYPE", value_parser = input_dtype)]
+    pub input_dtypes: Vec<(String, DType)>,
+    /// What becomes of parameters and buffers that a PyTorch model changes while it runs
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub state: Keeping,
+}
+
+impl Reading {
+    /// What a `TorchScript` file does not say.
+    fn untyped(&self) -> pytorch::torchscript::Options {
+        pytorch::torchscript::Options {
+            shapes: self.input_shapes.clone(),
+            dtypes: self.input_dtypes.clone(),
+            freeze_state: self.state == Keeping::Frozen,
+        }
+    }
+}
+
+/// Reads `NAME=1,3,N,N`.
+fn input_shape(text: &str) -> Result<(String, Shape), String> {
+    let (name, sizes) =
+        text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=1,3,224,224")?;
+    let dim = |size: &str| {
+        let size = size.trim();
+        match size.parse::<u64>() {
+            Ok(n) => Ok(Dim::Known(n)),
+            Err(_) if is_plain_symbol(size) => Ok(Dim::symbol(size)),
+            Err(_) => Err(format!("`{size}` is neither a size nor a name")),
+        }
+    };
+    let sizes = sizes.split(',').filter(|s| !s.trim().is_empty()).map(dim).collect::<Result<_, _>>()?;
+    Ok((name.to_owned(), sizes))
+}
+
+/// Reads `NAME=i64`.
+fn input_dtype(text: &str) -> Result<(String, DType), String> {
+    let (name, dtype) = text.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=i64")?;
+    let dtype = DType::by_name(dtype.trim()).ok_or_else(|| format!("`{dtype}` is no element type"))?;
+    Ok((name.to_owned(), dtype))
+}
+
+/// What becomes of state, as the command line says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Keeping {
+    /// what outputs depend on becomes inputs NAME and outputs NAME.next
+    #[default]
+    Explicit,
+    /// all of it does, and arguments that the model changes become outputs NAME.next
+    All,
+    /// each run begins with the saved values
+    Frozen,
+}
+
+impl From<Keeping> for StateMode {
+    fn from(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Explicit => Self::Explicit,
+            Keeping::All => Self::All,
+            Keeping::Frozen => Self::Frozen,
+        }
+    }
 }
 
 /// Reads `NAME=SIZE`.
@@ -46,27 +126,77 @@ pub fn read(path: &Path, options: &Reading) -> Result<Model, Diags> {
     Ok(model)
 }
 
-fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
+/// What a file holds.
+pub enum Content {
+    /// A program with its weights.
+    Model(Box<Model>),
+    /// Weights, and no `--arch` that would make a model of them.
+    Weights(Box<Weights>),
+}
+
+/// Reads the file at `path`, whatever it holds. Every diagnostic names the file.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(path: &Path, options: &Reading) -> Result<Content, Diags> {
+    if options.arch.is_some() {
+        return Ok(Content::Model(Box::new(read(path, options)?)));
+    }
+    let (source, kind) = find(path, options).map_err(|diags| about(path, diags))?;
+    match kind {
+        InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
+            Ok(Content::Weights(Box::new(weights(&source, path, options)?)))
+        }
+        _ => Ok(Content::Model(Box::new(read(path, options)?))),
+    }
+}
+
+fn weights(source: &Source, path: &Path, options: &Reading) -> Result<Weights, Diags> {
+    let wanted = WeightOptions { key: options.key.clone(), tensors_only: options.tensors_only };
+    let mut weights = hoist_parsers::weights::read(source, &wanted).map_err(|diags| about(path, diags))?;
+    weights.warnings = about(path, Diags(std::mem::take(&mut weights.warnings))).0;
+    Ok(weights)
+}
+
+/// Opens the file, or the weights in a folder, and tells its format.
+pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Diags> {
     let source = match Source::open(path) {
         Ok(source) => source,
-        Err(error) => {
-            return Err(match format::of_folder(path) {
-                Some(other) => other.refusal(path).into(),
-                None => Diag::error("E0101", error.to_string()).into(),
-            });
-        }
+        Err(error) => match format::weights_in(path) {
+            Some(inner) => Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()))?,
+            None => {
+                return Err(match format::of_folder(path) {
+                    Some(other) => other.refusal(path).into(),
+                    None => Diag::error("E0101", error.to_string()).into(),
+                });
+            }
+        },
     };
     let kind = match options.from {
         Some(format) => Kind::Input(format),
-        None => format::detect(path, source.bytes())?,
+        None => format::detect(source.path(), source.bytes())?,
     };
     match kind {
-        Kind::Input(InputFormat::Onnx) => {
-            onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() })
-        }
-        Kind::Input(InputFormat::Pt2) => pytorch::program::read(&source),
-        Kind::Input(InputFormat::Hir) => text(&source),
+        Kind::Input(format) => Ok((source, format)),
         Kind::Other(other) => Err(other.refusal(path).into()),
+    }
+}
+
+fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
+    let (source, format) = find(path, options)?;
+    if options.arch.is_some() && !format.is_weights() {
+        let m = "--arch is for files of weights, and this one has its own program";
+        return Err(Diag::error("E0202", m).hint("leave --arch out").into());
+    }
+    match format {
+        InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
+        InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
+        InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
+        InputFormat::Hir => text(&source),
+        InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
+            let weights = weights(&source, path, options)?;
+            architecture::model(weights, options)
+        }
     }
 }
 

@@ -189,6 +189,10 @@ impl Job<'_> {
 
     fn write(&self, target: &Target, model: &Model, format: OutputFormat) -> Result<Staging, Diags> {
         match format {
+            OutputFormat::Safetensors => {
+                let m = "a model is not written as safetensors";
+                Err(Diag::error("E0104", m).hint("name the output .onnx or .hir").into())
+            }
             OutputFormat::Hir => {
                 let staging = Staging::new(target)?;
                 staging.write_model(|sink| save_model(sink, model, PrintOptions::default()))?;
@@ -230,9 +234,10 @@ impl Job<'_> {
             from: Some(match format {
                 OutputFormat::Onnx => crate::format::InputFormat::Onnx,
                 OutputFormat::Hir => crate::format::InputFormat::Hir,
+                OutputFormat::Safetensors => crate::format::InputFormat::Safetensors,
             }),
             data_dir: vec![staging.folder().to_path_buf(), staging.target().folder().to_path_buf()],
-            dims: vec![],
+            ..Reading::default()
         };
         let written = io::read(&staging.model(), &written).map_err(|diags| {
             let note = Diag::error("E0901", "the file that Hoist wrote cannot be read back");

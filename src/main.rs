@@ -1,5 +1,6 @@
 //! The `hoist` command.
 
+mod architecture;
 mod cli;
 mod difference;
 mod engine;
@@ -11,6 +12,7 @@ mod output;
 mod progress;
 mod render;
 mod stats;
+mod weights;
 
 fn main() -> std::process::ExitCode {
     cli::main()

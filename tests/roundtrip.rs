@@ -12,6 +12,7 @@ use case::Case;
 use hoist_emitters::onnx::{WriteOptions, plan};
 use hoist_ir::model::{Executor, Model};
 use hoist_parsers::onnx::{ReadOptions, read};
+use hoist_parsers::pytorch::lift::state::StateMode;
 use hoist_parsers::source::Source;
 use hoist_passes::{Options, Pipeline, run};
 use hoist_runtime::reference::{Reference, ReferenceOptions};
@@ -59,7 +60,7 @@ fn put_case(dir: &Path, case: &Case) -> Option<bool> {
 
 fn put_digits(dir: &Path) {
     let source = Source::open(root().join("testdata/models/digits.pt2")).expect("opens");
-    let model = hoist_parsers::pytorch::program::read(&source).expect("lifts");
+    let model = hoist_parsers::pytorch::program::read(&source, StateMode::default()).expect("lifts");
     let inputs = model.samples[0].inputs.clone();
     let expected = Reference::new(&model, ReferenceOptions::default())
         .expect("known operators")

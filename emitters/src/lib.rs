@@ -1,2 +1,3 @@
 //! Writers: legal IR to the bytes of a model file.
 pub mod onnx;
+pub mod safetensors;

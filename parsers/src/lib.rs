@@ -2,5 +2,7 @@
 
 pub mod onnx;
 pub mod pytorch;
+pub mod safetensors;
 pub mod source;
+pub mod weights;
 pub mod zip;

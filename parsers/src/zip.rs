@@ -3,6 +3,8 @@
 //! Checksums are not compared: PyTorch writes archives whose CRC fields hold no CRC, and never checks them.
 
 use std::io::{Cursor, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::zip::read::{ArchiveOffset, Config, ZipArchive, ZipReadOptions};
 use ::zip::{CompressionMethod, result::ZipError as CrateError};
@@ -15,6 +17,10 @@ const FREE_INFLATED: u64 = 64 << 20;
 
 /// Largest accepted ratio of inflated to packed size for entries above [`FREE_INFLATED`].
 const MAX_RATIO: u64 = 128;
+
+/// Bytes that all entries together may inflate to, beside [`TOTAL_RATIO`] times the archive's size. Entries that are read again count again.
+const FREE_TOTAL: u64 = 256 << 20;
+const TOTAL_RATIO: u64 = 16;
 
 /// Fixed part of a local file header, and its signature (APPNOTE.TXT 4.3.7).
 const LOCAL_HEADER: usize = 30;
@@ -71,6 +77,11 @@ pub enum ZipError {
         /// The limit that applies.
         limit: u64,
     },
+    /// The entries inflate beyond what one archive may.
+    #[error(
+        "the archive's entries inflate to more than {0} bytes, which is refused as a zip bomb; store them instead"
+    )]
+    Total(u64),
     /// The deflate stream is damaged or has another length than declared.
     #[error("zip entry {name:?} cannot be inflated: {what}")]
     Inflate {
@@ -115,6 +126,8 @@ pub struct Archive {
     bytes: Bytes,
     reader: ZipArchive<Cursor<Bytes>>,
     entries: IndexMap<String, Entry>,
+    /// Bytes inflated so far.
+    inflated: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Archive {
@@ -155,7 +168,7 @@ impl Archive {
             }
         }
         check_overlap(ranges, reader.central_directory_start(), &entries)?;
-        Ok(Self { bytes, reader, entries })
+        Ok(Self { bytes, reader, entries, inflated: Arc::default() })
     }
 
     /// Names of all entries, in the order of the directory.
@@ -194,6 +207,10 @@ impl Archive {
         if entry.size > limit {
             let packed = entry.packed as u64;
             return Err(ZipError::Bomb { name: name.to_owned(), packed, size: entry.size, limit });
+        }
+        let total = FREE_TOTAL.max((self.bytes.len() as u64).saturating_mul(TOTAL_RATIO));
+        if self.inflated.fetch_add(entry.size, Ordering::Relaxed).saturating_add(entry.size) > total {
+            return Err(ZipError::Total(total));
         }
         let fail = |what: String| ZipError::Inflate { name: name.to_owned(), what };
         let mut reader = self.reader.clone();

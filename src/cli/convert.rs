@@ -1,10 +1,12 @@
 //! `hoist convert`.
 use super::{EXIT_CODES, Report, Session};
 use crate::engine::limit_threads;
+use crate::format::OutputFormat;
 use crate::gate::{Checking, Verdict};
-use crate::io::Reading;
+use crate::io::{self, Content, Reading};
 use crate::job::{Done, Job, Writing};
 use crate::render;
+use crate::weights;
 use anyhow::Result;
 use hoist_ir::diag::Diag;
 use hoist_passes::{Options, Pipeline};
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
-    /// Model to read: .onnx, .pt2 or .hir
+    /// Model to read (.onnx, .pt2 or .hir), or weights (.pt, .pth, .bin, .ckpt, .safetensors, *.index.json)
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Output file
@@ -48,12 +50,18 @@ const EXAMPLES: &str = "Examples:
   hoist convert model.pt2 -o model.onnx
   hoist convert model.onnx -o model.onnx --opset 21 --external-data always
   hoist convert model.onnx -o fixed.onnx --dim batch=1
-  hoist convert model.onnx -o model.hir --no-optimize";
+  hoist convert model.onnx -o model.hir --no-optimize
+  hoist convert weights.pth -o weights.safetensors
+  hoist convert weights.pth --arch resnet50 -o model.onnx
+  hoist convert checkpoint.ckpt --key state_dict --arch exported.pt2 -o model.onnx";
 
 impl Opts {
     /// Runs the command.
     pub fn run(self, session: Session) -> Result<Report> {
         limit_threads(self.threads);
+        if OutputFormat::of(&self.output, self.writing.to)? == OutputFormat::Safetensors {
+            return self.write_weights();
+        }
         let pipeline = match &self.passes {
             Some(text) => Pipeline::parse(text)?,
             None if self.no_optimize => Pipeline::default(),
@@ -71,6 +79,30 @@ impl Opts {
         };
         let done = job.run(&mut Options::default())?;
         Ok(report(&self.output, done, "", json!({})))
+    }
+}
+
+impl Opts {
+    fn write_weights(&self) -> Result<Report> {
+        let Content::Weights(held) = io::open(&self.input, &self.reading)? else {
+            let m = format!(
+                "{}: only weights are written as safetensors, and this is a model",
+                self.input.display()
+            );
+            return Err(Diag::error("E0104", m).hint("name the output .onnx or .hir").into());
+        };
+        let done = weights::save(&self.input, &self.output, &held, !self.checking.no_verify)?;
+        let checked = if done.verified { "every tensor read back equal" } else { "not checked" };
+        let shown = render::name(&self.output.display().to_string());
+        let text =
+            format!("{shown}: {} tensors, {}, {checked}\n", held.tensors.len(), render::bytes(done.bytes));
+        let members = json!({
+            "output": self.output.display().to_string(),
+            "bytes": done.bytes,
+            "tensors": held.tensors.len(),
+            "verified": done.verified,
+        });
+        Ok(Report::new(text, members).warn(held.warnings))
     }
 }
 

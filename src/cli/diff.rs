@@ -1,9 +1,12 @@
 //! `hoist diff`.
 use super::{EXIT_CODES, Report};
 use crate::difference::{Difference, Entry};
-use crate::io::{self, Reading};
+use crate::io::{self, Content, Reading};
 use crate::render::name;
+use crate::weights;
 use anyhow::Result;
+use hoist_ir::diag::Diag;
+use hoist_parsers::weights::Weights;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,13 +32,26 @@ pub struct Opts {
 
 const EXAMPLES: &str = "Examples:
   hoist diff before.onnx after.onnx
-  hoist diff model.pt2 model.onnx --exit-code";
+  hoist diff model.pt2 model.onnx --exit-code
+  hoist diff epoch1.pth epoch2.safetensors";
 
 impl Opts {
     /// Runs the command.
     pub fn run(self) -> Result<Report> {
-        let a = io::read(&self.a, &self.reading)?;
-        let b = io::read(&self.b, &self.reading)?;
+        let (a, b) = match (io::open(&self.a, &self.reading)?, io::open(&self.b, &self.reading)?) {
+            (Content::Model(a), Content::Model(b)) => (a, b),
+            (Content::Weights(a), Content::Weights(b)) => return Ok(self.weights(*a, *b)),
+            _ => {
+                let m = format!(
+                    "{} and {}: one is a model, the other only weights",
+                    self.a.display(),
+                    self.b.display()
+                );
+                return Err(Diag::error("E0206", m)
+                    .hint("compare two models or two files of weights")
+                    .into());
+            }
+        };
         let d = Difference::new(&a, &b);
         let ops: Vec<Value> =
             d.ops.iter().map(|(op, old, new)| json!({"op": op, "old": old, "new": new})).collect();
@@ -49,6 +65,15 @@ impl Opts {
         let mut report = Report::new(text(&d), members).warn(a.warnings).warn(b.warnings);
         report.rejected = self.exit_code && !d.is_empty();
         Ok(report)
+    }
+
+    fn weights(&self, a: Weights, b: Weights) -> Report {
+        let list = weights::difference(&a, &b);
+        let text = if list.is_empty() { "no differences\n".to_owned() } else { String::new() };
+        let mut report = Report::new(text, json!({"same": list.is_empty(), "weights": entries(&list)}));
+        section(&mut report.text, "weights", &list);
+        report.rejected = self.exit_code && !list.is_empty();
+        report.warn(a.warnings).warn(b.warnings)
     }
 }
 

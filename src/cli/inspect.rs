@@ -1,8 +1,9 @@
 //! `hoist inspect`.
 use super::{EXIT_CODES, Report};
-use crate::io::{self, Reading};
+use crate::io::{self, Content, Reading};
 use crate::render::{self, name, table};
 use crate::stats::{self, Stats};
+use crate::weights;
 use anyhow::Result;
 use hoist_ir::dim::SymInt;
 use hoist_ir::graph::{Def, Graph, ValueId};
@@ -12,11 +13,11 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Show what is in a model: inputs, outputs, operators, sizes
+/// Show what is in a model: inputs, outputs, operators, sizes; or the tensors of a file of weights
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
-    /// Model to read: .onnx, .pt2 or .hir
+    /// Model to read (.onnx, .pt2 or .hir), or weights (.pt, .pth, .bin, .ckpt, .safetensors, *.index.json)
     #[arg(value_name = "IN")]
     input: PathBuf,
     #[command(flatten)]
@@ -33,12 +34,20 @@ const EXAMPLES: &str = "Examples:
   hoist inspect model.onnx
   hoist inspect model.onnx --dim batch=8
   hoist inspect model.pt2 --shapes
-  hoist inspect model.pt2 --hir";
+  hoist inspect model.pt2 --hir
+  hoist inspect weights.pth
+  hoist inspect checkpoint.ckpt --key optimizer";
 
 impl Opts {
     /// Runs the command.
     pub fn run(self) -> Result<Report> {
-        let model = io::read(&self.input, &self.reading)?;
+        let model = match io::open(&self.input, &self.reading)? {
+            Content::Model(model) => *model,
+            Content::Weights(held) => {
+                let report = Report::new(weights::table(&held), weights::members(&held));
+                return Ok(report.warn(held.warnings));
+            }
+        };
         if self.hir {
             let mut text = String::new();
             write_model(&mut text, &model, PrintOptions::dump())?;

@@ -65,6 +65,11 @@ pub const CODES: &[CodeInfo] = &[
         "Nesting or size exceeds what any real model needs, as damaged or hostile files do.",
     ),
     code(
+        "E0206",
+        "weights without a program",
+        "The file holds named tensors and not the program that computes with them. Name the program with --arch: a model file of the same model, or an architecture that Hoist knows. The tensors must fit it by name, sizes and element type; all that do not are listed.",
+    ),
+    code(
         "E0301",
         "operator not supported",
         "No translation of this operator exists. All such operators are listed at once with their counts.",

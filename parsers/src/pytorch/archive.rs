@@ -3,14 +3,29 @@
 //! The zip holds, below one folder of any name: `archive_format` ("pt2"), `byteorder`, `models/<model>.json`, and for
 //! each model `data/weights/<model>_weights_config.json`, `data/constants/<model>_constants_config.json` and
 //! `data/sample_inputs/<model>.pt`. A raw payload is the whole storage; its configuration has the view on it.
+//!
+//! PyTorch 2.8 wrote `data/weights/<model>.pt` and `data/constants/<model>.pt` instead, files of `torch.save` with everything. PyTorch 2.1
+//! to 2.7 wrote `serialized_exported_program.json` and, as files of `torch.save`, `serialized_state_dict`, `serialized_constants` and
+//! `serialized_example_inputs`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use hoist_ir::diag::Diags;
+use hoist_ir::tensor::Tensor;
 use thiserror::Error;
 
+mod inline;
+
 use super::checkpoint::{Checkpoint, CheckpointError, check_byte_order, root_tensor};
+use super::lift::promote::ir_dtype;
+use super::pickle::{ObjId, Object, StorageRef};
 use super::sample::Sample;
 use super::schema::{ExportedProgram, InputSpec, PayloadConfig, PayloadMeta, Problem, SymInt, TensorMeta};
 use super::tensor::{TensorError, TorchDtype, View};
+use crate::weights::Weights;
+use crate::weights::fit::{Wanted, fit};
 use crate::zip::{Archive, ZipError};
 
 /// Code of the strided (dense) layout.
@@ -28,11 +43,6 @@ pub enum Pt2Error {
     /// The archive is of another kind.
     #[error("this zip archive is no exported program: {0}; write it with torch.export.save")]
     NotPt2(String),
-    /// The archive was written by torch.export before the current layout.
-    #[error(
-        "this .pt2 has the layout of PyTorch 2.7 and older; load it and save it again with PyTorch 2.8 or newer"
-    )]
-    OldLayout,
     /// The archive holds several models and none is called `model`.
     #[error("the archive holds the models {0:?}, and none is called {DEFAULT_MODEL:?}; name one")]
     WhichModel(Vec<String>),
@@ -80,6 +90,8 @@ pub struct Payload {
     pub pickled: bool,
     /// The view on the entry's bytes; `None` for script objects and for pickled entries without one.
     pub view: Option<View>,
+    /// The storage in a file of `torch.save` that holds all weights, or all constants; `entry` tells it from others.
+    pub(super) held: Option<(usize, Arc<StorageRef>)>,
 }
 
 /// The elements of a weight or constant in row-major order, little endian.
@@ -93,15 +105,34 @@ pub struct PayloadData {
     pub data: Bytes,
 }
 
+/// Names of an archive's entries.
+#[derive(Debug)]
+struct Layout {
+    /// Folder of everything, with its slash.
+    root: String,
+    /// Name of the model.
+    model: String,
+    /// The program.
+    program: String,
+    /// A file of `torch.save` with all weights, if there is one, and the same for constants.
+    weights: Option<String>,
+    constants: Option<String>,
+    /// The example inputs.
+    samples: Option<String>,
+}
+
 /// An opened archive. Payloads are read when asked for.
 #[derive(Debug)]
 pub struct Pt2Archive {
     archive: Archive,
-    root: String,
-    model: String,
+    layout: Layout,
     program: ExportedProgram,
     weights: Vec<Payload>,
     constants: Vec<Payload>,
+    /// Opened files of `torch.save` that payloads lie in.
+    held: Vec<Checkpoint>,
+    /// Tensors that are used instead of those of the archive, by name.
+    replaced: HashMap<String, Tensor>,
 }
 
 impl Pt2Archive {
@@ -113,17 +144,22 @@ impl Pt2Archive {
     /// [`Pt2Error`] when the container, its marks or its JSON entries are not those of a `.pt2` archive.
     pub fn open(bytes: Bytes, model: Option<&str>) -> Result<Self, Pt2Error> {
         let archive = Archive::open(bytes)?;
-        let root = find_root(&archive)?;
-        let order = format!("{root}byteorder");
+        let layout = Layout::of(&archive, model)?;
+        let order = format!("{}byteorder", layout.root);
         check_byte_order(&archive, &order)
             .map_err(|source| Pt2Error::Pickled { entry: order, source: source.into() })?;
-        let model = choose_model(&archive, &root, model)?;
-        let entry = format!("{root}models/{model}.json");
-        let text = archive.read(&entry)?;
-        let program = ExportedProgram::parse(&text).map_err(|source| Pt2Error::Json { entry, source })?;
-        let weights = payloads(&archive, &root, &model, "weights")?;
-        let constants = payloads(&archive, &root, &model, "constants")?;
-        Ok(Self { archive, root, model, program, weights, constants })
+        let text = archive.read(&layout.program)?;
+        let mut program = ExportedProgram::parse(&text)
+            .map_err(|source| Pt2Error::Json { entry: layout.program.clone(), source })?;
+        let mut held = Vec::new();
+        let mut list = |kind: &str, whole: &Option<String>| match whole {
+            Some(entry) => held_payloads(&archive, entry, &mut held),
+            None => payloads(&archive, &layout.root, &layout.model, kind),
+        };
+        let weights = list("weights", &layout.weights)?;
+        let mut constants = list("constants", &layout.constants)?;
+        constants.extend(inline::constants(&mut program, &mut held)?);
+        Ok(Self { archive, layout, program, weights, constants, held, replaced: HashMap::new() })
     }
 
     /// The exported program.
@@ -133,7 +169,7 @@ impl Pt2Archive {
 
     /// Name of the model that was read.
     pub fn model(&self) -> &str {
-        &self.model
+        &self.layout.model
     }
 
     /// Parameters and persistent buffers, in the order of the file.
@@ -144,6 +180,45 @@ impl Pt2Archive {
     /// Constants and other buffers, in the order of the file.
     pub fn constants(&self) -> &[Payload] {
         &self.constants
+    }
+
+    /// Uses `weights` instead of the archive's parameters and persistent buffers, all of them.
+    ///
+    /// # Errors
+    /// All tensors that are missing, left over, or of other sizes or another type.
+    pub fn replace(&mut self, weights: &Weights) -> Result<(), Diags> {
+        let mut wanted = Vec::new();
+        for spec in &self.program.graph_module.signature.input_specs {
+            let (InputSpec::Parameter { arg, parameter_name: name }
+            | InputSpec::Buffer { arg, buffer_name: name, persistent: true }) = spec
+            else {
+                continue;
+            };
+            let meta = self.program.graph_module.graph.tensor_values.get(&arg.name);
+            let dtype = meta.and_then(|m| ir_dtype(m.dtype.dtype()?));
+            let size = |n: &SymInt| match n {
+                SymInt::Int(n) => usize::try_from(*n).ok(),
+                SymInt::Expr(_) => None,
+            };
+            let shape = meta.and_then(|m| m.sizes.iter().map(size).collect::<Option<Vec<usize>>>());
+            if let (Some(dtype), Some(shape)) = (dtype, shape) {
+                wanted.push(Wanted { name: name.clone(), dtype, shape, tied: self.tied(name) });
+            }
+        }
+        self.replaced = fit(weights, &wanted)?.into_iter().collect();
+        Ok(())
+    }
+
+    /// Other names of the weight `name`.
+    fn tied(&self, name: &str) -> Vec<String> {
+        let Some(payload) = self.payload(name) else { return vec![] };
+        let same = |p: &&Payload| p.name != name && p.entry == payload.entry && p.view == payload.view;
+        self.weights.iter().filter(same).map(|p| p.name.clone()).collect()
+    }
+
+    /// The tensor to use instead of the weight `name`.
+    pub fn replacement(&self, name: &str) -> Option<&Tensor> {
+        self.replaced.get(name)
     }
 
     /// The weight or constant called `name`. Weights come first.
@@ -200,9 +275,19 @@ impl Pt2Archive {
         let Some(view) = &payload.view else {
             return Err(fail(&payload.name, "it is a script object, which is not read"));
         };
-        let storage = self.archive.read(&payload.entry)?;
+        let storage = match &payload.held {
+            Some((which, storage)) => self.held_storage(*which, storage, payload)?,
+            None => self.archive.read(&payload.entry)?,
+        };
         let data = view.read(&storage).map_err(|error| tensor_fail(&payload.name, &error))?;
         Ok(PayloadData { dtype: view.dtype, shape: view.sizes.clone(), data })
+    }
+
+    fn held_storage(&self, which: usize, storage: &StorageRef, payload: &Payload) -> Result<Bytes, Pt2Error> {
+        let pickled = |source| Pt2Error::Pickled { entry: payload.entry.clone(), source: Box::new(source) };
+        let checkpoint =
+            self.held.get(which).ok_or_else(|| fail(&payload.name, "the archive does not hold it"))?;
+        checkpoint.storage(storage).map_err(pickled)
     }
 
     fn read_pickled(&self, payload: &Payload) -> Result<PayloadData, Pt2Error> {
@@ -226,10 +311,7 @@ impl Pt2Archive {
     /// # Errors
     /// [`Pt2Error`] when the entry is damaged, names anything but tensors and plain values, or is no such pair.
     pub fn sample_inputs(&self) -> Result<Option<SampleInputs>, Pt2Error> {
-        let entry = format!("{}data/sample_inputs/{}.pt", self.root, self.model);
-        if !self.archive.contains(&entry) {
-            return Ok(None);
-        }
+        let Some(entry) = self.layout.samples.clone() else { return Ok(None) };
         let bytes = self.archive.read(&entry)?;
         if bytes.is_empty() {
             return Ok(None);
@@ -257,15 +339,107 @@ pub struct SampleInputs {
     pub kwargs: Vec<(String, Sample)>,
 }
 
+/// Program of the archives of PyTorch 2.1 to 2.7.
+const SERIALIZED: &str = "serialized_exported_program.json";
+
+impl Layout {
+    fn of(archive: &Archive, model: Option<&str>) -> Result<Self, Pt2Error> {
+        if let Some(root) =
+            archive.names().find_map(|name| name.strip_suffix(SERIALIZED).filter(|root| is_root(root)))
+        {
+            return Ok(Self::serialized(archive, root));
+        }
+        let root = find_root(archive)?;
+        let model = choose_model(archive, &root, model)?;
+        let there = |entry: String| archive.contains(&entry).then_some(entry);
+        // PyTorch 2.8 writes one file for all weights and one for all constants, without a configuration.
+        let whole = |kind: &str| {
+            let configured = archive.contains(&format!("{root}data/{kind}/{model}_{kind}_config.json"));
+            there(format!("{root}data/{kind}/{model}.pt")).filter(|_| !configured)
+        };
+        Ok(Self {
+            program: format!("{root}models/{model}.json"),
+            weights: whole("weights"),
+            constants: whole("constants"),
+            samples: there(format!("{root}data/sample_inputs/{model}.pt")),
+            root,
+            model,
+        })
+    }
+
+    /// The layout of PyTorch 2.1 to 2.7: files side by side, called `.json` up to 2.2 although they are files of `torch.save`.
+    fn serialized(archive: &Archive, root: &str) -> Self {
+        let either = |part: &str| {
+            ["pt", "json"]
+                .into_iter()
+                .map(|end| format!("{root}serialized_{part}.{end}"))
+                .find(|e| archive.contains(e))
+        };
+        Self {
+            program: format!("{root}{SERIALIZED}"),
+            weights: Some(either("state_dict").unwrap_or_else(|| format!("{root}serialized_state_dict.pt"))),
+            constants: either("constants").or_else(|| Some(format!("{root}serialized_constants.pt"))),
+            samples: either("example_inputs"),
+            root: root.to_owned(),
+            model: DEFAULT_MODEL.to_owned(),
+        }
+    }
+}
+
+/// Whether a prefix is empty or one folder.
+fn is_root(prefix: &str) -> bool {
+    prefix.is_empty() || prefix.find('/') == Some(prefix.len() - 1)
+}
+
+/// The tensors in `entry`, a file of `torch.save` that holds a dictionary of them. Other values are script objects and the like. None when
+/// the archive has no such entry or an empty one.
+fn held_payloads(
+    archive: &Archive,
+    entry: &str,
+    held: &mut Vec<Checkpoint>,
+) -> Result<Vec<Payload>, Pt2Error> {
+    if !archive.contains(entry) {
+        return Ok(vec![]);
+    }
+    let pickled = |source| Pt2Error::Pickled { entry: entry.to_owned(), source: Box::new(source) };
+    let bytes = archive.read(entry)?;
+    if bytes.is_empty() {
+        return Ok(vec![]);
+    }
+    let checkpoint = Checkpoint::open(bytes).map_err(pickled)?;
+    checkpoint.pickle().require_known().map_err(|error| pickled(error.into()))?;
+    let (pickle, which) = (checkpoint.pickle(), held.len());
+    let Object::Dict(dict) = pickle.get(pickle.root()) else {
+        return Err(fail(entry, "it holds no dictionary"));
+    };
+    let payload = |&(key, value): &(ObjId, ObjId)| {
+        let name = pickle.text(key).ok_or_else(|| fail(entry, "a name in it is no text"))?.to_owned();
+        let tensor = match pickle.get(value) {
+            Object::Tensor(tensor) => Some(tensor),
+            _ => None,
+        };
+        let key = tensor.map_or_else(|| name.clone(), |t| t.storage.key.to_string());
+        Ok::<_, Pt2Error>(Payload {
+            entry: format!("{entry}:{key}"),
+            // The signature tells which ones are parameters.
+            is_param: false,
+            pickled: false,
+            view: tensor.map(|t| t.view.clone()),
+            held: tensor.map(|t| (which, t.storage.clone())),
+            name,
+        })
+    };
+    let all = dict.items.iter().map(payload).collect::<Result<_, Pt2Error>>()?;
+    held.push(checkpoint);
+    Ok(all)
+}
+
 /// The folder of the archive, with its slash, found by the entry `archive_format`.
 fn find_root(archive: &Archive) -> Result<String, Pt2Error> {
-    if archive.contains("serialized_exported_program.json") {
-        return Err(Pt2Error::OldLayout);
-    }
     let roots: Vec<&str> = archive
         .names()
         .filter_map(|name| name.strip_suffix("archive_format"))
-        .filter(|root| root.is_empty() || root.find('/') == Some(root.len() - 1))
+        .filter(|root| is_root(root))
         .collect();
     let [root] = roots[..] else {
         return Err(Pt2Error::NotPt2(format!("it has {} entries called archive_format", roots.len())));
@@ -327,7 +501,14 @@ fn payload(
         return Err(fail(name, format!("the archive has no entry {entry:?}; it is incomplete")));
     }
     let view = meta.tensor_meta.as_ref().map(|meta| view(name, meta)).transpose()?;
-    Ok(Payload { name: name.to_owned(), entry, is_param: meta.is_param, pickled: meta.use_pickle, view })
+    Ok(Payload {
+        name: name.to_owned(),
+        entry,
+        is_param: meta.is_param,
+        pickled: meta.use_pickle,
+        view,
+        held: None,
+    })
 }
 
 fn view(name: &str, meta: &TensorMeta) -> Result<View, Pt2Error> {

@@ -121,6 +121,14 @@ impl Checkpoint {
         Ok(Self { pickle, storages: Storages::Plain { bytes, ranges } })
     }
 
+    /// Which layout the file has, for people.
+    pub fn layout(&self) -> &'static str {
+        match self.storages {
+            Storages::Zip { .. } => "pytorch checkpoint",
+            Storages::Plain { .. } => "pytorch checkpoint (older layout)",
+        }
+    }
+
     /// The objects that were saved.
     pub fn pickle(&self) -> &Pickle {
         &self.pickle
@@ -132,7 +140,7 @@ impl Checkpoint {
     /// [`CheckpointError::Storage`] when it is missing or shorter than the pickle says.
     pub fn storage(&self, storage: &StorageRef) -> Result<Bytes, CheckpointError> {
         let fail = |what: String| CheckpointError::Storage { key: storage.key.to_string(), what };
-        let needed = size_of_storage(storage).ok_or_else(|| fail("its size overflows".to_owned()))?;
+        let needed = storage.byte_len().ok_or_else(|| fail("its size overflows".to_owned()))?;
         let bytes = match &self.storages {
             Storages::Zip { archive, prefix } => {
                 if !is_plain_key(&storage.key) {
@@ -178,10 +186,6 @@ pub(super) fn check_byte_order(archive: &Archive, name: &str) -> Result<(), Chec
 
 fn is_plain_key(key: &str) -> bool {
     !key.is_empty() && key != ".." && !key.contains(['/', '\\', '\0'])
-}
-
-fn size_of_storage(storage: &StorageRef) -> Option<u64> {
-    storage.numel.checked_mul(storage.dtype.size() as u64)
 }
 
 fn has_legacy_magic(bytes: &[u8]) -> bool {

@@ -1,11 +1,13 @@
 //! The JSON of exported programs: `models/*.json` and the weight configurations of a `.pt2` archive.
 //!
-//! Field names and codes are those of `torch/_export/serde/schema.py`, major version 8. Fields that nothing here
+//! Field names and codes are those of `torch/_export/serde/schema.py`, major version 8; older ones are brought into that form. Fields that nothing here
 //! needs are skipped. Tagged unions keep kinds that are not known, so that all of them are reported together by
 //! [`ExportedProgram::validate`] and not one at a time by the JSON reader.
 
 mod argument;
+mod formula;
 mod union;
+mod upgrade;
 mod validate;
 
 use std::fmt;
@@ -37,6 +39,9 @@ pub struct ExportedProgram {
     pub range_constraints: Table<RangeConstraint>,
     /// Version of the schema.
     pub schema_version: SchemaVersion,
+    /// Constants that version 1 writes into the program: files of `torch.save` as base64.
+    #[serde(default)]
+    pub inline_constants: Table<String>,
     /// Dialects of the graph, as `TRAINING`.
     #[serde(default)]
     pub verifiers: Vec<String>,
@@ -52,6 +57,28 @@ pub struct SchemaVersion {
     pub major: u32,
     /// Raised by compatible changes.
     pub minor: u32,
+}
+
+/// The version alone, in any of the forms it has had.
+#[derive(serde::Deserialize)]
+struct VersionOnly {
+    #[serde(default)]
+    schema_version: Option<AnyVersion>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum AnyVersion {
+    Plain(u64),
+    Parts { major: u64 },
+}
+
+impl AnyVersion {
+    fn major(&self) -> u64 {
+        match self {
+            Self::Plain(major) | Self::Parts { major } => *major,
+        }
+    }
 }
 
 /// Inclusive bounds of a symbol; `None` is unbounded.
@@ -303,11 +330,17 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
 }
 
 impl ExportedProgram {
-    /// Reads the JSON text of an exported program.
+    /// Reads the JSON text of an exported program. One of an older schema version is brought up to [`SCHEMA_MAJOR`].
     ///
     /// # Errors
     /// The JSON reader's, with line and column: bad syntax, missing fields, wrong types, nesting beyond 128 levels.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let version = serde_json::from_slice::<VersionOnly>(json)?.schema_version;
+        if version.is_some_and(|v| v.major() < u64::from(SCHEMA_MAJOR)) {
+            let mut program = serde_json::from_slice(json)?;
+            upgrade::upgrade(&mut program);
+            return serde_json::from_value(program);
+        }
         serde_json::from_slice(json)
     }
 

@@ -115,6 +115,11 @@ impl TorchDtype {
         TABLE.iter().find(|row| !row.2.is_empty() && row.2 == name).map(|row| row.0)
     }
 
+    /// Its code in exported-program JSON, if it has one.
+    pub fn code(self) -> Option<u32> {
+        self.row().map(|row| row.4).filter(|&code| code != 0)
+    }
+
     /// The dtype with this code in exported-program JSON.
     pub fn from_code(code: u32) -> Option<Self> {
         TABLE.iter().find(|row| row.4 != 0 && row.4 == code).map(|row| row.0)
@@ -159,6 +164,12 @@ pub enum TensorError {
         /// Bytes there are.
         held: u64,
     },
+    /// The IR has no such element type.
+    #[error("elements of type {0} are not read")]
+    Type(TorchDtype),
+    /// The tensor cannot be made.
+    #[error("{0}")]
+    Made(String),
     /// Making an expanded view dense would grow it out of proportion.
     #[error("a tensor of {dense} bytes is expanded from a storage of {held}; materialize it before export")]
     Expansion {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exports well-known architectures with torch.export, converts each with Hoist, and compares ONNX Runtime's results with PyTorch's.
 
-    architectures.py HOIST WORK [--only TEXT,..] [--shapes static,dynamic] [--forms training,core] [--json OUT] [--markdown OUT] [--keep]
+    architectures.py HOIST WORK [--only TEXT,..] [--shapes static,dynamic] [--forms training,core] [--json OUT] [--markdown OUT] [--reuse] [--tidy]
 
 Weights are random (no model hub is needed): constant parameters and the running statistics of batch norms are disturbed, so that each
 operator counts. A dynamic program is run on the sample it was exported with and on a second input of other sizes. `training` is what
@@ -9,13 +9,11 @@ torch.export.export gives, `core` what run_decompositions() makes of it. Each ar
 Needs torch, torchvision, timm, transformers, onnx and onnxruntime.
 """
 import argparse
-import gc
-import inspect
 import json
+import multiprocessing
 import os
-import resource
+import shutil
 import subprocess
-import sys
 import time
 import warnings
 
@@ -187,6 +185,7 @@ ENCODERS = {
     "luke": ("LukeModel", "LukeConfig", dict(SMALL, entity_vocab_size=10), 3), "mra": ("MraModel", "MraConfig", SMALL, 2), "canine": ("CanineModel", "CanineConfig", dict(SMALL, num_hash_buckets=50, num_hash_functions=4, local_transformer_stride=8, attend_from_chunk_width=8, attend_to_chunk_width=8, downsampling_rate=4), 3),
 }
 
+RECURRENT = {"mamba", "falcon_mamba", "rwkv", "recurrent_gemma", "jamba"}
 FIXED_LENGTH = {"funnel", "canine", "nystromformer", "longformer"}
 
 DECODERS = {
@@ -291,7 +290,9 @@ def transformers_archs():
         names = ["input_ids", "attention_mask"]
         if name in ("mamba", "falcon_mamba", "rwkv"):
             names = ["input_ids"]
-        arch("hf_" + name, "text decoder", of(cls, config, kwargs), text(*names), text_dims(*names))
+        # A recurrence in Python is unrolled: its length is fixed.
+        axes = {n: dims(0) for n in names} if name in RECURRENT else text_dims(*names)
+        arch("hf_" + name, "text decoder", of(cls, config, kwargs), text(*names, lengths=(7, 7) if name in RECURRENT else (7, 12)), axes)
     for name, (cls, config, kwargs) in SEQ2SEQS.items():
         arch("hf_" + name, "encoder-decoder", of(cls, config, kwargs), seq2seq_sample, text_dims("input_ids", "attention_mask", "decoder_input_ids"))
     for name, row in VISIONS.items():
@@ -581,16 +582,13 @@ def export(case, shapes):
 
 
 def measured(command, timeout):
-    """-> (exit code, stderr, seconds, peak MB)."""
+    """-> (exit code, stderr, seconds)."""
     t = time.time()
-    p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        err = p.communicate(timeout=timeout)[1]
+        p = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        p.kill()
-        p.communicate()
-        return 124, "timeout", timeout, 0
-    return p.returncode, err.strip(), time.time() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        return 124, "timeout", timeout
+    return p.returncode, p.stderr.strip(), time.time() - t
 
 
 def check_interface(session, feeds, dynamic_axes):
@@ -613,92 +611,87 @@ def symbolic_axes(program):
     return axes
 
 
-def one(name, a):
-    """One architecture, all its programs: rows of results on standard output."""
-    warnings.simplefilter("ignore")
+def one(name, a, emit):
+    """One architecture, all its programs: rows of results to `emit`."""
     import torch
-    torch.set_num_threads(a.threads)
-    register(name)
+    torch.set_num_threads(1)
     case = ARCHS[name]
     for shapes in a.shapes.split(","):
         if shapes == "dynamic" and case.dynamic is None:
             if "static" in a.shapes:
                 continue
             shapes = "static"
-        row = dict(name=name, family=case.family, shapes=shapes, form="training", stage="export", ok=False)
-        try:
-            t = time.time()
-            model, program, samples, want = export(case, shapes)
-            row["export_s"] = time.time() - t
-        except Exception as e:
-            emit(dict(row, why=brief(e)))
-            continue
-        for form in a.forms.split(","):
-            row = dict(row, form=form, stage="export", ok=False, why="")
+        forms = a.forms.split(",")
+        folders = [os.path.join(a.work, "%s.%s.%s" % (name, shapes, form)) for form in forms]
+        if not (a.reuse and all(os.path.exists(f + "/facts.json") for f in folders)):
+            write_cases(case, shapes, dict(zip(forms, folders)))
+        for form, folder in zip(forms, folders):
+            row = dict(name=name, family=case.family, shapes=shapes, form=form, ok=False)
             try:
-                if form == "core":
-                    program = program.run_decompositions()
-                stem = os.path.join(a.work, "%s.%s.%s" % (name, shapes, form))
-                torch.export.save(program, stem + ".pt2")
-            except Exception as e:
-                emit(dict(row, why=brief(e)))
-                continue
-            try:
-                row.update(convert_and_compare(a, program, samples, want, stem))
+                row.update(convert_and_compare(a, folder))
             except Exception as e:
                 row.update(why="runtime: " + brief(e), stage="run")
-            if not row["ok"] and "difference" in row["why"]:
-                row["why"] += f64_note(case, samples, stem)
             emit(row)
-            if not a.keep and (row["ok"] or os.path.getsize(stem + ".pt2") > 3e7):
-                for ext in (".pt2", ".onnx", ".onnx.data"):
-                    if os.path.exists(stem + ext):
-                        os.remove(stem + ext)
-        del model, program
-        gc.collect()
+            if a.tidy:
+                shutil.rmtree(folder)
 
 
-def f64_note(case, samples, stem):
-    """How far PyTorch's own f32 result is from its f64 one, to tell noise from a defect."""
+def write_cases(case, shapes, folders):
+    """Exports once, in several forms: each a folder with model.pt2, io.npz of the sample, io1.npz of other sizes, and facts.json."""
     import torch
-    from torch.utils._pytree import tree_map
-    try:
-        torch.manual_seed(0)
-        model = case.build().eval()
-        disturb(model)
-        wide = lambda t: t.double() if isinstance(t, torch.Tensor) and t.is_floating_point() else t
-        args, kwargs = samples[0]
-        with torch.no_grad():
-            plain = tensors(model(*args, **kwargs))
-            exact = tensors(model.double()(*tree_map(wide, args), **tree_map(wide, kwargs)))
-        why, worst, size = difference([t.numpy() for t in plain], [t.numpy() for t in exact])
-        return " (PyTorch f32 against f64: %.3g of %.3g)" % (worst, size)
-    except Exception as e:
-        return " (no f64: %s)" % brief(e)[:60]
+    program = error = None
+    for form, folder in folders.items():
+        os.makedirs(folder, exist_ok=True)
+        facts = {}
+        try:
+            if error is None and program is None:
+                model, program, samples, want = export(case, shapes)
+            if error is None and form == "core":
+                program = program.run_decompositions()
+            if error is None:
+                torch.export.save(program, folder + "/model.pt2")
+                for k, ((args, kwargs), outs) in enumerate(zip(samples, want)):
+                    feeds = flat_inputs(program, args, kwargs)
+                    arrays = {"in%d" % i: v for i, (_, v) in enumerate(feeds)} | {"out%d" % i: v.numpy() for i, v in enumerate(outs)}
+                    np.savez(folder + ("/io%s.npz" % (k or "")), **arrays)
+                facts = {"inputs": [n for n, _ in feeds], "dynamic": symbolic_axes(program), "nodes": sum(n.op == "call_function" for n in program.graph.nodes)}
+        except Exception as e:
+            if program is None:
+                error = brief(e)
+            facts = {"error": brief(e)}
+        if error is not None:
+            facts = {"error": error}
+        with open(folder + "/facts.json", "w") as f:
+            json.dump(facts, f)
 
 
-def convert_and_compare(a, program, samples, want, stem):
-    row = {"nodes": sum(n.op == "call_function" for n in program.graph.nodes), "pt2_mb": os.path.getsize(stem + ".pt2") / 2**20}
-    code, err, seconds, peak = measured([a.hoist, "convert", stem + ".pt2", "-o", stem + ".onnx", *a.extra.split()], a.timeout)
-    row.update(convert_s=seconds, peak_mb=peak)
+def convert_and_compare(a, folder):
+    with open(folder + "/facts.json") as f:
+        facts = json.load(f)
+    if "error" in facts:
+        return dict(stage="export", why=facts["error"])
+    out = folder + "/model.onnx"
+    code, err, seconds = measured([a.hoist, "convert", folder + "/model.pt2", "-o", out, *a.extra.split()], a.timeout)
+    row = dict(nodes=facts["nodes"], convert_s=seconds)
     if code != 0:
         return dict(row, stage="convert", why=err[-1500:] or "exit %d" % code)
     import onnx
-    graph = onnx.load(stem + ".onnx", load_external_data=False).graph
-    row["onnx_nodes"] = len(graph.node)
+    row["onnx_nodes"] = len(onnx.load(out, load_external_data=False).graph.node)
     worst = size = 0.0
-    for (args, kwargs), expected in zip(samples, want):
-        feeds = dict(flat_inputs(program, args, kwargs))
-        t = time.time()
-        got, session = run_ort(stem + ".onnx", feeds)
-        row["run_s"] = time.time() - t
-        why, w, s = difference(got, [t.numpy() for t in expected])
+    for io in ("/io.npz", "/io1.npz"):
+        if not os.path.exists(folder + io):
+            continue
+        z = np.load(folder + io)
+        feeds = {n: z["in%d" % i] for i, n in enumerate(facts["inputs"])}
+        got, session = run_ort(out, feeds)
+        why, w, s = difference(got, [z["out%d" % i] for i in range(sum(k.startswith("out") for k in z.files))])
         if why:
             return dict(row, stage="compare", why=why)
         worst, size = max(worst, w), max(size, s)
-        why = check_interface(session, feeds, symbolic_axes(program))
+        why = check_interface(session, feeds, facts["dynamic"])
         if why:
             return dict(row, stage="interface", why=why)
+    os.remove(out)
     return dict(row, ok=True, stage="done", max_abs=worst, magnitude=size)
 
 
@@ -707,59 +700,92 @@ def brief(e):
     return (type(e).__name__ + ": " + " | ".join(lines[:3]))[:600]
 
 
-def emit(row):
-    print("ROW " + json.dumps(row), flush=True)
+def register():
+    for fill in (torchvision_archs, timm_archs, transformers_archs):
+        fill()
 
 
-def register(name=""):
-    for prefix, fill in [("tv_", torchvision_archs), ("timm_", timm_archs), ("hf_", transformers_archs)]:
-        if not name or name.startswith(prefix):
-            fill()
+def in_child(name, a):
+    """Rows of one architecture, from a process that may crash or hang."""
+    context = multiprocessing.get_context("fork")
+    mine, its = context.Pipe(False)
+    p = context.Process(target=one, args=(name, a, its.send))
+    p.start()
+    its.close()
+    rows = []
+    end = time.time() + 4 * a.timeout
+    try:
+        while mine.poll(max(0.0, end - time.time())):
+            rows.append(mine.recv())
+    except EOFError:
+        pass
+    if p.is_alive() and time.time() >= end:
+        p.kill()
+    p.join()
+    if p.exitcode:
+        rows.append(dict(name=name, family=ARCHS[name].family, ok=False, stage="crash", why="exit %d" % p.exitcode, shapes="", form=""))
+    return rows
 
 
-def all_names():
-    register()
-    return list(ARCHS)
+def line(row):
+    if row["ok"]:
+        what = "ok %.2f s, %d -> %d nodes, %.2g of %.2g" % (row["convert_s"], row["nodes"], row["onnx_nodes"], row["max_abs"], row["magnitude"])
+    else:
+        what = "FAILS at %s %s" % (row["stage"], row["why"][:400].replace("\n", " | "))
+    return "%-34s %-8s %-8s %s" % (row["name"], row["shapes"], row["form"], what)
+
+
+def markdown(rows):
+    """A table with one line per architecture, and a list of what does not get there."""
+    out = ["| Architecture | Task | Programs | Nodes: program, ONNX | Largest difference (of) | Seconds |", "|---|---|---|---|---|---|"]
+    names = list(dict.fromkeys(r["name"] for r in rows))
+    for name in names:
+        good = [r for r in rows if r["name"] == name and r["ok"]]
+        if good:
+            last = good[-1]
+            kinds = ", ".join("%s %s" % (r["shapes"], r["form"]) for r in good)
+            nodes = "; ".join("%d, %d" % (r["nodes"], r["onnx_nodes"]) for r in good)
+            worst = max(good, key=lambda r: r["max_abs"] / max(r["magnitude"], 1e-30))
+            seconds = ", ".join("%.2f" % r["convert_s"] for r in good)
+            out.append("| %s | %s | %s | %s | %.1e (%.1e) | %s |" % (name, last["family"], kinds, nodes, worst["max_abs"], worst["magnitude"], seconds))
+    out += ["", "| Does not get there | Program | Stage | Reason |", "|---|---|---|---|"]
+    for r in rows:
+        if not r["ok"]:
+            out.append("| %s | %s %s | %s | %s |" % (r["name"], r["shapes"], r["form"], r["stage"], r["why"].replace("|", "/").replace("\n", " ")[:200]))
+    return "\n".join(out) + "\n"
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("hoist")
     p.add_argument("work")
-    p.add_argument("--only", default="", help="parts of names, by commas")
+    p.add_argument("--only", default="", help="names by commas; a final * stands for the rest of a name")
     p.add_argument("--shapes", default="static,dynamic")
     p.add_argument("--forms", default="training,core")
     p.add_argument("--json")
-    p.add_argument("--keep", action="store_true", help="keep all files; else only small ones of what fails")
+    p.add_argument("--markdown")
+    p.add_argument("--reuse", action="store_true", help="take the programs that WORK holds already")
+    p.add_argument("--tidy", action="store_true", help="remove each program after use")
     p.add_argument("--timeout", type=int, default=300)
-    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--extra", default="", help="further arguments of hoist convert, by blanks")
-    p.add_argument("--one", help=argparse.SUPPRESS)
     a = p.parse_args()
-    if a.one:
-        return one(a.one, a)
+    warnings.simplefilter("ignore")
     os.makedirs(a.work, exist_ok=True)
+    register()
+    import onnxruntime  # noqa: F401  so that each child has it
     parts = [t for t in a.only.split(",") if t]
-    names = [n for n in all_names() if not parts or any(n == t or (t.endswith("*") and n.startswith(t[:-1])) for t in parts)]
+    names = [n for n in ARCHS if not parts or any(n == t or (t.endswith("*") and n.startswith(t[:-1])) for t in parts)]
     rows = []
     for name in names:
-        command = [sys.executable, os.path.abspath(__file__), a.hoist, a.work, "--one", name, "--shapes", a.shapes, "--forms", a.forms, "--timeout", str(a.timeout),
-                   "--threads", str(a.threads), "--extra=" + a.extra] + ["--keep"] * a.keep
-        try:
-            r = subprocess.run(command, capture_output=True, text=True, timeout=4 * a.timeout)
-            out, code = r.stdout, r.returncode
-        except subprocess.TimeoutExpired as e:
-            out, code = (e.stdout or b"").decode(), 124
-        found = [json.loads(l[4:]) for l in out.splitlines() if l.startswith("ROW ")]
-        if code:
-            found.append(dict(name=name, ok=False, stage="crash", why="exit %d: %s" % (code, r.stderr[-300:] if code != 124 else ""), shapes="", form=""))
-        for row in found:
-            print("%-34s %-8s %-8s %s %s" % (row["name"], row["shapes"], row["form"], "ok" if row["ok"] else "FAILS at " + row["stage"],
-                                             "%.2f s, %d -> %d nodes, %.2g of %.2g" % (row["convert_s"], row["nodes"], row["onnx_nodes"], row["max_abs"], row["magnitude"]) if row["ok"] else row["why"][:400].replace("\n", " | ")), flush=True)
-        rows += found
+        for row in in_child(name, a):
+            rows.append(row)
+            print(line(row), flush=True)
         if a.json:
             with open(a.json, "w") as f:
                 json.dump(rows, f, indent=0)
+        if a.markdown:
+            with open(a.markdown, "w") as f:
+                f.write(markdown(rows))
 
 
 if __name__ == "__main__":

@@ -48,10 +48,11 @@ def repack(path):
             new.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
-def save_io(folder, name, model, args, kwargs=None):
-    """Inputs and outputs of one call. The inputs are kept as they are before it."""
+def save_io(folder, name, model, args, kwargs=None, constants=0):
+    """Inputs and outputs of one call. The inputs are kept as they are before it; the last `constants` became part of the program."""
     kwargs = kwargs or {}
     ins = [a.copy() for a in leaves((args, kwargs))]
+    ins = ins[: len(ins) - constants]
     outs = leaves(model(*args, **kwargs))
     arrays = {f"in{i}": a for i, a in enumerate(ins)} | {f"out{i}": a for i, a in enumerate(outs)}
     write_npz(folder / name, arrays)
@@ -60,10 +61,13 @@ def save_io(folder, name, model, args, kwargs=None):
 def export(name, model, args, kwargs=None, dynamic=None, more=(), decompose=False, strict=False, **meta):
     """Writes the case `name`: `more` are further argument tuples for other sizes; `meta` goes to meta.json."""
     model = model.eval() if meta.pop("eval", True) else model
+    constants = meta.pop("constants", 0)
+    defer = meta.pop("defer", False)
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     copy = lambda tree: torch.utils._pytree.tree_map(lambda t: t.clone() if isinstance(t, torch.Tensor) else t, tree)
-    program = torch.export.export(model, copy(args), copy(kwargs), dynamic_shapes=dynamic, strict=strict)
+    program = torch.export.export(model, copy(args), copy(kwargs), dynamic_shapes=dynamic, strict=strict,
+                                  prefer_deferred_runtime_asserts_over_guards=defer)
     if decompose:
         program = program.run_decompositions()
     path = folder / "model.pt2"
@@ -71,7 +75,7 @@ def export(name, model, args, kwargs=None, dynamic=None, more=(), decompose=Fals
     repack(path)
     with torch.no_grad():
         for i, one in enumerate([args, *more]):
-            save_io(folder, "io.npz" if i == 0 else f"io{i}.npz", model, copy(one), copy(kwargs))
+            save_io(folder, "io.npz" if i == 0 else f"io{i}.npz", model, copy(one), copy(kwargs), constants)
     if meta:
         (folder / "meta.json").write_text(json.dumps(meta, sort_keys=True) + "\n")
     elif (folder / "meta.json").exists():

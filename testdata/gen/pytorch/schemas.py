@@ -2,7 +2,7 @@
 
     python schemas.py > parsers/src/pytorch/torchscript/aten_schemas.txt
 
-One line per overload: `name.overload` and its arguments `type name=default`, separated by commas; `*` as in Python. Only what has
+One line per overload: `name.overload` (with `[]` when the result is a list) and its arguments `type name=default`, separated by commas; `*` as in Python. Only what has
 a tensor among its arguments or results; forms that write to `out` arguments and those of other back ends are left out.
 """
 import re
@@ -61,7 +61,8 @@ for schema in torch._C._jit_get_all_schemas():
     if name not in KEEP and (SKIP.match(name) or name.endswith("_backward") or "backward" in name or "cudnn" in name):
         continue
     overload = schema.overload_name
-    rows.append((name, overload, f"{name}.{overload} " + ",".join(arguments(schema))))
+    result = "[]" if len(schema.returns) == 1 and "List" in str(schema.returns[0].type) else ""
+    rows.append((name, overload, f"{name}.{overload}{result} " + ",".join(arguments(schema))))
 seen = set()
 for name, overload, row in sorted(rows, key=lambda r: r[0]):  # stable: overloads stay in the order of registration
     if row not in seen:

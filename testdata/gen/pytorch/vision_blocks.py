@@ -22,11 +22,12 @@ class Pieces(torch.nn.Module):
     """Blocks as columns, circular borders, chunks, space to channels, dropout in place."""
 
     def forward(self, x):
+        rows = x.mean((2, 3), keepdim=True).as_strided((x.shape[0], 3, 1, 1), (3, 1, 3, 3))
         blocks = F.unfold(x, (3, 2), dilation=(2, 1), padding=(1, 0), stride=(2, 3))
         first, second, third = x.chunk(3, 3)
         y = F.dropout(x + 1, 0.5, False, True)
         unset = torch.empty_permuted((x.shape[0], 3, 4), (2, 0, 1)).copy_(x[:, :3, :4, 0])
-        return blocks, F.pad(x, (2, 1, 1, 3), mode="circular"), third, first * 2, second, y * 2, unset
+        return blocks, F.pad(x, (2, 1, 1, 3), mode="circular"), third, first * 2, second, y * 2, unset, rows
 
 
 class Norms(torch.nn.Module):

@@ -5,6 +5,7 @@
 use super::cx::{Cx, Meta, R, Size, V, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Index into [`Cx::tensors`].
@@ -210,11 +211,9 @@ impl Cx {
         }
         match owner {
             Owner::Local => Ok(()),
-            Owner::Weight(name) if name.ends_with("num_batches_tracked") => Ok(()),
             Owner::Weight(name) => {
-                Err(Diag::error("E0302", format!("the model changes its own state `{name}`")).hint(
-                    "only models without state that changes are converted: call .eval() before torch.export",
-                ))
+                self.state.written.insert(name);
+                Ok(())
             }
             Owner::Input(name) => {
                 let d = Diag::warning(
@@ -278,6 +277,12 @@ impl Cx {
             Step::Squeeze(axes) => self.unsqueeze(new, axes),
             Step::Expand(_) => Err(unsupported("an in-place write to an expanded tensor")),
             Step::Pick(at, _) => {
+                let places: BTreeSet<i64> = at.iter().copied().collect();
+                if places.len() < at.len() {
+                    return Err(unsupported(
+                        "an in-place write to a tensor whose elements share places in memory",
+                    ));
+                }
                 let sizes = self.shape_of(before)?;
                 let flat = self.reshape_to(before, &[-1])?;
                 let at = self.int_list(at);

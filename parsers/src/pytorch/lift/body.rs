@@ -167,7 +167,7 @@ impl Cx {
         self.marked_as(around.notes.0.contains_key(&v), inner)
     }
     /// Marks `v` as complex, if it is.
-    fn marked_as(&mut self, complex: bool, v: V) -> V {
+    pub fn marked_as(&mut self, complex: bool, v: V) -> V {
         if complex { self.mark(v, Parts::Joined) } else { v }
     }
     /// Ends the body that gives `results`; the graph around is built on.
@@ -325,5 +325,45 @@ fn inside(map: &BTreeMap<V, V>, size: Size) -> Size {
     match size {
         Size::Value(v) => Size::Value(map.get(&v).copied().unwrap_or(v)),
         known @ Size::Known(_) => known,
+    }
+}
+
+/// A body that is set aside unfinished, while another is built.
+pub struct Suspended {
+    around: Around,
+    graph: Graph,
+    bases: Vec<(V, u32)>,
+    steps: Vec<(TensorId, Vec<Step>)>,
+}
+
+impl Cx {
+    /// Sets the body under construction aside; the graph around is built on.
+    pub fn suspend_body(&mut self, mut around: Around) -> Suspended {
+        let outer = std::mem::replace(&mut around.graph, Graph::new(""));
+        let graph = std::mem::replace(&mut self.graph, outer);
+        let mut bases = vec![];
+        for (base, (value, version)) in around.seen.bases.iter().zip(&around.bases) {
+            let b = &mut self.bases[*base];
+            bases.push((b.value, b.version));
+            (b.value, b.version) = (*value, *version);
+        }
+        let mut steps = vec![];
+        for (id, before) in &around.steps {
+            steps.push((*id, self.set_steps(*id, before.clone())));
+        }
+        Suspended { around, graph, bases, steps }
+    }
+    /// Takes up a body that was set aside.
+    pub fn resume_body(&mut self, suspended: Suspended) -> Around {
+        let Suspended { mut around, graph, bases, steps } = suspended;
+        around.graph = std::mem::replace(&mut self.graph, graph);
+        for (base, (value, version)) in around.seen.bases.iter().zip(bases) {
+            let b = &mut self.bases[*base];
+            (b.value, b.version) = (value, version);
+        }
+        for (id, inside) in steps {
+            self.set_steps(id, inside);
+        }
+        around
     }
 }

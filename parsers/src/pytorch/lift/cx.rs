@@ -3,6 +3,7 @@ use super::alias::{Base, Tensor, TensorId};
 use super::blockers::Blockers;
 use super::pairs::Parts;
 use super::promote::Rank;
+use super::state::State;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, ValueId};
@@ -41,6 +42,8 @@ pub enum Scalar {
     Float(f64),
     /// Truth value.
     Bool(bool),
+    /// Complex number: real and imaginary part.
+    Complex(f64, f64),
 }
 
 impl Scalar {
@@ -50,6 +53,7 @@ impl Scalar {
             Self::Int(_) => DType::I64,
             Self::Float(_) => DType::F32,
             Self::Bool(_) => DType::Bool,
+            Self::Complex(..) => DType::C64,
         };
         (dtype, Rank::Number)
     }
@@ -57,7 +61,7 @@ impl Scalar {
     pub fn known(&self) -> Option<f64> {
         match self {
             Self::Int(Size::Known(v)) => Some(*v as f64),
-            Self::Int(Size::Value(_)) => None,
+            Self::Int(Size::Value(_)) | Self::Complex(..) => None,
             Self::Float(v) => Some(*v),
             Self::Bool(v) => Some(f64::from(u8::from(*v))),
         }
@@ -71,6 +75,15 @@ pub enum Operand {
     Tensor(V),
     /// A number.
     Scalar(Scalar),
+    /// A computed float or truth value: a 0-d value that promotes as a number.
+    Number(V),
+}
+
+impl Operand {
+    /// Whether it is the known number 1.
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Scalar(s) if s.known() == Some(1.0))
+    }
 }
 
 /// A value at conversion time: an argument of a call, or what a name of the program stands for.
@@ -180,6 +193,8 @@ pub struct Cx {
     pub read: RefCell<Vec<bool>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// Weights that the program changes.
+    pub state: State,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
     /// What is wrong, collected.
@@ -212,6 +227,7 @@ impl Cx {
             call: Call::default(),
             read: RefCell::default(),
             origin: Origin::default(),
+            state: State::default(),
             warnings: vec![],
             diags: Blockers::default(),
         }
@@ -221,7 +237,11 @@ impl Cx {
         let f = if self.has_complex(&call) { super::aten::complex_form(&call.target, f)? } else { f };
         *self.read.borrow_mut() = vec![false; call.args.len()];
         self.call = call;
-        let out = f(self)?;
+        let targets = self.take_out_arguments()?;
+        let mut out = f(self)?;
+        if !targets.is_empty() {
+            out = self.write_out(&targets, out)?;
+        }
         for ((name, val), read) in self.call.args.iter().zip(self.read.borrow().iter()) {
             if !read && !NO_MEANING.contains(&name.as_str()) && !matches!(val, Val::None) {
                 return Err(unsupported(format!("argument `{name}` is not supported")));
@@ -233,6 +253,7 @@ impl Cx {
         let mut tensors = vec![];
         call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
         tensors.into_iter().any(|id| self.shows_complex(id))
+            || call.args.iter().any(|(_, v)| matches!(v, Val::Complex(..)))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {
@@ -360,7 +381,7 @@ impl Cx {
             Val::Int(s) => Scalar::Int(s.clone()),
             Val::Float(v) => Scalar::Float(*v),
             Val::Bool(v) => Scalar::Bool(*v),
-            Val::Complex(..) => return Err(unsupported("complex numbers are not supported")),
+            Val::Complex(re, im) => Scalar::Complex(*re, *im),
             _ => return Err(wrong(name, "number")),
         })
     }
@@ -433,7 +454,7 @@ impl Cx {
     pub fn operand(&mut self, name: &str) -> R<Operand> {
         match self.need(name)? {
             Val::Tensor(_) => Ok(Operand::Tensor(self.t(name)?)),
-            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Tensor(*v)),
+            Val::FloatValue(v) | Val::BoolValue(v) => Ok(Operand::Number(*v)),
             _ => Ok(Operand::Scalar(self.scalar(name)?)),
         }
     }

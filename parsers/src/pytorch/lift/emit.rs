@@ -418,6 +418,9 @@ impl Cx {
                 (self.dtype(*v)?, if self.rank(*v)? == 0 { Rank::Zero } else { Rank::Dimensioned })
             }
             Operand::Scalar(s) => s.promotes(),
+            // A float has the default element type, whatever it is computed in.
+            Operand::Number(v) if self.dtype(*v)?.is_float() => (DType::F32, Rank::Number),
+            Operand::Number(v) => (self.dtype(*v)?, Rank::Number),
         })
     }
     /// The type that operands are computed in.
@@ -429,7 +432,7 @@ impl Cx {
     /// An operand as a value of an element type.
     pub fn value_of(&mut self, o: &Operand, dtype: DType) -> R<V> {
         match o {
-            Operand::Tensor(v) => self.cast(*v, dtype),
+            Operand::Tensor(v) | Operand::Number(v) => self.cast(*v, dtype),
             Operand::Scalar(Scalar::Int(Size::Value(v))) => {
                 let v = self.squeeze(*v, &[0])?;
                 self.cast(v, dtype)
@@ -437,6 +440,10 @@ impl Cx {
             Operand::Scalar(Scalar::Int(Size::Known(v))) => self.int_of(dtype, *v),
             Operand::Scalar(Scalar::Float(v)) => self.num_of(dtype, *v),
             Operand::Scalar(Scalar::Bool(v)) => self.int_of(dtype, i64::from(*v)),
+            Operand::Scalar(Scalar::Complex(re, im)) if dtype.is_complex() => {
+                self.complex_number(dtype, *re, *im)
+            }
+            Operand::Scalar(Scalar::Complex(..)) => Err(malformed(format!("a complex number as {dtype}"))),
         }
     }
     /// Two operands in their common type.

@@ -12,4 +12,5 @@ pub mod kernels;
 mod pair_ops;
 pub mod pairs;
 pub mod promote;
+pub mod state;
 pub mod target;

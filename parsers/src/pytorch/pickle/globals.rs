@@ -28,6 +28,8 @@ impl Machine<'_> {
             Known::List => Object::List(self.elements(args)?),
             Known::Set => Object::Set(self.elements(args)?),
             Known::Dict => Object::Dict(Box::new(self.dict_of(args)?)),
+            Known::DefaultDict => Object::Dict(Box::default()),
+            Known::Inert => return Ok(None),
             Known::Complex => self.complex(args)?,
             Known::ByteArray => self.byte_array(args)?,
             Known::Encode => self.encode(args)?,
@@ -44,6 +46,12 @@ impl Machine<'_> {
             return Err(self.bad("a persistent id is not a tuple"));
         };
         let part = |index| self.arg(parts, index);
+        if let (Some(Object::Str(kind)), Some(Object::Global(_))) = (part(0), part(1))
+            && &**kind == "module"
+        {
+            // ('module', class, source file, source): the older layout's way to name the class of a module.
+            return Ok(parts[1]);
+        }
         let [
             Some(Object::Str(kind)),
             Some(class),
@@ -56,6 +64,11 @@ impl Machine<'_> {
         };
         if &**kind != "storage" {
             return Err(self.bad(format!("a persistent id is of kind {kind:?}, not 'storage'")));
+        }
+        if part(5).is_some_and(|view| view != &Object::None) {
+            return Err(self.bad(
+                "a storage is a view on another one, as PyTorch before 0.4 wrote it; save the file again",
+            ));
         }
         let Object::Global(class) = class else {
             return Err(self.bad("a persistent id names no storage class"));
@@ -86,10 +99,12 @@ impl Machine<'_> {
     fn refuse_lazy_bits(&self, metadata: Option<&Object>) -> Result<(), PickleError> {
         let Some(Object::Dict(dict)) = metadata else { return Ok(()) };
         match dict.items.iter().find(|(_, value)| self.get(*value) != &Object::Bool(false)) {
-            Some((key, _)) => Err(self.bad(format!(
-                "a tensor carries the lazy property {:?}; resolve it before saving",
-                self.get(*key)
-            ))),
+            Some((key, _)) => {
+                let key = if let Object::Str(key) = self.get(*key) { key } else { "?" };
+                Err(PickleError::Shape(format!(
+                    "a tensor is stored with its `{key}` not yet applied; call tensor.resolve_{key}() before saving"
+                )))
+            }
             None => Ok(()),
         }
     }
@@ -165,6 +180,11 @@ impl Machine<'_> {
     }
 
     fn dict_of(&mut self, args: &[ObjId]) -> Result<Dict, PickleError> {
+        if let (1, Some(Object::Dict(dict))) = (args.len(), self.arg(args, 0)) {
+            let items = dict.items.clone();
+            self.charge(2 * items.len())?;
+            return Ok(Dict { items, attributes: None });
+        }
         let mut items = Vec::new();
         for pair in self.elements(args)? {
             match self.get(pair) {

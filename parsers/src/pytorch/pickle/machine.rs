@@ -327,10 +327,14 @@ impl Machine<'_> {
         let Object::Global(callee) = self.get(callee) else {
             return Err(self.bad(format!("{} is called as a function", self.get(callee).kind())));
         };
+        let callee = callee.clone();
+        // TorchScript writes a member of an enumeration as a call whose argument stands in no tuple.
+        let alone = callee.module.starts_with("__torch__") && !matches!(self.get(args), Object::Tuple(_));
+        let args = if alone { self.add(Object::Tuple(vec![args]))? } else { args };
         let Object::Tuple(list) = self.get(args) else {
             return Err(self.bad(format!("a call with {} for arguments", self.get(args).kind())));
         };
-        let (callee, list) = (callee.clone(), list.clone());
+        let list = list.clone();
         self.charge(list.len() + callee.module.len() + callee.name.len())?;
         let plain = kwargs.is_none_or(|id| matches!(self.get(id), Object::Dict(d) if d.items.is_empty()));
         if plain && let Some(made) = self.call(&callee, &list)? {

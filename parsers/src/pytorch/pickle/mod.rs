@@ -61,6 +61,13 @@ pub struct StorageRef {
     pub numel: u64,
 }
 
+impl StorageRef {
+    /// Number of bytes; `None` when it does not fit 64 bits.
+    pub fn byte_len(&self) -> Option<u64> {
+        self.numel.checked_mul(self.dtype.size() as u64)
+    }
+}
+
 /// A tensor: a view on a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorRef {

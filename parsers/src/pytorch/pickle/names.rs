@@ -33,7 +33,33 @@ pub(super) enum Known {
     TypeTag,
     /// `torch.serialization._get_layout`: the layout's name.
     Layout,
+    /// `collections.defaultdict`: its factory is left out.
+    DefaultDict,
+    /// A name whose calls stay as they are written, as plain data: tensors that are no view on one storage, and
+    /// what `NumPy` writes for its numbers and arrays.
+    Inert,
 }
+
+/// Functions of `torch._utils` that make tensors of several storages, or of none.
+const UNVIEWED: &[&str] = &[
+    "_rebuild_qtensor",
+    "_rebuild_sparse_tensor",
+    "_rebuild_sparse_csr_tensor",
+    "_rebuild_nested_tensor",
+    "_rebuild_meta_tensor_no_storage",
+    "_rebuild_device_tensor_from_numpy",
+    "_rebuild_device_tensor_from_cpu_tensor",
+    "_rebuild_wrapper_subclass",
+];
+
+/// Quantization schemes of `torch`, which are named and never called.
+const SCHEMES: &[&str] = &[
+    "per_tensor_affine",
+    "per_tensor_symmetric",
+    "per_channel_affine",
+    "per_channel_symmetric",
+    "per_channel_affine_float_qparams",
+];
 
 /// Classifies a name; `None` for every name outside the list.
 pub(super) fn classify(global: &GlobalName) -> Option<Known> {
@@ -44,17 +70,26 @@ pub(super) fn classify(global: &GlobalName) -> Option<Known> {
             "_rebuild_tensor" | "_rebuild_tensor_v2" => Some(Known::RebuildTensor),
             "_rebuild_tensor_v3" => Some(Known::RebuildTensorTyped),
             "_rebuild_parameter" | "_rebuild_parameter_with_state" => Some(Known::RebuildParameter),
-            _ => None,
+            _ => UNVIEWED.contains(&name).then_some(Known::Inert),
         },
         "torch._tensor" if name == "_rebuild_from_type_v2" => Some(Known::RebuildFromType),
-        "torch.nn.parameter" if name == "Parameter" => Some(Known::TensorClass),
+        "torch.nn.parameter" if matches!(name, "Parameter" | "Buffer") => Some(Known::TensorClass),
         "torch.serialization" if name == "_get_layout" => Some(Known::Layout),
         "torch.jit._pickle" => match name {
             "build_intlist" | "build_tensorlist" | "build_doublelist" | "build_boollist" => Some(Known::List),
             "restore_type_tag" => Some(Known::TypeTag),
             _ => None,
         },
-        "collections" if name == "OrderedDict" => Some(Known::Dict),
+        "collections" => match name {
+            "OrderedDict" | "Counter" => Some(Known::Dict),
+            "defaultdict" => Some(Known::DefaultDict),
+            _ => None,
+        },
+        "numpy" if matches!(name, "dtype" | "ndarray") => Some(Known::Inert),
+        "numpy.core.multiarray" | "numpy._core.multiarray" if matches!(name, "scalar" | "_reconstruct") => {
+            Some(Known::Inert)
+        }
+        "torch.torch_version" if name == "TorchVersion" => Some(Known::Inert),
         "_codecs" if name == "encode" => Some(Known::Encode),
         "builtins" | "__builtin__" => builtin_name(name),
         _ => None,
@@ -69,6 +104,7 @@ fn torch_name(module: &str, name: &str) -> Option<Known> {
         ("torch", "Size") => Some(Known::Tuple),
         ("torch", "device") => Some(Known::Device),
         ("torch", "Tensor") => Some(Known::TensorClass),
+        ("torch", _) if SCHEMES.contains(&name) => Some(Known::Inert),
         ("torch", _) => TorchDtype::from_name(name).map(Known::Dtype),
         _ => None,
     }

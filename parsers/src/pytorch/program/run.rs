@@ -1,5 +1,7 @@
 //! Walking the nodes of a program: dispatch, in-place operators, inlined subgraphs, and the check against declared types.
+use super::autocast::Autocast;
 use super::origin;
+use super::regions::{Region, region};
 use super::symbols::Symbols;
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::blockers::not_supported;
@@ -12,16 +14,13 @@ use hoist_ir::diag::Diag;
 use hoist_ir::types::{TensorType, Type};
 use std::collections::{HashMap, HashSet};
 
-/// Deepest nesting of inlined graphs.
-const MAX_DEPTH: usize = 16;
-
 /// What a node calls.
 #[derive(Debug)]
 pub enum Target<'a> {
     /// An operator.
     Operator(Operator),
-    /// A graph that is inlined: position of the graph argument.
-    Inlined(usize),
+    /// An operator on graphs.
+    Region(Region),
     /// Not covered.
     Unknown(&'a str),
 }
@@ -29,9 +28,10 @@ pub enum Target<'a> {
 /// What `target` is.
 pub fn resolve(target: &str) -> Target<'_> {
     let rest = match target.strip_prefix("torch.ops.") {
-        Some("higher_order.wrap_with_set_grad_enabled") => return Target::Inlined(1),
-        Some("higher_order.wrap_with_autocast") => return Target::Inlined(4),
         Some(rest) => {
+            if let Some(region) = region(rest) {
+                return Target::Region(region);
+            }
             let name = rest.strip_prefix("aten.").unwrap_or(rest);
             // `name.overload`; operators of other libraries keep their namespace.
             name.rsplit_once('.').map_or(name, |(n, _)| n)
@@ -70,6 +70,10 @@ pub struct Program<'p> {
     pub env: Vec<HashMap<&'p str, Val>>,
     /// Types of the graph being lifted.
     pub types: &'p schema::Graph,
+    /// Types that operators convert their operands to.
+    pub autocast: Autocast,
+    /// Nodes lifted in graphs within.
+    pub unfolded: usize,
 }
 
 impl<'p> Program<'p> {
@@ -108,7 +112,12 @@ impl<'p> Program<'p> {
     fn stand_in(&mut self, name: &'p str) {
         let ty = self.types.tensor_values.get(name).and_then(|m| self.declared_type(m).ok());
         let val = ty.map_or(Val::Failed, |ty| {
+            let complex = ty.dtype.is_complex();
+            let ty = if complex { pairs::stored_type(ty) } else { ty };
             let v = self.cx.graph.add_input(name, ty.into());
+            if complex {
+                self.cx.mark(v, pairs::Parts::Joined);
+            }
             Val::Tensor(self.cx.new_tensor(v, Owner::Local))
         });
         self.define(name, val);
@@ -116,10 +125,11 @@ impl<'p> Program<'p> {
     fn lift_node(&mut self, node: &'p Node) -> R<()> {
         match resolve(&node.target) {
             Target::Operator(Operator::Dropped) => Ok(()),
-            Target::Inlined(at) => self.inline(node, at),
+            Target::Region(region) => self.region(node, region),
             Target::Unknown(name) => Err(not_supported(origin::op_name(name))),
             Target::Operator(Operator::Lifted(f, in_place)) => {
-                let call = self.call(node)?;
+                let mut call = self.call(node)?;
+                self.autocast.convert(&mut self.cx, &call.target, &mut call.args)?;
                 let out = self.cx.lift(f, call)?;
                 let out = if in_place { self.cx.write_back(&out)? } else { out };
                 self.bind(node, out)
@@ -200,7 +210,7 @@ impl<'p> Program<'p> {
             _ => Err(malformed("a result is of another kind than declared")),
         }
     }
-    fn bind_tensor(&mut self, name: &'p str, out: Out) -> R<()> {
+    pub(super) fn bind_tensor(&mut self, name: &'p str, out: Out) -> R<()> {
         let id = match out {
             Out::Fresh(v) => self.cx.new_tensor(v, Owner::Local),
             Out::Same(id) => id,
@@ -247,60 +257,6 @@ impl<'p> Program<'p> {
             known.ok_or_else(|| unsupported(format!("element type {} is not supported", meta.dtype.0)))?;
         let dims: Vec<_> = meta.sizes.iter().map(|s| self.symbols.dim(s)).collect();
         Ok(TensorType::new(dtype, dims))
-    }
-
-    /// Lifts a graph argument in place of the node that calls it.
-    fn inline(&mut self, node: &'p Node, at: usize) -> R<()> {
-        if at == 4 && !matches!(node.inputs.get(2).map(|i| &i.arg), Some(Argument::Bool(false))) {
-            return Err(unsupported("a region under autocast is not supported")
-                .hint("export the model without autocast, or converted to half precision as a whole"));
-        }
-        if self.env.len() > MAX_DEPTH {
-            return Err(malformed("graphs are nested too deeply"));
-        }
-        let Some(Argument::Graph(_, graph)) = node.inputs.get(at).map(|n| &n.arg) else {
-            return Err(malformed(format!("argument {at} is no graph")));
-        };
-        // Operands of a higher-order operator: the names from there on, lists flattened.
-        let operands: Vec<&'p str> = node.inputs.iter().skip(at + 1).flat_map(|n| n.arg.names()).collect();
-        let formals: Vec<&'p str> = graph.inputs.iter().flat_map(Argument::names).collect();
-        if operands.len() != formals.len() {
-            return Err(malformed(format!(
-                "{} operands for a graph of {} inputs",
-                operands.len(),
-                formals.len()
-            )));
-        }
-        let mut env = HashMap::new();
-        for (formal, name) in formals.into_iter().zip(operands) {
-            env.insert(formal, self.lookup(name)?.clone());
-        }
-        let before = self.cx.diags.kinds();
-        self.env.push(env);
-        self.run(graph);
-        let inner = self.env.pop().unwrap_or_default();
-        self.cx.origin = origin::of(node);
-        if self.cx.diags.kinds() > before {
-            for name in node.outputs.iter().flat_map(Argument::names) {
-                self.define(name, Val::Failed);
-            }
-            return Ok(());
-        }
-        let results: Vec<&'p str> = graph.outputs.iter().flat_map(Argument::names).collect();
-        let names: Vec<&'p str> = node.outputs.iter().flat_map(Argument::names).collect();
-        if results.len() != names.len() {
-            return Err(malformed(format!(
-                "a graph of {} outputs for {} results",
-                results.len(),
-                names.len()
-            )));
-        }
-        for (name, result) in names.into_iter().zip(results) {
-            let missing = || malformed(format!("`{result}` is not defined"));
-            let val = inner.get(result).cloned().ok_or_else(missing)?;
-            self.define(name, val);
-        }
-        Ok(())
     }
 }
 

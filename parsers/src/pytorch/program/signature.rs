@@ -1,11 +1,13 @@
 //! Inputs, outputs and sample inputs of a program.
 use super::run::{Program, stated};
+use super::tree::leaf_names;
 use super::weights;
 use crate::pytorch::archive::Pt2Archive;
-use crate::pytorch::lift::alias::Owner;
+use crate::pytorch::lift::alias::{Owner, TensorId};
 use crate::pytorch::lift::cx::{R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::pairs;
 use crate::pytorch::lift::promote::ir_dtype;
+use crate::pytorch::lift::state::State;
 use crate::pytorch::sample::Sample;
 use crate::pytorch::schema::{Argument, ExportedProgram, InputSpec, OutputSpec, SymIntArg};
 use crate::pytorch::tensor::View;
@@ -18,8 +20,8 @@ use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
 use std::collections::{BTreeSet, HashMap};
 
-/// Parameters that share a storage are one constant.
-type Shared = HashMap<String, Vec<(Option<View>, V)>>;
+/// Parameters that share a storage are one tensor.
+type Shared = HashMap<String, Vec<(Option<View>, TensorId)>>;
 
 impl<'p> Program<'p> {
     /// Defines the graph's inputs: constants for weights, inputs for arguments of the model.
@@ -43,9 +45,7 @@ impl<'p> Program<'p> {
             InputSpec::Parameter { arg, parameter_name: name }
             | InputSpec::Buffer { arg, buffer_name: name, .. }
             | InputSpec::TensorConstant { arg, tensor_constant_name: name } => {
-                let v = self.weight(source, archive, name, shared)?;
-                // A lifted constant is copied before the program writes to it.
-                let id = self.cx.new_tensor(v, Owner::Weight(name.as_str().into()));
+                let id = self.weight(source, archive, name, shared)?;
                 self.define(&arg.name, Val::Tensor(id));
             }
             InputSpec::UserInput { arg } => self.user_input(arg)?,
@@ -55,18 +55,31 @@ impl<'p> Program<'p> {
         }
         Ok(())
     }
-    fn weight(&mut self, source: &Source, archive: &Pt2Archive, name: &str, shared: &mut Shared) -> R<V> {
+    fn weight(
+        &mut self,
+        source: &Source,
+        archive: &Pt2Archive,
+        name: &str,
+        shared: &mut Shared,
+    ) -> R<TensorId> {
         let missing = || malformed(format!("weight `{name}` is missing"));
         let payload = archive.payload(name).ok_or_else(missing)?;
+        if let Some(tensor) = archive.replacement(name) {
+            return self.cx.stored(&name.into(), tensor.clone());
+        }
         let known = shared.entry(payload.entry.clone()).or_default();
-        if let Some((_, v)) = known.iter().find(|(view, _)| *view == payload.view) {
-            return Ok(*v);
+        if let Some((_, id)) = known.iter().find(|(view, _)| *view == payload.view) {
+            return Ok(*id);
         }
         let tensor = weights::read(source, archive, payload)?;
-        let v = self.cx.any_constant(tensor)?;
-        self.cx.graph.set_name(v, Some(name.into()));
-        known.push((payload.view.clone(), v));
-        Ok(v)
+        let id = self.cx.stored(&name.into(), tensor)?;
+        // Other views of the same bytes are other tensors here, so writes to any of them are refused.
+        if !known.is_empty() {
+            known.iter().for_each(|(_, other)| self.cx.mark_doubtful(*other));
+            self.cx.mark_doubtful(id);
+        }
+        known.push((payload.view.clone(), id));
+        Ok(id)
     }
     fn user_input(&mut self, arg: &'p Argument) -> R<()> {
         match arg {
@@ -96,53 +109,75 @@ impl<'p> Program<'p> {
         Ok(())
     }
 
-    /// Defines the graph's outputs.
+    /// Defines the program's outputs, and writes what it gives back to buffers and arguments.
     pub fn outputs(&mut self, program: &'p ExportedProgram) {
-        let mut taken = BTreeSet::new();
-        for spec in &program.graph_module.signature.output_specs {
-            if let Err(d) = self.output(spec, &mut taken) {
+        let specs = &program.graph_module.signature.output_specs;
+        let given = specs.iter().filter(|s| matches!(s, OutputSpec::UserOutput { .. })).count();
+        let names = program.root_call().and_then(|call| leaf_names(&call.out_spec, "output"));
+        let mut names = names.filter(|n| n.len() == given).unwrap_or_default().into_iter();
+        let mut taken: BTreeSet<String> = self.input_names();
+        for spec in specs {
+            let OutputSpec::UserOutput { arg } = spec else { continue };
+            let name = names.next();
+            if let Err(d) = self.output(arg, name.as_deref(), &mut taken) {
+                self.cx.diags.push(d);
+            }
+        }
+        // Results are read before writes that the program leaves to its caller.
+        for spec in specs {
+            if let Err(d) = self.mutation(program, spec) {
                 self.cx.diags.push(d);
             }
         }
     }
-    fn output(&mut self, spec: &'p OutputSpec, taken: &mut BTreeSet<String>) -> R<()> {
-        let state = |what: &str, name: &str| {
-            Diag::error("E0302", format!("the model changes its own {what} `{name}`")).hint(
-                "only models without state that changes are converted: call .eval() before torch.export",
-            )
-        };
-        let arg = match spec {
-            OutputSpec::UserOutput { arg } => arg,
-            OutputSpec::BufferMutation { buffer_name, .. }
-                if buffer_name.ends_with("num_batches_tracked") =>
-            {
-                return Ok(());
-            }
-            OutputSpec::BufferMutation { buffer_name, .. } => return Err(state("buffer", buffer_name)),
-            OutputSpec::ParameterMutation { parameter_name, .. } => {
-                return Err(state("parameter", parameter_name));
-            }
-            OutputSpec::UserInputMutation { user_input_name, .. } => {
-                self.cx.warnings.push(Diag::warning("E0302", format!("the model changes its input `{user_input_name}` in place; the converted model leaves it as it is")));
-                return Ok(());
-            }
-            OutputSpec::Token { .. } => return Ok(()),
-            OutputSpec::LossOutput { .. }
-            | OutputSpec::GradientToParameter { .. }
-            | OutputSpec::GradientToUserInput { .. } => {
-                return Err(unsupported("a training graph is not supported; export the model for inference"));
-            }
-        };
-        for (name, v) in self.output_values(arg)? {
+    fn input_names(&self) -> BTreeSet<String> {
+        let graph = &self.cx.graph;
+        graph.inputs().iter().map(|v| graph.value_label(*v)).collect()
+    }
+    fn output(&mut self, arg: &'p Argument, name: Option<&str>, taken: &mut BTreeSet<String>) -> R<()> {
+        for (own, v) in self.output_values(arg)? {
+            let label = self.cx.graph.value_label(v);
+            let name = name.unwrap_or(own);
+            // An argument that is given back unchanged keeps its name.
+            let same = self.cx.graph.inputs().contains(&v) && label == name;
             let mut unique = name.to_owned();
             let mut n = 0;
-            while !taken.insert(unique.clone()) {
+            while !taken.insert(unique.clone()) && !(same && n == 0) {
                 n += 1;
                 unique = format!("{name}_{n}");
             }
             self.cx.graph.add_output(&unique, v);
         }
         Ok(())
+    }
+    /// Writes a result back to what the program changes by it.
+    fn mutation(&mut self, program: &'p ExportedProgram, spec: &'p OutputSpec) -> R<()> {
+        let (arg, target) = match spec {
+            OutputSpec::UserOutput { .. } | OutputSpec::Token { .. } => return Ok(()),
+            OutputSpec::BufferMutation { arg, buffer_name } => (arg, buffer_name),
+            OutputSpec::ParameterMutation { arg, parameter_name } => (arg, parameter_name),
+            OutputSpec::UserInputMutation { arg, user_input_name } => (arg, user_input_name),
+            OutputSpec::LossOutput { .. }
+            | OutputSpec::GradientToParameter { .. }
+            | OutputSpec::GradientToUserInput { .. } => {
+                return Err(unsupported("a training graph is not supported; export the model for inference"));
+            }
+        };
+        let named = |spec: &'p InputSpec| match spec {
+            InputSpec::Parameter { arg, parameter_name: name }
+            | InputSpec::Buffer { arg, buffer_name: name, .. } => (name == target).then_some(&arg.name),
+            _ => None,
+        };
+        let specs = &program.graph_module.signature.input_specs;
+        let place = specs.iter().find_map(named).unwrap_or(target);
+        match (self.lookup(place)?.clone(), self.lookup(&arg.name)?.clone()) {
+            (Val::Tensor(to), Val::Tensor(from)) if to != from => {
+                let v = self.cx.read_tensor(from)?;
+                self.cx.assign(to, v)
+            }
+            (Val::Tensor(_), Val::Tensor(_)) => Ok(()),
+            _ => Err(malformed(format!("`{target}` is changed and no tensor"))),
+        }
     }
     fn output_values(&mut self, arg: &'p Argument) -> R<Vec<(&'p str, V)>> {
         let known = match arg {
@@ -174,15 +209,20 @@ impl<'p> Program<'p> {
     }
 }
 
-/// Adds the archive's sample inputs, if they fit the graph's inputs; a warning says why not.
-pub fn add_samples(model: &mut Model, archive: &Pt2Archive) {
+/// Adds the archive's sample inputs and the initial values of state, if they fit the graph's inputs; a warning says why not.
+pub fn add_samples(model: &mut Model, archive: &Pt2Archive, state: &State) {
     match samples(archive) {
         Ok(None) => {}
-        Ok(Some(inputs)) if fits(model, &inputs) => model.samples.push(Inputs { inputs }),
-        Ok(Some(_)) => model.warnings.push(Diag::warning(
-            "E0602",
-            "the sample inputs of the archive do not fit the model's inputs and are not used",
-        )),
+        Ok(Some(mut inputs)) => {
+            inputs.extend(state.initial().map(|t| Value::from(t.clone())));
+            if fits(model, &inputs) {
+                return model.samples.push(Inputs { inputs });
+            }
+            model.warnings.push(Diag::warning(
+                "E0602",
+                "the sample inputs of the archive do not fit the model's inputs and are not used",
+            ));
+        }
         Err(reason) => model.warnings.push(Diag::warning("E0602", reason)),
     }
 }

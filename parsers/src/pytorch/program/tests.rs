@@ -1,5 +1,6 @@
 //! Small programs, built here as JSON, lifted and evaluated.
 use super::read;
+use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use crate::zip::tests::build;
 use ::zip::CompressionMethod;
@@ -67,7 +68,7 @@ impl Program {
         build(&entries, CompressionMethod::Stored)
     }
     fn lift(&self) -> Result<Model, Diags> {
-        read(&Source::from_bytes("t.pt2", self.archive().into()))
+        read(&Source::from_bytes("t.pt2", self.archive().into()), StateMode::default())
     }
     fn run(&self, inputs: Vec<Tensor>) -> Vec<Tensor> {
         let model = self.lift().unwrap();

@@ -45,7 +45,7 @@ fn span(source: &Source, data: &bytes::Bytes) -> Option<FileSpan> {
 
 /// The contiguous view that `view` permutes, and the permutation that leads back; none when `view` is contiguous itself or no
 /// permutation of a contiguous one.
-fn stored_order(view: &View) -> Option<(View, Vec<usize>)> {
+pub(in crate::pytorch) fn stored_order(view: &View) -> Option<(View, Vec<usize>)> {
     if view.is_contiguous() {
         return None;
     }

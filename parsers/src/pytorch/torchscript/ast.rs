@@ -1,4 +1,5 @@
 //! Syntax tree of the archived source: the subset of Python that `torch.jit.save` writes.
+use std::rc::Rc;
 
 /// Byte offset in the source text.
 pub type Pos = u32;
@@ -65,13 +66,6 @@ pub struct Ty {
     pub name: Box<str>,
     /// Types in brackets.
     pub args: Vec<Ty>,
-}
-
-impl Ty {
-    /// The one argument of `name[..]`.
-    pub fn arg_of(&self, name: &str) -> Option<&Self> {
-        if &*self.name == name { self.args.first() } else { None }
-    }
 }
 
 /// What an assignment sets.
@@ -162,12 +156,12 @@ pub struct Class {
     /// Its attributes.
     pub fields: Vec<Field>,
     /// Its methods.
-    pub methods: Vec<Func>,
+    pub methods: Vec<Rc<Func>>,
 }
 
 impl Class {
     /// The method `name`.
-    pub fn method(&self, name: &str) -> Option<&Func> {
+    pub fn method(&self, name: &str) -> Option<&Rc<Func>> {
         self.methods.iter().find(|m| &*m.name == name)
     }
 }

@@ -82,7 +82,7 @@ impl Parser<'_, '_> {
         let mut methods = vec![];
         let fields = self.block(|p, fields| {
             if p.is_word("def") {
-                methods.push(p.func()?);
+                methods.push(p.func()?.into());
             } else if let Some(field) = p.field()? {
                 fields.push(field);
             }

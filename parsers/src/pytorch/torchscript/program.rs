@@ -59,7 +59,9 @@ impl Program {
             .filter(|p| p.is_empty() || p.ends_with('/'))
             .collect();
         let [prefix] = prefixes[..] else {
-            return Err(damaged("the archive has no (or several) constants.pkl; it is no file of torch.jit.save"));
+            return Err(damaged(
+                "the archive has no (or several) constants.pkl; it is no file of torch.jit.save",
+            ));
         };
         let prefix = prefix.to_owned();
         let order = format!("{prefix}byteorder");
@@ -93,7 +95,10 @@ impl Program {
         if foreign.is_empty() {
             return Ok(pickle);
         }
-        Err(damaged(format!("{entry} refers to {}, which no program of torch.jit.save does", foreign.join(", "))))
+        Err(damaged(format!(
+            "{entry} refers to {}, which no program of torch.jit.save does",
+            foreign.join(", ")
+        )))
     }
     /// The bytes of a storage of pickle `folder`.pkl.
     ///
@@ -101,12 +106,14 @@ impl Program {
     /// When it is missing or shorter than stated.
     pub fn storage(&self, folder: &str, storage: &StorageRef) -> Result<Bytes, Diag> {
         let key = &storage.key;
-        let fail = |what: String| damaged(format!("storage {key:?} of {folder}: {what}; the file is damaged"));
+        let fail =
+            |what: String| damaged(format!("storage {key:?} of {folder}: {what}; the file is damaged"));
         if key.is_empty() || &**key == ".." || key.contains(['/', '\\', '\0']) {
             return Err(fail("the key is no plain name".into()));
         }
         let size = storage.numel.checked_mul(storage.dtype.size() as u64);
-        let size = size.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| fail("its size overflows".into()))?;
+        let size =
+            size.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| fail("its size overflows".into()))?;
         let name = format!("{}{folder}/{key}", self.prefix);
         let entry = self.archive.entry(&name).ok_or_else(|| fail("it is missing".into()))?;
         if entry.size() < size as u64 {
@@ -136,7 +143,8 @@ impl Program {
             return Err(damaged(format!("{entry} is larger than any program; the file is hostile")));
         }
         let bytes = self.archive.read(&entry).map_err(|e| damaged(e.to_string()))?;
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| damaged(format!("{entry} is no UTF-8 text")))?;
+        let text =
+            String::from_utf8(bytes.to_vec()).map_err(|_| damaged(format!("{entry} is no UTF-8 text")))?;
         let File { classes, functions } = parse_file::file(&text).map_err(|e| {
             let line = text.as_bytes().iter().take(e.pos as usize).filter(|b| **b == b'\n').count() + 1;
             Diag::error("E0202", format!("{entry}, line {line}: {}", e.what))

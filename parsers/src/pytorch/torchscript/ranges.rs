@@ -95,7 +95,7 @@ impl Reader<'_> {
                 break;
             }
         }
-        Some(format!("{}:{}", clip(file), line.checked_add(1)?).into())
+        Some(format!("{}:{}", clip(file), line).into())
     }
 }
 

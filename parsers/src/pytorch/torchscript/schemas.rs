@@ -66,6 +66,8 @@ pub struct Schema {
     pub overload: &'static str,
     /// Its arguments.
     pub args: Vec<Arg>,
+    /// Whether the result is a list.
+    pub gives_list: bool,
 }
 
 static BY_NAME: LazyLock<HashMap<&'static str, Vec<Schema>>> = LazyLock::new(|| {
@@ -79,6 +81,7 @@ static BY_NAME: LazyLock<HashMap<&'static str, Vec<Schema>>> = LazyLock::new(|| 
 fn schema(line: &'static str) -> Option<Schema> {
     let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
     let (name, overload) = head.split_once('.')?;
+    let (overload, gives_list) = overload.strip_suffix("[]").map_or((overload, false), |o| (o, true));
     let mut keyword = false;
     let mut args = vec![];
     for part in rest.split(',').filter(|p| !p.is_empty()) {
@@ -93,7 +96,7 @@ fn schema(line: &'static str) -> Option<Schema> {
         };
         args.push(Arg { name, ty: arg_type(ty), default, keyword });
     }
-    Some(Schema { name, overload, args })
+    Some(Schema { name, overload, args, gives_list })
 }
 
 fn arg_type(text: &str) -> ArgType {
@@ -153,7 +156,10 @@ fn takes(heap: &Heap, schema: &Schema, args: &[Value], named: &[(Box<str>, Value
         return false;
     }
     let (by_position, rest) = schema.args.split_at(args.len());
-    by_position.iter().zip(args).all(|(a, v)| (!a.keyword || fit != Fit::Exact) && accepts(heap, a.ty, v, fit))
+    by_position
+        .iter()
+        .zip(args)
+        .all(|(a, v)| (!a.keyword || fit != Fit::Exact) && accepts(heap, a.ty, v, fit))
         && named.iter().all(|(n, v)| rest.iter().any(|a| a.name == &**n && accepts(heap, a.ty, v, fit)))
         && rest.iter().all(|a| a.default.is_some() || named.iter().any(|(n, _)| a.name == &**n))
 }
@@ -164,12 +170,14 @@ fn accepts(heap: &Heap, ty: ArgType, value: &Value, fit: Fit) -> bool {
     }
     if matches!(value, Value::None) {
         // An undefined tensor of a traced program is none.
-        return ty.optional || matches!(ty.base, Base::Other) || (fit != Fit::Exact && ty.base == Base::Tensor && !ty.list);
+        return ty.optional
+            || matches!(ty.base, Base::Other)
+            || (fit != Fit::Exact && ty.base == Base::Tensor && !ty.list);
     }
     if !ty.list {
         return is(ty.base, value, fit);
     }
-    if let Value::Stacked(..) = value {
+    if heap.stacked(value).is_some() {
         return ty.base == Base::Tensor;
     }
     match heap.elements(value) {
@@ -193,9 +201,7 @@ fn is(base: Base, value: &Value, fit: Fit) -> bool {
             matches!(value, Value::Float(_) | Value::FloatV(_)) || (converted && (number || tensor))
         }
         Base::Bool => truth || (converted && tensor),
-        Base::Scalar => {
-            number || matches!(value, Value::Complex(..)) || (converted && (truth || tensor))
-        }
+        Base::Scalar => number || matches!(value, Value::Complex(..)) || (converted && (truth || tensor)),
         Base::Complex => matches!(value, Value::Complex(..)),
         Base::Str => matches!(value, Value::Str(_)),
         Base::Device => matches!(value, Value::Device(_)) || (converted && matches!(value, Value::Str(_))),

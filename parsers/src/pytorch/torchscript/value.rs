@@ -52,7 +52,7 @@ pub enum Value {
     Enum(Rc<str>, Rc<str>, Rc<Value>),
     /// A value that is there when a computed truth value holds, and none otherwise.
     Maybe(V, Rc<Value>),
-    /// A list of alike tensors, one per iteration of a loop, stacked along axis 0.
+    /// The tensors of a list that a loop made, stacked along axis 0. Stands in [`Cell::Stacked`] only.
     Stacked(V),
 }
 
@@ -101,7 +101,11 @@ pub fn known_equal(heap: &Heap, a: &Value, b: &Value) -> Option<bool> {
             return Some(false);
         }
         let each: Vec<_> = a.iter().zip(b).map(|(a, b)| known_equal(heap, a, b)).collect();
-        if each.contains(&Some(false)) { Some(false) } else { each.iter().all(Option::is_some).then_some(true) }
+        if each.contains(&Some(false)) {
+            Some(false)
+        } else {
+            each.iter().all(Option::is_some).then_some(true)
+        }
     };
     if let (Some(a), Some(b)) = (number(a), number(b)) {
         return Some(a == b);
@@ -143,8 +147,22 @@ pub enum Cell {
     List(Vec<Value>),
     /// Items of a dictionary in order of insertion.
     Dict(Vec<(Value, Value)>),
+    /// A list of alike tensors, one per iteration of a loop ([`Value::Stacked`]).
+    Stacked(Value),
     /// An instance.
     Object(Instance),
+}
+
+impl Cell {
+    /// Number of values in it.
+    fn size(&self) -> usize {
+        match self {
+            Self::List(items) => items.len(),
+            Self::Dict(items) => items.len(),
+            Self::Stacked(_) => 1,
+            Self::Object(i) => i.fields.len(),
+        }
+    }
 }
 
 /// An instance of a class.
@@ -169,6 +187,8 @@ impl Instance {
 #[derive(Clone, Debug, Default)]
 pub struct Heap {
     cells: Vec<Cell>,
+    /// Elements of all objects ever made or copied.
+    pub charged: usize,
 }
 
 impl Heap {
@@ -178,6 +198,7 @@ impl Heap {
     }
     /// Adds an object.
     pub fn add(&mut self, cell: Cell) -> Ref {
+        self.charged += 1 + cell.size();
         self.cells.push(cell);
         self.cells.len() - 1
     }
@@ -218,6 +239,16 @@ impl Heap {
             _ => None,
         }
     }
+    /// The stacked elements of a list that a loop made.
+    pub fn stacked(&self, v: &Value) -> Option<V> {
+        match v {
+            Value::List(r) => match self.cells.get(*r)? {
+                Cell::Stacked(Value::Stacked(v)) => Some(*v),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
     /// The elements of list `r`, to change.
     pub fn list_mut(&mut self, r: Ref) -> Option<&mut Vec<Value>> {
         match self.cells.get_mut(r)? {
@@ -249,6 +280,7 @@ impl Heap {
             match cell {
                 Cell::List(items) => items.iter_mut().for_each(|v| *v = f(v)),
                 Cell::Dict(items) => items.iter_mut().for_each(|(_, v)| *v = f(v)),
+                Cell::Stacked(v) => *v = f(v),
                 Cell::Object(i) => i.fields.iter_mut().for_each(|(_, v)| *v = f(v)),
             }
         }
@@ -256,6 +288,7 @@ impl Heap {
     /// Puts back the first objects as they were in `before`, keeping those made since.
     pub fn restore(&mut self, before: &Self) {
         for (cell, old) in self.cells.iter_mut().zip(&before.cells) {
+            self.charged += old.size() / 8;
             cell.clone_from(old);
         }
     }

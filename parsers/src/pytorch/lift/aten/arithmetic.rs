@@ -35,8 +35,8 @@ fn sum(cx: &mut Cx, minus: bool, reversed: bool) -> R<Out> {
         return Err(malformed("truth values are not subtracted"));
     }
     let b = match cx.opt_operand("alpha")? {
-        Some(Operand::Scalar(s)) if s.known() != Some(1.0) => {
-            let alpha = cx.value_of(&Operand::Scalar(s), dtype)?;
+        Some(k) if !k.is_one() => {
+            let alpha = cx.value_of(&k, dtype)?;
             times(cx, b, alpha)?
         }
         _ => b,
@@ -175,8 +175,7 @@ fn fused(cx: &mut Cx, op: &str) -> R<Out> {
     }
     let (a, b, c) = (cx.value_of(&a, dtype)?, cx.value_of(&b, dtype)?, cx.value_of(&c, dtype)?);
     let value = cx.opt_operand("value")?.unwrap_or(Operand::Scalar(Scalar::Int(Size::Known(1))));
-    let unit = matches!(&value, Operand::Scalar(s) if s.known() == Some(1.0));
-    let b = if unit {
+    let b = if value.is_one() {
         b
     } else {
         let value = cx.value_of(&value, dtype)?;

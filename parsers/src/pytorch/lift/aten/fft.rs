@@ -2,7 +2,7 @@
 use super::fourier::{Norm, Transform};
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::lift::promote::to_float;
+use crate::pytorch::lift::promote::{DEFAULT_FLOAT, to_float};
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
@@ -58,7 +58,7 @@ impl Form {
         matches!(self, Self::RealInverse | Self::HermitianForward)
     }
     /// Whether the last axis is real and becomes half a spectrum.
-    fn from_real(self) -> bool {
+    fn of_real(self) -> bool {
         matches!(self, Self::RealForward | Self::HermitianInverse)
     }
     /// The transform of the axis where real and complex meet, or of the only one.
@@ -75,7 +75,7 @@ impl Form {
         let t = Transform { axis, n, inverse: self.inverse(), norm };
         if self.to_real() {
             t.back(cx, x)
-        } else if self.from_real() {
+        } else if self.of_real() {
             t.half(cx, x)
         } else {
             t.whole(cx, x)
@@ -131,11 +131,11 @@ fn many(cx: &mut Cx, form: Form) -> R<Out> {
     let norm = norm(cx, form.inverse())?;
     let mut axes = plan(cx, x)?;
     let plain = if form.inverse() { Form::Inverse } else { Form::Forward };
-    let last = if form.to_real() || form.from_real() { axes.pop() } else { None };
+    let last = if form.to_real() || form.of_real() { axes.pop() } else { None };
     let mut y = x;
     let step =
         |cx: &mut Cx, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
-    if let (Some(last), true) = (&last, form.from_real()) {
+    if let (Some(last), true) = (&last, form.of_real()) {
         y = step(cx, y, form, last)?;
     }
     for axis in axes.iter().rev() {
@@ -221,10 +221,9 @@ const MAX_LINE: i64 = 1 << 24;
 /// `k / (n d)` for the frequencies of a transform of length `n`.
 fn frequencies(cx: &mut Cx, half: bool) -> R<Out> {
     let (n, d) = (cx.int("n")?, cx.float_or("d", 1.0)?);
-    cx.has("dtype");
-    let dtype = match cx.declared_dtype(0)? {
-        Some(d) => d,
-        None => cx.opt_dtype("dtype")?.unwrap_or(DType::F32),
+    let dtype = match cx.opt_dtype("dtype")? {
+        Some(dtype) => dtype,
+        None => cx.declared_dtype(0)?.unwrap_or(DEFAULT_FLOAT),
     };
     if !(1..=MAX_LINE).contains(&n) {
         return Err(malformed(format!("{n} frequencies")));

@@ -501,7 +501,7 @@ fn repeat_interleave(cx: &mut Cx) -> R<Out> {
             None => return repeated(cx, x, axis, t),
             counts => counts,
         },
-        Operand::Scalar(_) => None,
+        Operand::Scalar(_) | Operand::Number(_) => None,
     };
     let counts = counts.ok_or_else(|| unsupported("repeating by computed counts"))?;
     let mut at = vec![];

@@ -94,15 +94,15 @@ fn biased(cx: &mut Cx, a: &str, b: &str) -> R<Out> {
 fn combine(cx: &mut Cx, y: V) -> R<Out> {
     let dtype = cx.dtype(y)?;
     let scaled = |cx: &mut Cx, v: V, name: &str| match cx.opt_operand(name)? {
-        Some(Operand::Scalar(s)) if s.known() != Some(1.0) => {
-            let k = cx.value_of(&Operand::Scalar(s), dtype)?;
+        Some(k) if !k.is_one() => {
+            let k = cx.value_of(&k, dtype)?;
             times(cx, v, k)
         }
         _ => Ok(v),
     };
     let y = scaled(cx, y, "alpha")?;
     let base = cx.t("self")?;
-    if cx.float_or("beta", 1.0)? == 0.0 {
+    if matches!(cx.opt_operand("beta")?, Some(Operand::Scalar(s)) if s.known() == Some(0.0)) {
         // The sum would broadcast; the product has the full sizes already.
         return Ok(Out::Fresh(y));
     }

@@ -50,9 +50,9 @@ impl Grid {
         let one = |cx: &mut Cx, name: &str| -> R<V> {
             let v = match cx.operand(name)? {
                 Operand::Tensor(v) => v,
-                Operand::Scalar(s) => {
-                    let dtype = s.promotes().0;
-                    return cx.value_of(&Operand::Scalar(s), dtype);
+                number => {
+                    let dtype = cx.promotes(&number)?.0;
+                    return cx.value_of(&number, dtype);
                 }
             };
             if axis.is_some() { Ok(v) } else { cx.reshape_to(v, &[]) }
@@ -157,7 +157,7 @@ fn bound(cx: &mut Cx, name: &str) -> R<i64> {
             let known = cx.graph.constant(v).and_then(Tensor::as_int);
             known.ok_or_else(|| unsupported(format!("`{name}` must be a fixed number")))
         }
-        Operand::Scalar(_) => cx.int(name),
+        Operand::Scalar(_) | Operand::Number(_) => cx.int(name),
     }
 }
 fn constant_cast(cx: &mut Cx, v: V, to: DType) -> R<V> {
@@ -255,7 +255,8 @@ fn quantize_token(cx: &mut Cx) -> R<Out> {
 /// Arguments that repeat what is known of the numbers.
 fn known_range(cx: &Cx) -> R<()> {
     cx.opt_dtype("dtype")?;
-    (cx.int("quant_min")?, cx.int("quant_max")?);
+    cx.int("quant_min")?;
+    cx.int("quant_max")?;
     Ok(())
 }
 fn dequantize_token(cx: &mut Cx) -> R<Out> {

@@ -152,8 +152,8 @@ fn index_add(cx: &mut Cx) -> R<Out> {
     let (x, at, src, axis, scalar) = parts(cx)?;
     let dtype = cx.dtype(x)?;
     let src = match cx.opt_operand("alpha")? {
-        Some(Operand::Scalar(s)) if s.known() != Some(1.0) => {
-            let k = cx.value_of(&Operand::Scalar(s), dtype)?;
+        Some(k) if !k.is_one() => {
+            let k = cx.value_of(&k, dtype)?;
             super::arithmetic::times(cx, src, k)?
         }
         _ => src,

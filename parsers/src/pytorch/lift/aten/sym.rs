@@ -67,7 +67,7 @@ fn number(cx: &mut Cx, i: usize) -> R<Operand> {
         Val::Int(s) => Operand::Scalar(Scalar::Int(s)),
         Val::Float(v) => Operand::Scalar(Scalar::Float(v)),
         Val::Bool(v) => Operand::Scalar(Scalar::Bool(v)),
-        Val::FloatValue(v) | Val::BoolValue(v) => Operand::Tensor(v),
+        Val::FloatValue(v) | Val::BoolValue(v) => Operand::Number(v),
         Val::Tensor(id) => Operand::Tensor(cx.read_tensor(id)?),
         _ => return Err(malformed("an operand is no number")),
     })
