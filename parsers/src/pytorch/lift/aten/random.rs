@@ -317,7 +317,7 @@ fn rrelu(cx: &mut Cx) -> R<Out> {
     }
     let slope = f64::midpoint(low, high);
     if !cx.bool_or("training", false)? || low == high {
-        return Ok(Out::Fresh(cx.with("leaky_relu", &[x], &[("alpha", Attr::Float(slope as f32))])?));
+        return super::activation::sloped(cx, "leaky_relu", slope);
     }
     let (sizes, dtype) = (cx.shape_of(x)?, cx.dtype(x)?);
     let u = draw(cx, &sizes, dtype, Draw::Uniform)?;

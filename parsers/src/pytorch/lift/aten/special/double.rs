@@ -39,8 +39,6 @@ pub(in crate::pytorch::lift) fn composed(
     inputs: &[V],
     attrs: &[(&str, Attr)],
 ) -> R<V> {
-    let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
-    let x = *x;
     let alpha = |otherwise: f64| {
         attrs
             .iter()
@@ -50,14 +48,16 @@ pub(in crate::pytorch::lift) fn composed(
             })
             .unwrap_or(otherwise)
     };
-    match (name, rest) {
-        ("erf", _) => erf(cx, x),
-        ("tan", _) => {
+    let [x, ..] = inputs else { return Err(unsupported("an operator without operands")) };
+    let x = *x;
+    match name {
+        "erf" => erf(cx, x),
+        "tan" => {
             let (s, c) = (cx.u("sin", x)?, cx.u("cos", x)?);
             cx.b("div", s, c)
         }
-        ("sinh", _) => sinh(cx, x),
-        ("cosh", _) => {
+        "sinh" => sinh(cx, x),
+        "cosh" => {
             let size = cx.u("abs", x)?;
             let half = cx.bn("sub", size, LN_2)?;
             let (e, minus) = (cx.u("exp", half)?, cx.u("neg", size)?);
@@ -65,22 +65,22 @@ pub(in crate::pytorch::lift) fn composed(
             let f = cx.bn("mul", f, 0.5)?;
             cx.b("add", e, f)
         }
-        ("atan", _) => atan(cx, x),
-        ("asin", _) => {
+        "atan" => atan(cx, x),
+        "asin" => {
             let root = complement(cx, x)?;
             let q = cx.b("div", x, root)?;
             atan(cx, q)
         }
-        ("acos", _) => {
+        "acos" => {
             let (a, b) = (cx.nb("sub", 1.0, x)?, cx.bn("add", x, 1.0)?);
             let q = cx.b("div", a, b)?;
             let q = cx.u("sqrt", q)?;
             let y = atan(cx, q)?;
             cx.bn("mul", y, 2.0)
         }
-        ("asinh", _) => asinh(cx, x),
-        ("acosh", _) => acosh(cx, x),
-        ("atanh", _) => {
+        "asinh" => asinh(cx, x),
+        "acosh" => acosh(cx, x),
+        "atanh" => {
             let size = cx.u("abs", x)?;
             let (twice, left) = (cx.b("add", size, size)?, cx.nb("sub", 1.0, size)?);
             let q = cx.b("div", twice, left)?;
@@ -88,11 +88,12 @@ pub(in crate::pytorch::lift) fn composed(
             let y = cx.bn("mul", l, 0.5)?;
             signed(cx, x, y)
         }
-        _ => activation(cx, name, inputs, alpha),
+        "elu" | "celu" => activation(cx, name, inputs, alpha(1.0)),
+        _ => activation(cx, name, inputs, alpha(0.01)),
     }
 }
-/// Activations; `alpha` is the attribute of that name, or its default.
-fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64) -> R<V> {
+/// Activation `name` on double-precision operands, where `alpha` is its parameter if it has one.
+pub(in super::super) fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: f64) -> R<V> {
     let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
     let x = *x;
     match (name, rest) {
@@ -106,7 +107,7 @@ fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64)
         }
         ("elu", _) => {
             let e = expm1(cx, x)?;
-            let low = cx.bn("mul", e, alpha(1.0))?;
+            let low = cx.bn("mul", e, alpha)?;
             let up = cx.bn("greater", x, 0.0)?;
             cx.choose(up, x, low)
         }
@@ -118,9 +119,9 @@ fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64)
             cx.bn("mul", y, SELU_SCALE)
         }
         ("celu", _) => {
-            let q = cx.bn("div", x, alpha(1.0))?;
+            let q = cx.bn("div", x, alpha)?;
             let e = expm1(cx, q)?;
-            let low = cx.bn("mul", e, alpha(1.0))?;
+            let low = cx.bn("mul", e, alpha)?;
             let up = cx.bn("greater", x, 0.0)?;
             cx.choose(up, x, low)
         }
@@ -131,7 +132,7 @@ fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64)
             cx.b("mul", x, y)
         }
         ("leaky_relu", _) => {
-            let low = cx.bn("mul", x, alpha(0.01))?;
+            let low = cx.bn("mul", x, alpha)?;
             let down = cx.bn("less", x, 0.0)?;
             cx.choose(down, low, x)
         }

@@ -250,8 +250,8 @@ fn zeta(cx: &mut Cx, x: V, q: V) -> R<V> {
     let steps = cx.u("relu", steps)?;
     let open = cx.u("not", whole_q)?;
     let counts = cx.b("and", open, whole_x)?;
-    let finite = cx.u("is_inf", q)?;
-    let finite = cx.u("not", finite)?;
+    let (below, finite) = (cx.bn("less", q, 0.0)?, cx.bn("greater", q, f64::NEG_INFINITY)?);
+    let counts = cx.b("and", counts, below)?;
     let counts = cx.b("and", counts, finite)?;
     let zero = cx.num(q, 0.0)?;
     let steps = cx.choose(counts, steps, zero)?;
