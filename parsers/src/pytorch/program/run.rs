@@ -72,6 +72,8 @@ pub struct Program<'p> {
     pub types: &'p schema::Graph,
     /// Types that operators convert their operands to.
     pub autocast: Autocast,
+    /// Nodes lifted in graphs within.
+    pub unfolded: usize,
 }
 
 impl<'p> Program<'p> {

@@ -17,6 +17,7 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+mod diagonal;
 mod fft;
 mod fourier;
 mod gradient;
@@ -94,6 +95,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
+    ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
     ("taper", taper::TABLE),
     ("statistics", statistics::TABLE),

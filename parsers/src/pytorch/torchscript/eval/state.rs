@@ -46,6 +46,13 @@ impl Eval<'_> {
             }
             out.push(d);
         }
+        if !self.defaulted.is_empty() {
+            let m = format!(
+                "the arguments {} are no inputs: they have their defaults",
+                self.defaulted.join(", ")
+            );
+            out.push(Diag { severity: Severity::Note, ..Diag::error("E0603", m) });
+        }
         let names = self.state_names(state);
         if !names.is_empty() {
             let m = format!(
