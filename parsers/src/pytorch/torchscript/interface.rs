@@ -191,6 +191,7 @@ impl Given {
             if let (Some(default), None, false) = (&param.default, recorded, stated) {
                 let unit = eval.frame.unit.clone();
                 args.push(eval.default(default, &unit)?);
+                eval.defaulted.push(param.name.to_string());
                 continue;
             }
             let any = Ty { name: "Tensor".into(), args: vec![] };

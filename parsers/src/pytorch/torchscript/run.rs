@@ -190,6 +190,7 @@ fn attempt(
         found: Found::default(),
         bodies: 0,
         archived,
+        defaulted: vec![],
         freeze: false,
         initial: BTreeMap::new(),
         state_weights: BTreeMap::new(),

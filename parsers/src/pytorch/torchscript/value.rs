@@ -153,6 +153,18 @@ pub enum Cell {
     Object(Instance),
 }
 
+impl Cell {
+    /// Number of values in it.
+    fn size(&self) -> usize {
+        match self {
+            Self::List(items) => items.len(),
+            Self::Dict(items) => items.len(),
+            Self::Stacked(_) => 1,
+            Self::Object(i) => i.fields.len(),
+        }
+    }
+}
+
 /// An instance of a class.
 #[derive(Clone, Debug)]
 pub struct Instance {
@@ -175,6 +187,8 @@ impl Instance {
 #[derive(Clone, Debug, Default)]
 pub struct Heap {
     cells: Vec<Cell>,
+    /// Elements of all objects ever made or copied.
+    pub charged: usize,
 }
 
 impl Heap {
@@ -184,6 +198,7 @@ impl Heap {
     }
     /// Adds an object.
     pub fn add(&mut self, cell: Cell) -> Ref {
+        self.charged += 1 + cell.size();
         self.cells.push(cell);
         self.cells.len() - 1
     }
@@ -273,6 +288,7 @@ impl Heap {
     /// Puts back the first objects as they were in `before`, keeping those made since.
     pub fn restore(&mut self, before: &Self) {
         for (cell, old) in self.cells.iter_mut().zip(&before.cells) {
+            self.charged += old.size() / 8;
             cell.clone_from(old);
         }
     }

@@ -155,12 +155,11 @@ fn normal(cx: &mut Cx) -> R<Out> {
         (None, common)
     };
     let (mean, std) = (cx.value_of(&mean, dtype)?, cx.value_of(&std, dtype)?);
-    let sizes = match sizes {
-        Some(s) => s,
-        None => {
-            let both = cx.b("add", mean, std)?;
-            cx.shape_of(both)?
-        }
+    let sizes = if let Some(s) = sizes {
+        s
+    } else {
+        let both = cx.b("add", mean, std)?;
+        cx.shape_of(both)?
     };
     let z = draw(cx, &sizes, dtype, Draw::Normal)?;
     let y = cx.b("mul", z, std)?;

@@ -13,12 +13,15 @@ mod branch;
 mod call;
 mod convert;
 mod expr;
+mod fold;
 mod fused;
 mod learn;
 mod lists;
 mod merge;
+mod numbers;
 mod ops;
 mod repeat;
+mod results;
 mod scalar;
 mod state;
 mod stmt;
@@ -29,8 +32,10 @@ mod text;
 const MAX_CALLS: usize = 120;
 /// Most statements that are carried out.
 const MAX_STEPS: usize = 1_000_000;
-/// Most operators that are emitted.
-const MAX_NODES: usize = 400_000;
+/// Most operators that one graph gets.
+const MAX_NODES: usize = 200_000;
+/// Most elements that lists, dictionaries and objects get, all together.
+const MAX_ELEMENTS: usize = 20_000_000;
 
 /// Names of a function that is being carried out.
 pub struct Frame {
@@ -75,6 +80,8 @@ pub struct Eval<'p> {
     pub bodies: usize,
     /// Number of objects that the archive holds.
     pub archived: usize,
+    /// Arguments that have their defaults.
+    pub defaulted: Vec<String>,
     /// Whether state stays as the archive has it.
     pub freeze: bool,
     /// What state holds before the first call, for messages.
@@ -130,8 +137,11 @@ impl<'p> Eval<'p> {
     /// Counts one step of work.
     pub(super) fn step(&mut self, at: Pos) -> R<()> {
         self.steps += 1;
-        if self.steps > MAX_STEPS || self.cx.clock as usize > 4 * MAX_NODES {
-            return self.refuse(at, format!("the program takes more than {MAX_STEPS} steps, loops unrolled"));
+        let nodes = self.cx.graph.node_count();
+        if self.steps > MAX_STEPS || nodes > MAX_NODES || self.heap.charged > MAX_ELEMENTS {
+            self.steps = self.steps.max(MAX_STEPS + 1);
+            return self
+                .refuse(at, "the program takes too many steps, loops unrolled, or makes too many values");
         }
         Ok(())
     }
@@ -146,7 +156,7 @@ impl<'p> Eval<'p> {
         d.origin.get_or_insert_with(|| self.origin(at, op));
         self.cx.diags.push(d);
         if self.cx.diags.is_full() {
-            self.steps = MAX_STEPS;
+            self.steps = MAX_STEPS + 1;
             return self.refuse(at, "too many errors");
         }
         Ok(Value::Failed)

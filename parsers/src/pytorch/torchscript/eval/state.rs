@@ -3,7 +3,7 @@ use super::merge::Sort;
 use super::{Eval, Slot};
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{R, Size, V};
-use crate::pytorch::lift::pairs;
+use crate::pytorch::lift::pairs::{self, complex_interface};
 use crate::pytorch::torchscript::Options;
 use crate::pytorch::torchscript::ast::Func;
 use crate::pytorch::torchscript::interface::symbol;
@@ -45,6 +45,13 @@ impl Eval<'_> {
                 d = d.note(format!("and at {more} more places"));
             }
             out.push(d);
+        }
+        if !self.defaulted.is_empty() {
+            let m = format!(
+                "the arguments {} are no inputs: they have their defaults",
+                self.defaulted.join(", ")
+            );
+            out.push(Diag { severity: Severity::Note, ..Diag::error("E0603", m) });
         }
         let names = self.state_names(state);
         if !names.is_empty() {
@@ -120,6 +127,9 @@ impl Eval<'_> {
             while !taken.insert(unique.clone()) {
                 n += 1;
                 unique = format!("{name}_{n}");
+            }
+            if self.cx.is_complex(v) {
+                return Err(complex_interface("output", &unique));
             }
             self.cx.graph.add_output(&unique, v);
         }
@@ -288,6 +298,9 @@ impl Eval<'_> {
             Value::Bool(_) | Value::BoolV(_) => self.as_ir(value, Sort::Bool, 0)?,
             other => return self.refuse(0, format!("the state `{name}` becomes {}", other.kind())),
         };
+        if self.cx.is_complex(v) {
+            return self.refuse(0, format!("the state `{name}` becomes complex"));
+        }
         self.cx.graph.add_output(&format!("{name}.next"), v);
         let input = self
             .cx

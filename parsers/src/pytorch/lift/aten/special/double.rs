@@ -6,6 +6,10 @@ use crate::pytorch::lift::cx::{Cx, R, V, unsupported};
 use hoist_ir::attr::Attr;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2};
 
+/// Constants of SELU (Klambauer and others, 2017).
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
 /// Operators that [`composed`] knows.
 pub const COMPOSED: &[&str] = &[
     "erf",
@@ -22,6 +26,10 @@ pub const COMPOSED: &[&str] = &[
     "elu",
     "leaky_relu",
     "p_relu",
+    "selu",
+    "celu",
+    "hard_sigmoid",
+    "hard_swish",
 ];
 
 /// Operator `name` on double-precision operands in terms of others.
@@ -80,6 +88,14 @@ pub(in crate::pytorch::lift) fn composed(
             let y = cx.bn("mul", l, 0.5)?;
             signed(cx, x, y)
         }
+        _ => activation(cx, name, inputs, alpha),
+    }
+}
+/// Activations; `alpha` is the attribute of that name, or its default.
+fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: impl Fn(f64) -> f64) -> R<V> {
+    let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
+    let x = *x;
+    match (name, rest) {
         ("softplus", _) => {
             let size = cx.u("abs", x)?;
             let minus = cx.u("neg", size)?;
@@ -94,6 +110,26 @@ pub(in crate::pytorch::lift) fn composed(
             let up = cx.bn("greater", x, 0.0)?;
             cx.choose(up, x, low)
         }
+        ("selu", _) => {
+            let e = expm1(cx, x)?;
+            let low = cx.bn("mul", e, SELU_ALPHA)?;
+            let up = cx.bn("greater", x, 0.0)?;
+            let y = cx.choose(up, x, low)?;
+            cx.bn("mul", y, SELU_SCALE)
+        }
+        ("celu", _) => {
+            let q = cx.bn("div", x, alpha(1.0))?;
+            let e = expm1(cx, q)?;
+            let low = cx.bn("mul", e, alpha(1.0))?;
+            let up = cx.bn("greater", x, 0.0)?;
+            cx.choose(up, x, low)
+        }
+        // PyTorch's slope is 1/6, which the attribute holds in single precision only.
+        ("hard_sigmoid", _) => sixth(cx, x),
+        ("hard_swish", _) => {
+            let y = sixth(cx, x)?;
+            cx.b("mul", x, y)
+        }
         ("leaky_relu", _) => {
             let low = cx.bn("mul", x, alpha(0.01))?;
             let down = cx.bn("less", x, 0.0)?;
@@ -106,6 +142,13 @@ pub(in crate::pytorch::lift) fn composed(
         }
         _ => Err(unsupported(format!("`{name}` in double precision"))),
     }
+}
+/// `min(max(x + 3, 0), 6) / 6`.
+fn sixth(cx: &mut Cx, x: V) -> R<V> {
+    let y = cx.bn("add", x, 3.0)?;
+    let y = cx.bn("max", y, 0.0)?;
+    let y = cx.bn("min", y, 6.0)?;
+    cx.bn("div", y, 6.0)
 }
 /// `y` with the sign of `x`, zeros included.
 fn signed(cx: &mut Cx, x: V, y: V) -> R<V> {
