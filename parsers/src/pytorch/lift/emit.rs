@@ -440,6 +440,10 @@ impl Cx {
             Operand::Scalar(Scalar::Int(Size::Known(v))) => self.int_of(dtype, *v),
             Operand::Scalar(Scalar::Float(v)) => self.num_of(dtype, *v),
             Operand::Scalar(Scalar::Bool(v)) => self.int_of(dtype, i64::from(*v)),
+            Operand::Scalar(Scalar::Complex(re, im)) if dtype.is_complex() => {
+                self.complex_number(dtype, *re, *im)
+            }
+            Operand::Scalar(Scalar::Complex(..)) => Err(malformed(format!("a complex number as {dtype}"))),
         }
     }
     /// Two operands in their common type.

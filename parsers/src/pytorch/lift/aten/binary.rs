@@ -128,9 +128,9 @@ fn atan2(cx: &mut Cx) -> R<Out> {
 /// Whether the sign bit is set; that of NaN is not looked at.
 pub(super) fn is_negative(cx: &mut Cx, x: V) -> R<V> {
     let inverse = cx.u("reciprocal", x)?;
-    let (zero, below) = (cx.bn("equal", x, 0.0)?, cx.bn("less", x, 0.0)?);
-    let inverse = cx.bn("less", inverse, 0.0)?;
-    cx.choose(zero, inverse, below)
+    let zero = cx.bn("equal", x, 0.0)?;
+    let sign = cx.choose(zero, inverse, x)?;
+    cx.bn("less", sign, 0.0)
 }
 /// `sqrt(a^2 + b^2)`, scaled by the larger one against overflow.
 fn hypot(cx: &mut Cx) -> R<Out> {

@@ -102,7 +102,7 @@ fn combine(cx: &mut Cx, y: V) -> R<Out> {
     };
     let y = scaled(cx, y, "alpha")?;
     let base = cx.t("self")?;
-    if cx.float_or("beta", 1.0)? == 0.0 {
+    if matches!(cx.opt_operand("beta")?, Some(Operand::Scalar(s)) if s.known() == Some(0.0)) {
         // The sum would broadcast; the product has the full sizes already.
         return Ok(Out::Fresh(y));
     }

@@ -17,6 +17,7 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+mod diagonal;
 mod fft;
 mod fourier;
 mod gradient;
@@ -41,6 +42,7 @@ mod scatter;
 mod segment;
 pub(super) mod special;
 mod statistics;
+mod stft;
 mod sym;
 mod taper;
 mod unary;
@@ -93,6 +95,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
+    ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
     ("taper", taper::TABLE),
     ("statistics", statistics::TABLE),
@@ -101,6 +104,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
+    ("stft", stft::TABLE),
     ("sym", sym::TABLE),
 ];
 
