@@ -45,6 +45,7 @@ mod statistics;
 mod stft;
 mod sym;
 mod taper;
+mod torchvision;
 mod unary;
 mod unpool;
 mod view;
@@ -105,6 +106,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("stft", stft::TABLE),
+    ("torchvision", torchvision::TABLE),
     ("sym", sym::TABLE),
 ];
 
