@@ -143,7 +143,7 @@ impl Eval<'_> {
         match self.emit_items(&change, then, otherwise, at)? {
             Ok((a, b)) => {
                 let outs = self.cx.if_node(condition, a, b)?;
-                self.apply(change, &outs).map(Ok)
+                Ok(Ok(self.apply(change, &outs)))
             }
             Err(arms) => Ok(Err(arms)),
         }

@@ -76,6 +76,8 @@ pub struct Eval<'p> {
     pub assumed: BTreeSet<String>,
     /// Attributes and weights that turned out to be state: evaluation must be begun again with them as inputs.
     pub found: Found,
+    /// How deeply values are nested that are being joined.
+    pub joining: usize,
     /// How many graphs are under construction around this one.
     pub bodies: usize,
     /// Number of objects that the archive holds.
@@ -101,6 +103,9 @@ pub struct Found {
     pub sizes: BTreeMap<String, i64>,
 }
 
+/// Most values that a list or tuple holds, those in lists in it included.
+const MAX_HELD: usize = 200_000;
+
 /// How a block ends.
 #[derive(Debug)]
 pub enum Flow {
@@ -110,7 +115,7 @@ pub enum Flow {
     Return(Value),
 }
 
-impl<'p> Eval<'p> {
+impl Eval<'_> {
     /// An error where what is evaluated leaves no way on.
     pub(super) fn refuse<T>(&self, at: Pos, message: impl Into<String>) -> R<T> {
         Err(unsupported(message).origin(self.origin(at, "")))
@@ -144,6 +149,18 @@ impl<'p> Eval<'p> {
                 .refuse(at, "the program takes too many steps, loops unrolled, or makes too many values");
         }
         Ok(())
+    }
+    /// Refuses values that are put into object `into` and hold it, nest too deeply or hold too much. Nothing else bounds those who walk
+    /// them.
+    pub(super) fn check_nesting(&mut self, values: &[Value], into: Option<Ref>, at: Pos) -> R<()> {
+        let mut left = MAX_HELD;
+        let fine = values.iter().all(|v| self.heap.walk(v, into, &mut left, 0));
+        self.steps += (MAX_HELD - left) / 64;
+        if fine {
+            Ok(())
+        } else {
+            self.refuse(at, "a list or tuple that nests too deeply, holds too much, or holds itself")
+        }
     }
     /// Takes note of an error and goes on with a value that stands for it.
     pub(super) fn soft(&mut self, result: R<Value>, at: Pos, op: &str) -> R<Value> {
@@ -190,7 +207,7 @@ impl<'p> Eval<'p> {
                 format!("calls nest deeper than {MAX_CALLS} levels; a function may call itself"),
             );
         }
-        let vars = self.bind(func, &unit, args, named, at)?;
+        let vars = self.bind(func, &unit, args, &named, at)?;
         let frame = Frame { vars, unit, module };
         let outer = std::mem::replace(&mut self.frame, frame);
         self.calls += 1;
@@ -207,7 +224,7 @@ impl<'p> Eval<'p> {
         func: &Func,
         unit: &Rc<Unit>,
         args: Vec<Value>,
-        named: Vec<(Box<str>, Value)>,
+        named: &[(Box<str>, Value)],
         at: Pos,
     ) -> R<BTreeMap<Box<str>, Value>> {
         if args.len() > func.params.len() {
