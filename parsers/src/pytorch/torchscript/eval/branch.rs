@@ -127,7 +127,6 @@ impl Eval<'_> {
         }
     }
     /// One operator for both arms; the arms themselves when what they leave has no common form.
-    #[expect(clippy::type_complexity, reason = "the arms, to go on with")]
     fn join(
         &mut self,
         condition: V,

@@ -76,7 +76,7 @@ impl Eval<'_> {
         };
         args.insert(0, Value::Object(r));
         let module = path.unwrap_or_else(|| self.frame.module.clone());
-        self.call(&func, unit, module, args, named, at)
+        self.call(&func, unit, module, args, &named, at)
     }
     fn call_global(&mut self, path: &str, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         if let Some(name) = path.strip_prefix("torch.") {
@@ -87,7 +87,7 @@ impl Eval<'_> {
         }
         if let Some((func, unit)) = self.program.function(path)? {
             let module = self.frame.module.clone();
-            return self.call(&func, unit, module, args, named, at);
+            return self.call(&func, unit, module, args, &named, at);
         }
         if let Some(class) = path.strip_suffix(".__new__") {
             self.class(class, at)?;

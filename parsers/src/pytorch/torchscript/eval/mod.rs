@@ -31,11 +31,11 @@ mod text;
 /// Deepest nesting of calls.
 const MAX_CALLS: usize = 120;
 /// Most statements that are carried out.
-const MAX_STEPS: usize = 1_000_000;
+const MAX_STEPS: usize = 300_000;
 /// Most operators that one graph gets.
 const MAX_NODES: usize = 200_000;
 /// Most elements that lists, dictionaries and objects get, all together.
-const MAX_ELEMENTS: usize = 20_000_000;
+const MAX_ELEMENTS: usize = 5_000_000;
 
 /// Names of a function that is being carried out.
 pub struct Frame {
@@ -198,7 +198,7 @@ impl Eval<'_> {
         unit: Rc<Unit>,
         module: Rc<str>,
         args: Vec<Value>,
-        named: Vec<(Box<str>, Value)>,
+        named: &[(Box<str>, Value)],
         at: Pos,
     ) -> R<Value> {
         if self.calls >= MAX_CALLS {
@@ -207,7 +207,7 @@ impl Eval<'_> {
                 format!("calls nest deeper than {MAX_CALLS} levels; a function may call itself"),
             );
         }
-        let vars = self.bind(func, &unit, args, &named, at)?;
+        let vars = self.bind(func, &unit, args, named, at)?;
         let frame = Frame { vars, unit, module };
         let outer = std::mem::replace(&mut self.frame, frame);
         self.calls += 1;

@@ -13,6 +13,9 @@ use hoist_ir::dtype::DType;
 
 type Named = Vec<(Box<str>, Value)>;
 
+/// Most elements of a constant that an operator makes.
+const MAX_CONSTANT: usize = 1 << 28;
+
 /// Operators that give their first argument.
 const IDENTITY: &[&str] = &[
     "cpu",
@@ -86,7 +89,7 @@ impl Eval<'_> {
             return Err(not_supported(&target));
         };
         let Operator::Lifted(f, in_place) = operator else { return Ok(Value::None) };
-        let args: Vec<Value> = args.into_iter().map(|v| Self::unwrapped(v)).collect();
+        let args: Vec<Value> = args.into_iter().map(Self::unwrapped).collect();
         let named = self.upgraded(name, &args, named)?;
         self.learn_from(name, &args);
         let schema = match schemas::resolve(&self.heap, name, &args, &named) {
@@ -243,7 +246,16 @@ impl Eval<'_> {
     /// What a lifting function gave, as a value.
     pub(super) fn bound(&mut self, out: Out, list: bool) -> R<Value> {
         Ok(match out {
-            Out::Fresh(v) => Value::Tensor(self.cx.new_tensor(v, Owner::Local)),
+            Out::Fresh(v) => {
+                // A constant of one repeated value takes no memory here, and all of its size in an output.
+                let constant = self.cx.graph.constant(v).map(hoist_ir::tensor::Tensor::len);
+                if constant.is_some_and(|n| n > MAX_CONSTANT) {
+                    return Err(unsupported(format!(
+                        "a constant tensor of more than {MAX_CONSTANT} elements"
+                    )));
+                }
+                Value::Tensor(self.cx.new_tensor(v, Owner::Local))
+            }
             Out::Same(id) => Value::Tensor(id),
             Out::View(of, steps) => Value::Tensor(self.cx.new_view(of, steps)?),
             Out::Many(outs) => {

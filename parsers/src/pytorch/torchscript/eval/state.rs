@@ -30,7 +30,7 @@ impl Eval<'_> {
         args: Vec<Value>,
     ) -> R<Value> {
         let module = Rc::from("");
-        self.call(forward, unit, module, args, vec![], forward.pos)
+        self.call(forward, unit, module, args, &[], forward.pos)
     }
     /// Remarks for the user.
     pub(in crate::pytorch::torchscript) fn remarks(&mut self, state: &State) -> Vec<Diag> {
