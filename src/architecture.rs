@@ -4,6 +4,7 @@ use crate::io::{self, Reading};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Def, ValueId};
 use hoist_ir::model::Model;
+use hoist_ir::tensor::Tensor;
 use hoist_parsers::pytorch;
 use hoist_parsers::safetensors::arch;
 use hoist_parsers::weights::Weights;
@@ -46,8 +47,8 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         .filter(|(_, value)| value.def() == Def::Const && !value.uses().is_empty())
         .filter_map(|(v, value)| Some((value.name.as_deref()?.to_owned(), v)))
         .filter(|(name, v)| {
-            is_weight(name, weights)
-                || graph.constant(*v).is_some_and(|t| t.dtype().is_float() && t.len() > 1)
+            let large = |t: &Tensor| t.dtype().is_float() && t.len() > 1;
+            is_weight(name, weights) || is_path(name) && graph.constant(*v).is_some_and(large)
         })
         .collect();
     let want = |(name, v): &(String, ValueId)| {
@@ -60,10 +61,20 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
         })
     };
     let wanted: Vec<Wanted> = named.iter().filter_map(want).collect();
-    for ((_, tensor), (_, v)) in fit(weights, &wanted)?.into_iter().zip(&named) {
+    let fitted = fit(weights, &wanted).map_err(|mut diags| {
+        let hint = "an exporter may have folded weights into others: take a .pt2 of the model, which keeps them all";
+        diags.0.iter_mut().rev().take(1).for_each(|last| last.hint = Some(hint.to_owned()));
+        diags
+    })?;
+    for ((_, tensor), (_, v)) in fitted.into_iter().zip(&named) {
         graph.set_const(*v, tensor)?;
     }
     Ok(model)
+}
+
+/// Whether a constant's name may be the path of a parameter. Exporters call what they fold `onnx::MatMul_1`, `/Constant_output_0`, `val_1`.
+fn is_path(name: &str) -> bool {
+    !name.starts_with("val_") && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
 /// Whether a constant has the name of a tensor of the file, prefixes apart.

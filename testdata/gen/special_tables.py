@@ -101,6 +101,7 @@ FITS = [
      sqrt_of(far(lambda x: x ** 3 * (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)), 8)), 0),
     ("AIRY_LOW", "`Ai(x)`, of `x`", -4, 2, lambda x: mp.airyai(x), 1),
     ("AIRY_HIGH", "`Ai(x) exp(z) x^(1/4)`, of `1.5 / z` with `z = 2/3 x^(3/2)`", 0, 1, far(airy_decay, mp.mpf("1.5")), 0),
+    ("ATAN", "`atan(x) / x`, of `x^2`", 0, mp.mpf("0.1716"), sqrt_of(lambda x: mp.atan(x) / x), 0),
     ("AIRY_P", "amplitude `P` of `Ai(-x)`, of `(5 / z)^2`", 0, 1, sqrt_of(far(lambda z: airy_amplitudes(z)[0], 5)), 0),
     ("AIRY_Q", "amplitude `z Q` of `Ai(-x)`, of `(5 / z)^2`", 0, 1, sqrt_of(far(lambda z: airy_amplitudes(z)[1], 5)), 0),
 ]

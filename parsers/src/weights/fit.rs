@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dtype::DType;
-use hoist_ir::tensor::Tensor;
+use hoist_ir::tensor::{Storage, Tensor};
 
 use super::Weights;
 
@@ -31,7 +31,7 @@ pub struct Wanted {
 }
 
 /// The tensors that are wanted, in their order. Prefixes that all names of the file have and the wanted ones lack, as `module.`, are taken
-/// off. Counters of batch normalization may be missing and left over.
+/// off. Counters of batch normalization may be missing and left over; a second name of a tensor that is used may be left over.
 ///
 /// # Errors
 /// `E0206` for each tensor that is missing, left over, or of other sizes or another type.
@@ -63,6 +63,7 @@ pub fn fit(weights: &Weights, wanted: &[Wanted]) -> Result<Vec<(String, Tensor)>
     let mut left: Vec<(&str, &Tensor)> = named
         .iter_sorted()
         .filter(|(name, _)| !known.contains_key(name) && !name.ends_with(COUNTER))
+        .filter(|(_, (_, tensor))| !out.iter().any(|(_, placed)| one_storage(placed, tensor)))
         .map(|(_, entry)| *entry)
         .collect();
     left.sort_by_key(|(label, _)| weights.tensors.get_index_of(*label));
@@ -73,6 +74,12 @@ pub fn fit(weights: &Weights, wanted: &[Wanted]) -> Result<Vec<(String, Tensor)>
         ));
     }
     if problems.iter().all(Vec::is_empty) { Ok(out) } else { Err(listed(problems)) }
+}
+
+/// Whether two tensors are one: tied weights under two names.
+fn one_storage(a: &Tensor, b: &Tensor) -> bool {
+    let same = matches!((a.storage(), b.storage()), (Storage::Bytes(a, _), Storage::Bytes(b, _)) if a.as_ptr() == b.as_ptr() && a.len() == b.len());
+    same && !a.is_empty() && a.dtype() == b.dtype() && a.shape() == b.shape()
 }
 
 fn shown(dtype: DType, shape: &[usize]) -> String {

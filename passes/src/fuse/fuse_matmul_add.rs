@@ -5,6 +5,7 @@
 //! %y = add(%a, %c)                           ->  %y = gemm(%x, %w, %c)
 //! ```
 //! - Both operands of the product have two axes; nothing else uses its result.
+//! - The elements are floats: runtimes have no `gemm` of integers.
 //! - `%c` surely stretches to the shape of the product without changing it, and has at most two axes.
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -63,6 +64,9 @@ fn operands(g: &Graph, p: NodeId, y: ValueId, c: ValueId) -> Result<[ValueId; 3]
     let (Some(x), Some(w)) = (g.node(p).input(0), g.node(p).input(1)) else {
         return Err("an operand is missing");
     };
+    if !g.ty(x).as_tensor().is_some_and(|t| t.dtype.is_float()) {
+        return Err("the elements are integers");
+    }
     let two_axes = |v: ValueId| shape(g, v).is_some_and(|s| s.len() == 2);
     let (Some(result), true) = (shape(g, y), two_axes(x) && two_axes(w)) else {
         return Err("the operands of the product have not two axes");

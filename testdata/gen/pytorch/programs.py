@@ -41,6 +41,75 @@ class Writes(nn.Module):
         return kept, before, y, p, z, w, v, out
 
 
+class Chains(nn.Module):
+    """Writes through further kinds of views, and scatters into views."""
+
+    def forward(self, x, i):
+        y = x.clone()
+        y.narrow(0, 1, 2).mul_(3)
+        y.unfold(1, 2, 2)[0].add_(1)
+        y.movedim(0, 1)[1].clamp_(-0.5, 0.5)
+        y.unflatten(1, (2, 2))[:, 1, 0].neg_()
+        y.flatten()[2:5].exp_()
+        y.tensor_split(3, 0)[1].zero_()
+        y.t_()
+        y.fill_diagonal_(4.0)
+        y.index_fill_(0, i, 9.0)
+        y.scatter_add_(0, i.view(1, 2), torch.ones(1, 2))
+        z = x.clone()
+        z[z > 0] = 0.5
+        z[1:, 1:][z[1:, 1:] < -0.5] = 2.0
+        z[i] = x[:2]
+        z[i, :2] += 1
+        z[:, i] = z[:, i] * 2
+        z[i, i] = torch.tensor([7.0, 8.0])
+        z.index_put_((i,), x[:2], accumulate=True)
+        w = torch.zeros(4, 4, dtype=torch.int64)
+        w[1:3] = x[:2]
+        w[..., None][3, :, 0] = i[0]
+        v = x.clone()
+        nn.functional.relu(v[0:2], inplace=True)
+        v[:, 1].cumsum_(0)
+        v.addcmul_(x, x, value=0.1)
+        v.select(0, 1).copy_(torch.arange(4))
+        torch.as_strided(v, (2, 3), (4, 1), 1).add_(100)
+        d = v.diagonal(1)
+        d *= 2
+        c = torch.complex(x, x)
+        c.real[0] = 5.0
+        torch.view_as_real(c)[1, ..., 1] = 2.0
+        values, indices = torch.empty(4, 4), torch.empty(4, 4, dtype=torch.int64)
+        torch.sort(x, 1, out=(values, indices))
+        grown = torch.empty(0)
+        torch.add(x, 1, out=grown)
+        return y, z, w, v, torch.view_as_real(c), values, indices, grown
+
+
+class Overlap(nn.Module):
+    """A write to elements that share places."""
+
+    def forward(self, x):
+        torch.as_strided(x, (3, 2), (1, 1), 0).mul_(2)
+        return x + 1
+
+
+class Halves(nn.Module):
+    """Writes to parts whose sizes are symbolic."""
+
+    def forward(self, x):
+        y = x.clone()
+        n = x.shape[0]
+        y[:, 0] = 1
+        y[: n // 2] += 2
+        y.view(-1)[1:].mul_(2)
+        y[-1] = 0
+        y.t()[1].neg_()
+        y[n - 2 :, 1:] *= 3
+        y[::2, ::2] = 9
+        y.chunk(2, 1)[0].add_(1)
+        return y, y.reshape(n * 2, -1)[1], y[1:].flatten()
+
+
 class Aliases(nn.Module):
     """Results that are arguments, constants, duplicates and views of each other; writes to arguments through views."""
 
@@ -166,6 +235,12 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     export("program_writes", Writes(), (torch.randn(4, 4), torch.tensor([2, 0])))
     export("program_writes_core", Writes(), (torch.randn(4, 4), torch.tensor([2, 0])), decompose=True)
+    export("program_chains", Chains(), (torch.randn(4, 4), torch.tensor([2, 0])))
+    rows = ({0: torch.export.Dim.DYNAMIC},)
+    for name, decompose in (("program_halves", False), ("program_halves_core", True)):
+        more = [(torch.randn(6, 4),), (torch.randn(3, 4),)]
+        export(name, Halves(), (torch.randn(4, 4),), dynamic=rows, more=more, decompose=decompose, defer=True)
+    export("program_overlap", Overlap(), (torch.randn(4, 4),), refused="share places in memory")
     names = ["x", "z", "again", "row", "y_1", "table", "seven"]
     export("program_aliases", Aliases(), (torch.randn(3, 4), torch.randn(3, 4)), outputs=names)
     export("program_aliases_core", Aliases(), (torch.randn(3, 4), torch.randn(3, 4)), decompose=True, outputs=names)

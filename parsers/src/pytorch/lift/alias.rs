@@ -5,6 +5,7 @@
 use super::cx::{Cx, Meta, R, Size, V, unsupported};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Index into [`Cx::tensors`].
@@ -276,6 +277,12 @@ impl Cx {
             Step::Squeeze(axes) => self.unsqueeze(new, axes),
             Step::Expand(_) => Err(unsupported("an in-place write to an expanded tensor")),
             Step::Pick(at, _) => {
+                let places: BTreeSet<i64> = at.iter().copied().collect();
+                if places.len() < at.len() {
+                    return Err(unsupported(
+                        "an in-place write to a tensor whose elements share places in memory",
+                    ));
+                }
                 let sizes = self.shape_of(before)?;
                 let flat = self.reshape_to(before, &[-1])?;
                 let at = self.int_list(at);

@@ -42,6 +42,8 @@ pub enum Scalar {
     Float(f64),
     /// Truth value.
     Bool(bool),
+    /// Complex number: real and imaginary part.
+    Complex(f64, f64),
 }
 
 impl Scalar {
@@ -51,6 +53,7 @@ impl Scalar {
             Self::Int(_) => DType::I64,
             Self::Float(_) => DType::F32,
             Self::Bool(_) => DType::Bool,
+            Self::Complex(..) => DType::C64,
         };
         (dtype, Rank::Number)
     }
@@ -58,7 +61,7 @@ impl Scalar {
     pub fn known(&self) -> Option<f64> {
         match self {
             Self::Int(Size::Known(v)) => Some(*v as f64),
-            Self::Int(Size::Value(_)) => None,
+            Self::Int(Size::Value(_)) | Self::Complex(..) => None,
             Self::Float(v) => Some(*v),
             Self::Bool(v) => Some(f64::from(u8::from(*v))),
         }
@@ -250,6 +253,7 @@ impl Cx {
         let mut tensors = vec![];
         call.args.iter().for_each(|(_, v)| v.tensors(&mut tensors));
         tensors.into_iter().any(|id| self.shows_complex(id))
+            || call.args.iter().any(|(_, v)| matches!(v, Val::Complex(..)))
     }
     /// The operator with namespace and overload, as `aten.conv2d.default`.
     pub fn target(&self) -> &str {
@@ -377,7 +381,7 @@ impl Cx {
             Val::Int(s) => Scalar::Int(s.clone()),
             Val::Float(v) => Scalar::Float(*v),
             Val::Bool(v) => Scalar::Bool(*v),
-            Val::Complex(..) => return Err(unsupported("complex numbers are not supported")),
+            Val::Complex(re, im) => Scalar::Complex(*re, *im),
             _ => return Err(wrong(name, "number")),
         })
     }

@@ -1,4 +1,5 @@
 //! Adding IR nodes: short forms of the operators that lifting functions combine.
+use super::aten::special::{COMPOSED, composed};
 use super::cx::{Cx, Operand, R, Scalar, Size, V, malformed, unsupported};
 use super::kernels::detour;
 use super::pairs::{Parts, complex_type, stored_pairs};
@@ -38,6 +39,10 @@ impl Cx {
         }
         let first = inputs.get(usize::from(name == "where")).copied().flatten();
         let dtype = first.and_then(|v| self.graph.ty(v).as_tensor()).map(|t| t.dtype);
+        if dtype == Some(DType::F64) && COMPOSED.contains(&name) && outputs == 1 {
+            let operands: Vec<V> = inputs.iter().flatten().copied().collect();
+            return Ok(vec![composed(self, name, &operands, attrs)?]);
+        }
         let Some((dtype, d)) = dtype.and_then(|t| Some((t, detour(name, t)?))) else {
             return self.add_node(name, inputs, attrs, outputs);
         };
@@ -435,6 +440,10 @@ impl Cx {
             Operand::Scalar(Scalar::Int(Size::Known(v))) => self.int_of(dtype, *v),
             Operand::Scalar(Scalar::Float(v)) => self.num_of(dtype, *v),
             Operand::Scalar(Scalar::Bool(v)) => self.int_of(dtype, i64::from(*v)),
+            Operand::Scalar(Scalar::Complex(re, im)) if dtype.is_complex() => {
+                self.complex_number(dtype, *re, *im)
+            }
+            Operand::Scalar(Scalar::Complex(..)) => Err(malformed(format!("a complex number as {dtype}"))),
         }
     }
     /// Two operands in their common type.

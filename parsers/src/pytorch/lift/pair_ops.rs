@@ -127,16 +127,12 @@ impl Cx {
     fn squeezed(&mut self, name: &str, inputs: &[Option<V>], attrs: Attrs<'_>) -> R<V> {
         let x = need(inputs, 0)?;
         let rank = self.rank(x)?;
-        let axes = match inputs.get(1).copied().flatten() {
-            Some(axes) => {
-                let count = self.known_len(axes).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-                self.axes_value(axes, if name == "unsqueeze" { rank + count } else { rank })?
-            }
-            None => {
-                let ones: Vec<i64> =
-                    (0..rank as i64).filter(|i| self.known(x, *i as usize) == Some(1)).collect();
-                self.int_list(&ones)
-            }
+        let axes = if let Some(axes) = inputs.get(1).copied().flatten() {
+            let count = self.known_len(axes).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            self.axes_value(axes, if name == "unsqueeze" { rank + count } else { rank })?
+        } else {
+            let ones: Vec<i64> = (0..rank as i64).filter(|i| self.known(x, *i as usize) == Some(1)).collect();
+            self.int_list(&ones)
         };
         self.raw(name, &[x, axes], attrs)
     }

@@ -259,3 +259,53 @@ impl Cx {
         Ok(TensorType::new(self.dtype(v)?, self.dims(v)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complex_input(cx: &mut Cx) -> V {
+        let x = cx.graph.add_input("x", TensorType::fixed(DType::F32, &[3, 4, 2]).into());
+        cx.as_complex(x).expect("pairs")
+    }
+
+    #[test]
+    fn programs_see_complex_types_and_no_pairs() {
+        let mut cx = Cx::new("t");
+        let z = complex_input(&mut cx);
+        assert_eq!((cx.dtype(z).unwrap(), cx.rank(z).unwrap()), (DType::C64, 2));
+        assert_eq!((cx.known_sizes(z), cx.known(z, 2)), (Some(vec![3, 4]), None));
+        let sum = cx.reduce("reduce_sum", z, &[], false).unwrap();
+        assert_eq!((cx.dtype(sum).unwrap(), cx.known_sizes(sum)), (DType::C64, Some(vec![])));
+        let pairs = cx.as_pairs(z).unwrap();
+        assert_eq!((cx.dtype(pairs).unwrap(), cx.known_sizes(pairs)), (DType::F32, Some(vec![3, 4, 2])));
+        assert!(cx.as_complex(z).is_err(), "complex already");
+    }
+
+    #[test]
+    fn operators_of_real_numbers_are_refused() {
+        let mut cx = Cx::new("t");
+        let z = complex_input(&mut cx);
+        for name in ["relu", "exp", "abs", "sqrt", "sign", "floor", "not"] {
+            let d = cx.u(name, z).expect_err(name);
+            assert!(d.message.contains("of complex numbers is not supported"), "{}", d.message);
+        }
+        assert!(cx.b("less", z, z).is_err() && cx.b("max", z, z).is_err());
+        assert!(cx.reduce("reduce_max", z, &[0], false).is_err());
+        let real = cx.as_pairs(z).unwrap();
+        let c = cx.u("is_nan", z).unwrap();
+        assert!(cx.choose(c, z, real).is_err() && cx.concat(&[z, real], 0).is_err(), "mixed");
+        assert!(cx.cast(z, DType::F32).is_err(), "the imaginary part would be lost");
+        assert_eq!(cx.dtype(c).unwrap(), DType::Bool);
+    }
+
+    #[test]
+    fn constants_stay_where_they_are() {
+        let t = Tensor::from_vec(&[2, 2], vec![1.0f32, 2.0, 3.0, 4.0]);
+        let t = Tensor::from_bytes(DType::C64, &[2], t.to_shared_bytes().unwrap(), None).unwrap();
+        let mut cx = Cx::new("t");
+        let z = cx.any_constant(t).unwrap();
+        assert_eq!((cx.dtype(z).unwrap(), cx.known_sizes(z)), (DType::C64, Some(vec![2])));
+        assert_eq!(cx.graph.constant(z).unwrap().to_f64s().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    }
+}

@@ -79,6 +79,7 @@ fn lift(source: &Source, archive: &Pt2Archive, held: BTreeSet<Arc<str>>) -> Resu
         env: vec![HashMap::new()],
         types: &program.graph_module.graph,
         autocast: autocast::Autocast::default(),
+        unfolded: 0,
     };
     lifting.cx.state = State::holding(held);
     lifting.inputs(source, archive);

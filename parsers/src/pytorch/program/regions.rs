@@ -13,6 +13,8 @@ use std::collections::HashMap;
 
 /// Deepest nesting of graphs.
 const MAX_DEPTH: usize = 16;
+/// Most nodes that graphs unfold to, one that is lifted again counted again.
+const MAX_UNFOLDED: usize = 300_000;
 
 /// What a higher-order operator does with its graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,10 @@ impl<'p> Program<'p> {
     fn apply(&mut self, graph: &'p Graph, operands: &[Val]) -> R<Results> {
         if self.env.len() > MAX_DEPTH {
             return Err(malformed("graphs are nested too deeply"));
+        }
+        self.unfolded = self.unfolded.saturating_add(graph.nodes.len() + 1);
+        if self.unfolded > MAX_UNFOLDED {
+            return Err(malformed(format!("its graphs unfold to more than {MAX_UNFOLDED} nodes")));
         }
         let formals: Vec<&'p str> = graph.inputs.iter().flat_map(Argument::names).collect();
         if operands.len() != formals.len() {

@@ -72,6 +72,8 @@ pub struct Program<'p> {
     pub types: &'p schema::Graph,
     /// Types that operators convert their operands to.
     pub autocast: Autocast,
+    /// Nodes lifted in graphs within.
+    pub unfolded: usize,
 }
 
 impl<'p> Program<'p> {
@@ -110,7 +112,12 @@ impl<'p> Program<'p> {
     fn stand_in(&mut self, name: &'p str) {
         let ty = self.types.tensor_values.get(name).and_then(|m| self.declared_type(m).ok());
         let val = ty.map_or(Val::Failed, |ty| {
+            let complex = ty.dtype.is_complex();
+            let ty = if complex { pairs::stored_type(ty) } else { ty };
             let v = self.cx.graph.add_input(name, ty.into());
+            if complex {
+                self.cx.mark(v, pairs::Parts::Joined);
+            }
             Val::Tensor(self.cx.new_tensor(v, Owner::Local))
         });
         self.define(name, val);

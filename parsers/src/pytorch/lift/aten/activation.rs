@@ -48,6 +48,13 @@ pub(super) const TABLE: super::Table = &[
     ("hardshrink", hardshrink),
     ("softshrink", softshrink),
     ("log_sigmoid", |cx| formula(cx, log_sigmoid)),
+    ("log_sigmoid_forward", |cx| {
+        let y = formula(cx, log_sigmoid)?;
+        // Space for the gradient only.
+        let x = cx.t("self")?;
+        let zero = cx.num(x, 0.0)?;
+        Ok(Out::Many(vec![y, Out::Fresh(cx.full(&[0.into()], zero)?)]))
+    }),
     ("glu", glu),
     ("_softmax_backward_data", softmax_backward),
 ];

@@ -22,6 +22,16 @@ struct Attention {
     dropped: f64,
 }
 
+/// A mask as the operator `attention` takes it.
+enum Fitting {
+    /// No mask is given.
+    Open,
+    /// This one.
+    Mask(V),
+    /// It cannot be shown to fit.
+    Never,
+}
+
 impl Attention {
     fn of(cx: &mut Cx) -> R<Self> {
         let dropped = cx.float_or("dropout_p", 0.0)?;
@@ -40,19 +50,20 @@ impl Attention {
             scale: if cx.has("scale") { Some(cx.float("scale")?) } else { None },
         })
     }
-    /// The mask `[.., queries, keys]` as the operator `attention` takes it: truth values whose last two axes are not stretched. `None` where
-    /// it cannot be shown to fit.
-    fn fitting_mask(&self, cx: &mut Cx, q: &[Dim], k: &[Dim]) -> R<Option<Option<V>>> {
-        let Some(mask) = self.mask else { return Ok(Some(None)) };
+    /// The mask `[.., queries, keys]` as the operator `attention` takes it: truth values whose last two axes are not stretched.
+    fn fitting_mask(&self, cx: &mut Cx, q: &[Dim], k: &[Dim]) -> R<Fitting> {
+        let Some(mask) = self.mask else { return Ok(Fitting::Open) };
         let m = cx.dims(mask)?;
-        let Some(skip) = q.len().checked_sub(m.len()).filter(|_| m.len() >= 2) else { return Ok(None) };
+        let Some(skip) = q.len().checked_sub(m.len()).filter(|_| m.len() >= 2) else {
+            return Ok(Fitting::Never);
+        };
         let full = [&q[..q.len() - 1], &k[k.len() - 2..k.len() - 1]].concat();
         let fits = |(m, f): (&Dim, &Dim)| {
             m == f || m.known() == Some(1) || m.known().is_none() && f.known().is_none()
         };
         // Runtimes take the smallest number of a float mask for minus infinity, which PyTorch does not.
         if cx.dtype(mask)? != DType::Bool || !m.iter().zip(&full[skip..]).all(fits) {
-            return Ok(None);
+            return Ok(Fitting::Never);
         }
         let (rows, columns) = (m.len() - 2, m.len() - 1);
         let mut mask = mask;
@@ -66,7 +77,7 @@ impl Attention {
         if q.len() == 3 && m.len() == 3 {
             mask = cx.unsqueeze(mask, &[1])?;
         }
-        Ok(Some(Some(mask)))
+        Ok(Fitting::Mask(mask))
     }
     /// The operator `attention`, where it means the same: one axis of batches, one of heads or none, and no stretched operands.
     fn whole(&self, cx: &mut Cx) -> R<Option<V>> {
@@ -84,7 +95,11 @@ impl Attention {
         if self.dropped > 0.0 || !heads || !sizes || !batches || self.scale.is_some_and(|s| s <= 0.0) {
             return Ok(None);
         }
-        let Some(mask) = self.fitting_mask(cx, &q, &k)? else { return Ok(None) };
+        let mask = match self.fitting_mask(cx, &q, &k)? {
+            Fitting::Open => None,
+            Fitting::Mask(m) => Some(m),
+            Fitting::Never => return Ok(None),
+        };
         let mut operands = [self.q, self.k, self.v];
         if rank == 3 {
             for x in &mut operands {

@@ -128,9 +128,9 @@ fn atan2(cx: &mut Cx) -> R<Out> {
 /// Whether the sign bit is set; that of NaN is not looked at.
 pub(super) fn is_negative(cx: &mut Cx, x: V) -> R<V> {
     let inverse = cx.u("reciprocal", x)?;
-    let (zero, below) = (cx.bn("equal", x, 0.0)?, cx.bn("less", x, 0.0)?);
-    let inverse = cx.bn("less", inverse, 0.0)?;
-    cx.choose(zero, inverse, below)
+    let zero = cx.bn("equal", x, 0.0)?;
+    let sign = cx.choose(zero, inverse, x)?;
+    cx.bn("less", sign, 0.0)
 }
 /// `sqrt(a^2 + b^2)`, scaled by the larger one against overflow.
 fn hypot(cx: &mut Cx) -> R<Out> {
@@ -144,8 +144,11 @@ fn hypot(cx: &mut Cx) -> R<Out> {
     let y = cx.b("mul", high, root)?;
     let zero = cx.bn("equal", high, 0.0)?;
     let y = cx.choose(zero, high, y)?;
-    let inf = cx.u("is_inf", high)?;
-    Ok(Out::Fresh(cx.choose(inf, high, y)?))
+    // Infinite, whatever the other one is.
+    let (p, q) = (cx.u("is_inf", a)?, cx.u("is_inf", b)?);
+    let inf = cx.b("or", p, q)?;
+    let endless = cx.num(y, f64::INFINITY)?;
+    Ok(Out::Fresh(cx.choose(inf, endless, y)?))
 }
 fn copysign(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;

@@ -34,7 +34,7 @@ fn compare(cx: &mut Cx, op: &str, negate: bool) -> R<Out> {
     Ok(Out::Fresh(if negate { cx.u("not", y)? } else { y }))
 }
 /// `|a - b| <= atol + rtol |b|`, equal ones included.
-fn isclose(cx: &mut Cx) -> R<Out> {
+pub(super) fn isclose(cx: &mut Cx) -> R<Out> {
     let (a, b) = cx.float_pair("self", "other")?;
     let (rtol, atol, nan) =
         (cx.float_or("rtol", 1e-5)?, cx.float_or("atol", 1e-8)?, cx.bool_or("equal_nan", false)?);

@@ -50,7 +50,7 @@ pub(super) fn atan2(cx: &mut Cx, y: V, x: V) -> R<V> {
     let (low, high) = (cx.b("min", ax, ay)?, cx.b("max", ax, ay)?);
     let high = cx.bn("max", high, tiny)?;
     let q = cx.b("div", low, high)?;
-    let t = cx.u("atan", q)?;
+    let t = atan_of_quotient(cx, q)?;
     let steep = cx.b("greater", ay, ax)?;
     let other = cx.nb("sub", FRAC_PI_2, t)?;
     let t = cx.choose(steep, other, t)?;
@@ -60,6 +60,43 @@ pub(super) fn atan2(cx: &mut Cx, y: V, x: V) -> R<V> {
     let below = is_negative(cx, y)?;
     let minus = cx.u("neg", t)?;
     cx.choose(below, minus, t)
+}
+/// `atan` of a number from 0 to 1. Runtimes lack it in double precision: there, the single-precision value `t` is corrected by
+/// `atan((q cos t - sin t) / (cos t + q sin t))`, an argument so small that it is its own arc tangent.
+fn atan_of_quotient(cx: &mut Cx, q: V) -> R<V> {
+    if cx.dtype(q)? != DType::F64 {
+        return cx.u("atan", q);
+    }
+    let t = cx.cast(q, DType::F32)?;
+    let t = cx.u("atan", t)?;
+    let t = cx.cast(t, DType::F64)?;
+    let (c, s) = (cx.u("cos", t)?, cx.u("sin", t)?);
+    let (qc, qs) = (cx.b("mul", q, c)?, cx.b("mul", q, s)?);
+    let (above, below) = (cx.b("sub", qc, s)?, cx.b("add", c, qs)?);
+    let d = cx.b("div", above, below)?;
+    cx.b("add", t, d)
+}
+/// `sinh x` and `cosh x`; in double precision, which runtimes lack, by `expm1`.
+fn hyperbolic(cx: &mut Cx, x: V) -> R<(V, V)> {
+    if cx.dtype(x)? != DType::F64 {
+        return Ok((cx.u("sinh", x)?, cx.u("cosh", x)?));
+    }
+    let (up, minus) = (cx.u("exp", x)?, cx.u("neg", x)?);
+    let down = cx.u("exp", minus)?;
+    let sum = cx.b("add", up, down)?;
+    let (p, q) = (real_expm1(cx, x)?, real_expm1(cx, minus)?);
+    let difference = cx.b("sub", p, q)?;
+    Ok((cx.bn("mul", difference, 0.5)?, cx.bn("mul", sum, 0.5)?))
+}
+/// `sin(pi z) / (pi z)`, 1 at 0.
+pub(super) fn sinc(cx: &mut Cx, z: V) -> R<V> {
+    let turned = cx.bn("mul", z, PI)?;
+    let s = sin(cx, turned)?;
+    let (zero, one) = (cx.num(z, 0.0)?, cx.num(z, 1.0)?);
+    let origin = cx.b("equal", z, zero)?;
+    let safe = cx.choose(origin, one, turned)?;
+    let q = cx.b("div", s, safe)?;
+    cx.choose(origin, one, q)
 }
 pub(super) fn angle(cx: &mut Cx, z: V) -> R<V> {
     let (re, im) = (cx.re(z)?, cx.im(z)?);
@@ -155,28 +192,29 @@ fn products(cx: &mut Cx, re: (V, V), im: (V, V)) -> R<V> {
 }
 pub(super) fn sin(cx: &mut Cx, z: V) -> R<V> {
     let (x, y) = (cx.re(z)?, cx.im(z)?);
-    let (s, c, sh, ch) = (cx.u("sin", x)?, cx.u("cos", x)?, cx.u("sinh", y)?, cx.u("cosh", y)?);
+    let ((s, c), (sh, ch)) = ((cx.u("sin", x)?, cx.u("cos", x)?), hyperbolic(cx, y)?);
     products(cx, (s, ch), (c, sh))
 }
 pub(super) fn cos(cx: &mut Cx, z: V) -> R<V> {
     let (x, y) = (cx.re(z)?, cx.im(z)?);
-    let (s, c, sh, ch) = (cx.u("sin", x)?, cx.u("cos", x)?, cx.u("sinh", y)?, cx.u("cosh", y)?);
+    let ((s, c), (sh, ch)) = ((cx.u("sin", x)?, cx.u("cos", x)?), hyperbolic(cx, y)?);
     let s = cx.u("neg", s)?;
     products(cx, (c, ch), (s, sh))
 }
 pub(super) fn sinh(cx: &mut Cx, z: V) -> R<V> {
     let (x, y) = (cx.re(z)?, cx.im(z)?);
-    let (s, c, sh, ch) = (cx.u("sin", y)?, cx.u("cos", y)?, cx.u("sinh", x)?, cx.u("cosh", x)?);
+    let ((s, c), (sh, ch)) = ((cx.u("sin", y)?, cx.u("cos", y)?), hyperbolic(cx, x)?);
     products(cx, (sh, c), (ch, s))
 }
 pub(super) fn cosh(cx: &mut Cx, z: V) -> R<V> {
     let (x, y) = (cx.re(z)?, cx.im(z)?);
-    let (s, c, sh, ch) = (cx.u("sin", y)?, cx.u("cos", y)?, cx.u("sinh", x)?, cx.u("cosh", x)?);
+    let ((s, c), (sh, ch)) = ((cx.u("sin", y)?, cx.u("cos", y)?), hyperbolic(cx, x)?);
     products(cx, (ch, c), (sh, s))
 }
 /// With `c = cos y`, `s = sin y`, `t = tanh x`: `t / (c^2 + t^2 s^2)` and `s c / (cosh^2 x (c^2 + t^2 s^2))`.
 fn tanh_parts(cx: &mut Cx, x: V, y: V) -> R<(V, V)> {
-    let (c, s, t, ch) = (cx.u("cos", y)?, cx.u("sin", y)?, cx.u("tanh", x)?, cx.u("cosh", x)?);
+    let (c, s, t) = (cx.u("cos", y)?, cx.u("sin", y)?, cx.u("tanh", x)?);
+    let (_, ch) = hyperbolic(cx, x)?;
     let (p, q) = (cx.b("mul", c, c)?, cx.b("mul", t, s)?);
     let q = cx.b("mul", q, q)?;
     let below = cx.b("add", p, q)?;
@@ -239,13 +277,28 @@ fn cross(cx: &mut Cx, ab: (V, V), cd: (V, V)) -> R<V> {
     let (p, q) = (cx.b("mul", ab.0, ab.1)?, cx.b("mul", cd.0, cd.1)?);
     cx.b("sub", p, q)
 }
+/// `asinh` of real numbers; in double precision, which runtimes lack, `sign(x) log1p(|x| + x^2 / (1 + sqrt(1 + x^2)))`.
+fn asinh_real(cx: &mut Cx, x: V) -> R<V> {
+    if cx.dtype(x)? != DType::F64 {
+        return cx.u("asinh", x);
+    }
+    let (size, square) = (cx.u("abs", x)?, cx.b("mul", x, x)?);
+    let more = cx.bn("add", square, 1.0)?;
+    let root = cx.u("sqrt", more)?;
+    let below = cx.bn("add", root, 1.0)?;
+    let q = cx.b("div", square, below)?;
+    let all = cx.b("add", size, q)?;
+    let l = real_log1p(cx, all)?;
+    let sign = cx.u("sign", x)?;
+    cx.b("mul", sign, l)
+}
 fn asin_parts(cx: &mut Cx, x: V, y: V) -> R<(V, V)> {
     let [(pr, pi), (qr, qi)] = roots(cx, x, y)?;
     // Re(sqrt(1 - z) sqrt(1 + z)) and Im(conj(sqrt(1 - z)) sqrt(1 + z)).
     let below = cross(cx, (pr, qr), (pi, qi))?;
     let re = atan2(cx, x, below)?;
     let im = cross(cx, (qr, pi), (qi, pr))?;
-    Ok((re, cx.u("asinh", im)?))
+    Ok((re, asinh_real(cx, im)?))
 }
 pub(super) fn asin(cx: &mut Cx, z: V) -> R<V> {
     let (x, y) = (cx.re(z)?, cx.im(z)?);
@@ -262,7 +315,7 @@ pub(super) fn acos(cx: &mut Cx, z: V) -> R<V> {
     let re = cx.b("add", re, re)?;
     // Im(conj(sqrt(1 + z)) sqrt(1 - z)).
     let im = cross(cx, (pr, qi), (pi, qr))?;
-    let im = cx.u("asinh", im)?;
+    let im = asinh_real(cx, im)?;
     cx.complex(re, im)
 }
 pub(super) fn acosh(cx: &mut Cx, z: V) -> R<V> {
@@ -272,7 +325,7 @@ pub(super) fn acosh(cx: &mut Cx, z: V) -> R<V> {
     // asinh(Re(conj(sqrt(z - 1)) sqrt(z + 1))) and 2 atan2(Im sqrt(z - 1), Re sqrt(z + 1)).
     let minus = cx.u("neg", pi)?;
     let re = cross(cx, (pr, qr), (minus, qi))?;
-    let re = cx.u("asinh", re)?;
+    let re = asinh_real(cx, re)?;
     let im = atan2(cx, qi, pr)?;
     let im = cx.b("add", im, im)?;
     cx.complex(re, im)

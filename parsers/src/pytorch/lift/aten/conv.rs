@@ -74,15 +74,37 @@ fn conv_transpose(cx: &mut Cx, axes: usize) -> R<Out> {
     let (p, extra) = (per_axis(cx, "padding", axes, 0)?, per_axis(cx, "output_padding", axes, 0)?);
     let group = cx.int_or("groups", 1)?;
     let (x, bare) = batched(cx, x, axes)?;
+    // Runtimes want less of it than a stride; more is cut off less at the end, and beyond that only the bias is there.
+    let beyond = extra.iter().zip(&strides).any(|(e, s)| e >= s);
+    let (own, ends) = if beyond {
+        (vec![0; axes], p.iter().zip(&extra).map(|(p, e)| (p - e).max(0)).collect())
+    } else {
+        (extra.clone(), p.clone())
+    };
     let attrs = [
         ("strides", Attr::Ints(strides)),
         ("dilations", Attr::Ints(dilations)),
-        ("pads", Attr::Ints([p.clone(), p].concat())),
-        ("output_padding", Attr::Ints(extra)),
+        ("pads", Attr::Ints([p.clone(), ends].concat())),
+        ("output_padding", Attr::Ints(own)),
         ("group", Attr::Int(group)),
     ];
     let kernel = kernel_attr(cx, w);
-    let y = cx.node1("conv_transpose", &[Some(x), Some(w), b], &[&attrs[..], &kernel].concat())?;
+    let inner = if beyond { None } else { b };
+    let mut y = cx.node1("conv_transpose", &[Some(x), Some(w), inner], &[&attrs[..], &kernel].concat())?;
+    if beyond {
+        let mut pads = vec![0; 2 * (axes + 2)];
+        for (i, (p, e)) in p.iter().zip(&extra).enumerate() {
+            pads[axes + 4 + i] = (e - p).max(0);
+        }
+        let (pads, zero) = (cx.int_list(&pads), cx.num(y, 0.0)?);
+        y = cx.op("pad", &[y, pads, zero])?;
+        if let Some(b) = b {
+            let mut sizes = vec![1; axes + 1];
+            sizes[0] = -1;
+            let b = cx.reshape_to(b, &sizes)?;
+            y = cx.b("add", y, b)?;
+        }
+    }
     Ok(Out::Fresh(unbatched(cx, y, bare)?))
 }
 fn general(cx: &mut Cx) -> R<Out> {

@@ -284,7 +284,7 @@ fn block_diag(cx: &mut Cx) -> R<Out> {
 fn vander(cx: &mut Cx) -> R<Out> {
     let x = cx.t("x")?;
     let x = if cx.dtype(x)? == DType::Bool { cx.cast(x, DType::I64)? } else { x };
-    let x = if cx.rank(x)? == 0 { cx.unsqueeze(x, &[0])? } else { x };
+    let (x, _) = at_least_1d(cx, x)?;
     let axis = cx.rank(x)?;
     let n = match cx.opt_size("N")? {
         Some(Size::Known(n)) => n,

@@ -10,6 +10,7 @@ pub(super) const TABLE: super::Table = &[
     ("cummax", |cx| cumulative_extremum(cx, "max")),
     ("cummin", |cx| cumulative_extremum(cx, "min")),
     ("logcumsumexp", logcumsumexp),
+    ("_logcumsumexp", logcumsumexp),
     ("diff", diff),
     ("trapezoid", |cx| trapezoid(cx, false)),
     ("trapz", |cx| trapezoid(cx, false)),
@@ -33,7 +34,7 @@ fn input(cx: &mut Cx) -> R<(V, usize, bool)> {
 /// Running sum along an axis.
 pub(super) fn running_sum(cx: &mut Cx, x: V, axis: usize) -> R<V> {
     let dtype = cx.dtype(x)?;
-    let narrow = !dtype.is_float() && !matches!(dtype, DType::I32 | DType::I64);
+    let narrow = !dtype.is_float() && !dtype.is_complex() && !matches!(dtype, DType::I32 | DType::I64);
     let x = if narrow { cx.cast(x, DType::I64)? } else { x };
     let at = cx.constant(hoist_ir::tensor::Tensor::scalar(axis as i64));
     let y = cx.b("cum_sum", x, at)?;

@@ -2,7 +2,7 @@
 use super::fourier::{Norm, Transform};
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
-use crate::pytorch::lift::promote::to_float;
+use crate::pytorch::lift::promote::{DEFAULT_FLOAT, to_float};
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
@@ -31,6 +31,8 @@ pub(super) const OWN: super::Table = &[
     ("_fft_c2c", core_c2c),
     ("_fft_r2c", core_r2c),
     ("_fft_c2r", core_c2r),
+    ("fft_fftshift", |cx| shift(cx, false)),
+    ("fft_ifftshift", |cx| shift(cx, true)),
     ("fft_fftfreq", |cx| frequencies(cx, false)),
     ("fft_rfftfreq", |cx| frequencies(cx, true)),
 ];
@@ -56,7 +58,7 @@ impl Form {
         matches!(self, Self::RealInverse | Self::HermitianForward)
     }
     /// Whether the last axis is real and becomes half a spectrum.
-    fn from_real(self) -> bool {
+    fn of_real(self) -> bool {
         matches!(self, Self::RealForward | Self::HermitianInverse)
     }
     /// The transform of the axis where real and complex meet, or of the only one.
@@ -73,7 +75,7 @@ impl Form {
         let t = Transform { axis, n, inverse: self.inverse(), norm };
         if self.to_real() {
             t.back(cx, x)
-        } else if self.from_real() {
+        } else if self.of_real() {
             t.half(cx, x)
         } else {
             t.whole(cx, x)
@@ -129,11 +131,11 @@ fn many(cx: &mut Cx, form: Form) -> R<Out> {
     let norm = norm(cx, form.inverse())?;
     let mut axes = plan(cx, x)?;
     let plain = if form.inverse() { Form::Inverse } else { Form::Forward };
-    let last = if form.to_real() || form.from_real() { axes.pop() } else { None };
+    let last = if form.to_real() || form.of_real() { axes.pop() } else { None };
     let mut y = x;
     let step =
         |cx: &mut Cx, y: V, form: Form, a: &(usize, Option<Size>)| form.apply(cx, y, a.0, a.1.clone(), norm);
-    if let (Some(last), true) = (&last, form.from_real()) {
+    if let (Some(last), true) = (&last, form.of_real()) {
         y = step(cx, y, form, last)?;
     }
     for axis in axes.iter().rev() {
@@ -190,16 +192,38 @@ fn core_c2r(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(Form::RealInverse.apply(cx, y, *last, Some(n), norm)?))
 }
 
+/// Moves the zero frequency to the middle, or back.
+fn shift(cx: &mut Cx, back: bool) -> R<Out> {
+    let mut x = cx.t("self")?;
+    let rank = cx.rank(x)?;
+    let axes: Vec<usize> = if cx.has("dim") {
+        cx.ints("dim")?.into_iter().map(|d| wrap(d, rank)).collect::<R<_>>()?
+    } else {
+        (0..rank).collect()
+    };
+    for axis in axes {
+        let n = cx.dim(x, axis)?;
+        let up = if back { n.clone() } else { cx.size_add(&n, &Size::Known(1))? };
+        // The first element of the result.
+        let first = cx.size_op("div", &up, &Size::Known(2), i64::checked_div)?;
+        if matches!((&n, &first), (Size::Known(n), Size::Known(f)) if n == f || *f == 0) {
+            continue;
+        }
+        let head = cx.slice(x, axis, &first, &Size::Known(i64::MAX), 1)?;
+        let tail = cx.slice(x, axis, &Size::Known(0), &first, 1)?;
+        x = cx.concat(&[head, tail], axis)?;
+    }
+    Ok(Out::Fresh(x))
+}
 /// Longest list of frequencies that becomes a constant.
 const MAX_LINE: i64 = 1 << 24;
 
 /// `k / (n d)` for the frequencies of a transform of length `n`.
 fn frequencies(cx: &mut Cx, half: bool) -> R<Out> {
     let (n, d) = (cx.int("n")?, cx.float_or("d", 1.0)?);
-    cx.has("dtype");
-    let dtype = match cx.declared_dtype(0)? {
-        Some(d) => d,
-        None => cx.opt_dtype("dtype")?.unwrap_or(DType::F32),
+    let dtype = match cx.opt_dtype("dtype")? {
+        Some(dtype) => dtype,
+        None => cx.declared_dtype(0)?.unwrap_or(DEFAULT_FLOAT),
     };
     if !(1..=MAX_LINE).contains(&n) {
         return Err(malformed(format!("{n} frequencies")));

@@ -11,9 +11,9 @@ use hoist_ir::tensor::Tensor;
 use std::f64::consts::FRAC_PI_4;
 
 /// Most coefficients of a matrix.
-const MAX_MATRIX: i64 = 1 << 21;
+pub(super) const MAX_MATRIX: i64 = 1 << 21;
 /// The same where the alternative is the operator in double precision.
-const MAX_MATRIX_ODD: i64 = 1 << 22;
+pub(super) const MAX_MATRIX_ODD: i64 = 1 << 22;
 
 /// Longest transform.
 const MAX_LENGTH: i64 = 1 << 40;

@@ -183,6 +183,14 @@ fn gather(cx: &mut Cx) -> R<Out> {
     let scalar = cx.rank(at)? == 0;
     let at = cx.cast(at, DType::I64)?;
     let ((x, _), (at, _)) = (at_least_1d(cx, x)?, at_least_1d(cx, at)?);
+    if cx.rank(x)? != cx.rank(at)? {
+        // Only where nothing is taken.
+        if cx.known_len(at) != Some(0) {
+            return Err(malformed("positions with another number of axes than the tensor"));
+        }
+        let (sizes, zero) = (cx.shape_of(at)?, cx.num(x, 0.0)?);
+        return Ok(Out::Fresh(cx.full(&sizes, zero)?));
+    }
     // PyTorch lets the positions be smaller along other axes.
     let x = cut_to(cx, x, at, axis)?;
     let y = cx.with("gather_elements", &[x, at], &[("axis", Attr::Int(axis as i64))])?;
@@ -191,7 +199,7 @@ fn gather(cx: &mut Cx) -> R<Out> {
 /// `x` cut to the sizes of `like` along all axes but one.
 pub(super) fn cut_to(cx: &mut Cx, x: V, like: V, axis: usize) -> R<V> {
     let mut x = x;
-    for i in 0..cx.rank(like)? {
+    for i in 0..cx.rank(like)?.min(cx.rank(x)?) {
         let same = cx.known(x, i).is_some() && cx.known(x, i) == cx.known(like, i);
         if i != axis && !same && cx.dims(x)?[i] != cx.dims(like)?[i] {
             let n = cx.dim(like, i)?;
@@ -268,6 +276,7 @@ fn embedding_bag(cx: &mut Cx) -> R<Out> {
         member = cx.b("and", member, real)?;
     }
     let matrix = cx.cast(member, dtype)?;
+    let mut place = None;
     let sizes = cx.reduce("reduce_sum", matrix, &[1], true)?;
     let y = match mode {
         0 | 1 => {
@@ -289,6 +298,9 @@ fn embedding_bag(cx: &mut Cx) -> R<Out> {
             let low = cx.num(rows, f64::NEG_INFINITY)?;
             let own = cx.choose(member, rows, low)?;
             let y = cx.reduce("reduce_max", own, &[1], false)?;
+            let first =
+                cx.with("arg_max", &[own], &[("axis", Attr::Int(1)), ("keepdims", Attr::Bool(false))])?;
+            place = Some(cx.gather(at, first, 0)?);
             let empty = cx.bn("equal", sizes, 0.0)?;
             let zero = cx.num(y, 0.0)?;
             cx.choose(empty, zero, y)?
@@ -299,7 +311,11 @@ fn embedding_bag(cx: &mut Cx) -> R<Out> {
     let sizes = cx.cast(sizes, DType::I64)?;
     // The other results serve gradients; only those that nothing reads can be made up.
     let most = cx.declared(3).map_or(1, |m| m.sizes.len());
-    let none = if most == 1 { sizes } else { cx.int_list(&[]) };
+    let none = match place {
+        _ if most == 1 => sizes,
+        Some(at) => at,
+        None => cx.int_list(&[]),
+    };
     // PyTorch leaves the bags out where its kernel has no use for them.
     let unused = cx.declared(1).is_some_and(|m| m.sizes == [Some(0)]);
     let bag = if unused { cx.int_list(&[]) } else { bag };
@@ -452,6 +468,13 @@ fn repeat(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(cx.b("tile", x, times)?))
 }
 fn repeat_interleave(cx: &mut Cx) -> R<Out> {
+    if !cx.names("self") {
+        // Only the positions.
+        cx.has("output_size");
+        let counts = cx.t("repeats")?;
+        let counts = cx.cast(counts, DType::I64)?;
+        return Ok(Out::Fresh(repeats(cx, counts, 0, counts)?));
+    }
     let x = cx.t("self")?;
     if cx.has("output_size") {
         cx.size("output_size")?;
@@ -474,7 +497,10 @@ fn repeat_interleave(cx: &mut Cx) -> R<Out> {
             sizes[axis] = cx.size_mul(&n, &k)?;
             return Ok(Out::Fresh(cx.reshape(wide, &sizes)?));
         }
-        Operand::Tensor(t) => cx.graph.const_ints(Some(t)),
+        Operand::Tensor(t) => match cx.graph.const_ints(Some(t)) {
+            None => return repeated(cx, x, axis, t),
+            counts => counts,
+        },
         Operand::Scalar(_) | Operand::Number(_) => None,
     };
     let counts = counts.ok_or_else(|| unsupported("repeating by computed counts"))?;
@@ -491,6 +517,24 @@ fn repeat_interleave(cx: &mut Cx) -> R<Out> {
     }
     let at = cx.int_list(&at);
     Ok(Out::Fresh(cx.gather(x, at, axis)?))
+}
+/// Positions of an axis, each as often as `counts` says: position `i` of the result is past that many running sums.
+fn repeated(cx: &mut Cx, x: V, axis: usize, counts: V) -> R<Out> {
+    let counts = cx.cast(counts, DType::I64)?;
+    let at = repeats(cx, x, axis, counts)?;
+    Ok(Out::Fresh(cx.gather(x, at, axis)?))
+}
+fn repeats(cx: &mut Cx, x: V, axis: usize, counts: V) -> R<V> {
+    let n = cx.dim(x, axis)?;
+    let counts = cx.reshape_to(counts, &[-1])?;
+    let counts = if cx.known(counts, 0) == Some(1) { cx.expand(counts, &[n])? } else { counts };
+    let ends = super::cumulate::running_sum(cx, counts, 0)?;
+    let total = cx.reduce("reduce_sum", counts, &[0], true)?;
+    let line = cx.iota(&Size::Value(total))?;
+    let line = cx.unsqueeze(line, &[1])?;
+    let past = cx.b("greater_or_equal", line, ends)?;
+    let past = cx.cast(past, DType::I64)?;
+    cx.reduce("reduce_sum", past, &[1], false)
 }
 fn triangle(cx: &mut Cx, upper: bool) -> R<Out> {
     let x = cx.t("self")?;

@@ -33,6 +33,10 @@ pub(super) const TABLE: super::Table = &[
     ("linalg_cross", cross),
     ("cdist", cdist),
     ("_cdist_forward", cdist),
+    ("_euclidean_dist", cdist),
+    ("_pdist_forward", pdist),
+    ("_int_mm", int_mm),
+    ("_trilinear", trilinear),
     ("pdist", pdist),
     ("bilinear", bilinear),
     ("_weight_norm", weight_norm),
@@ -98,7 +102,7 @@ fn combine(cx: &mut Cx, y: V) -> R<Out> {
     };
     let y = scaled(cx, y, "alpha")?;
     let base = cx.t("self")?;
-    if cx.float_or("beta", 1.0)? == 0.0 {
+    if matches!(cx.opt_operand("beta")?, Some(Operand::Scalar(s)) if s.known() == Some(0.0)) {
         // The sum would broadcast; the product has the full sizes already.
         return Ok(Out::Fresh(y));
     }
@@ -156,7 +160,50 @@ fn einsum(cx: &mut Cx) -> R<Out> {
     let xs = cx.ts("tensors")?;
     let equation: String = cx.str_or("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     cx.ints_or_empty("path")?;
+    let equation = named_ellipsis(cx, &equation, &xs)?;
     Ok(Out::Fresh(cx.with("einsum", &xs, &[("equation", Attr::Str(equation))])?))
+}
+/// The equation with letters for what an ellipsis stands for, where that is not the same number of axes in all operands: runtimes want it
+/// to be. Fewer axes are the last ones.
+fn named_ellipsis(cx: &Cx, equation: &str, xs: &[V]) -> R<String> {
+    const DOTS: &str = "...";
+    let (left, right) = match equation.split_once("->") {
+        Some((l, r)) => (l, Some(r)),
+        None => (equation, None),
+    };
+    let terms: Vec<&str> = left.split(',').collect();
+    if terms.len() != xs.len() {
+        return Err(malformed(format!("an equation of {} terms for {} operands", terms.len(), xs.len())));
+    }
+    let mut counts = vec![];
+    for (term, x) in terms.iter().zip(xs) {
+        let letters = term.replace(DOTS, "").chars().count();
+        counts.push(term.contains(DOTS).then_some(cx.rank(*x)?.saturating_sub(letters)));
+    }
+    let given: Vec<usize> = counts.iter().flatten().copied().collect();
+    if given.iter().all(|n| Some(n) == given.first()) {
+        return Ok(equation.to_owned());
+    }
+    let most = given.iter().copied().max().unwrap_or(0);
+    let free: Vec<char> =
+        ('a'..='z').chain('A'..='Z').filter(|c| !equation.contains(*c)).take(most).collect();
+    if free.len() < most {
+        return Err(unsupported("an equation with more axes than letters"));
+    }
+    let all: String = free.iter().collect();
+    let named = |(term, n): (&&str, &Option<usize>)| term.replace(DOTS, &all[most - n.unwrap_or(0)..]);
+    let left: Vec<String> = terms.iter().zip(&counts).map(named).collect();
+    let right = if let Some(r) = right {
+        r.replace(DOTS, &all)
+    } else {
+        // Without a right side: the ellipsis, then the letters that occur once, in order.
+        let whole: String = terms.concat();
+        let mut once: Vec<char> =
+            whole.chars().filter(|c| c.is_alphabetic() && whole.matches(*c).count() == 1).collect();
+        once.sort_unstable();
+        all.clone() + &once.into_iter().collect::<String>()
+    };
+    Ok(format!("{}->{right}", left.join(",")))
 }
 fn tensordot(cx: &mut Cx) -> R<Out> {
     let (a, b) = (cx.t("self")?, cx.t("other")?);
@@ -226,6 +273,32 @@ fn cdist(cx: &mut Cx) -> R<Out> {
     let d = cx.b("sub", a, b)?;
     let last = cx.rank(d)? - 1;
     Ok(Out::Fresh(p_norm(cx, d, p, &[last], false)?))
+}
+/// A product of bytes summed in 32 bits.
+fn int_mm(cx: &mut Cx) -> R<Out> {
+    let (a, b) = (cx.t("self")?, cx.t("mat2")?);
+    let (a, b) = (cx.cast(a, DType::I32)?, cx.cast(b, DType::I32)?);
+    Ok(Out::Fresh(cx.b("mat_mul", a, b)?))
+}
+/// The product of three tensors with axes added, summed over some.
+fn trilinear(cx: &mut Cx) -> R<Out> {
+    let mut product = None;
+    for (name, expand) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
+        let (x, axes) = (cx.t(name)?, cx.ints(expand)?);
+        let x = cx.unsqueeze(x, &axes)?;
+        product = Some(match product {
+            None => x,
+            Some(p) => cx.b("mul", p, x)?,
+        });
+    }
+    let product = product.ok_or_else(|| unsupported("a product of nothing"))?;
+    cx.has("unroll_dim");
+    let rank = cx.rank(product)?;
+    let axes = cx.ints("sumdim")?.into_iter().map(|a| wrap(a, rank)).collect::<R<Vec<_>>>()?;
+    if axes.is_empty() {
+        return Ok(Out::Fresh(product));
+    }
+    Ok(Out::Fresh(cx.reduce("reduce_sum", product, &axes, false)?))
 }
 fn pdist(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;

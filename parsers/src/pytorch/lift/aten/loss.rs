@@ -16,6 +16,8 @@ pub(super) const TABLE: super::Table = &[
     ("nll_loss_nd", nll),
     ("nll_loss", nll),
     ("nll_loss2d", nll),
+    ("nll_loss_forward", nll_forward),
+    ("nll_loss2d_forward", nll_forward),
     ("cross_entropy_loss", cross_entropy),
     ("pairwise_distance", pairwise_distance),
     ("cosine_similarity", cosine_similarity),
@@ -141,6 +143,18 @@ fn nll(cx: &mut Cx) -> R<Out> {
     let (x, t) = (cx.t("self")?, cx.t("target")?);
     Ok(Out::Fresh(nll_of(cx, x, t)?))
 }
+/// The loss and the sum of the weights it is divided by, 0 where it is not reduced.
+fn nll_forward(cx: &mut Cx) -> R<Out> {
+    let (x, t) = (cx.t("self")?, cx.t("target")?);
+    let y = nll_of(cx, x, t)?;
+    let weight = if reduction(cx)? == 0 {
+        cx.num(x, 0.0)?
+    } else {
+        let (_, w) = nll_terms(cx, x, t)?;
+        cx.reduce("reduce_sum", w, &[], false)?
+    };
+    Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(weight)]))
+}
 /// Minus the element of the target class, weighted; the mean divides by the sum of weights.
 fn nll_of(cx: &mut Cx, x: V, t: V) -> R<V> {
     let (y, w) = nll_terms(cx, x, t)?;
@@ -245,12 +259,14 @@ fn distance(cx: &mut Cx, a: V, b: V, p: f64, eps: f64, keep: bool) -> R<V> {
 }
 fn pairwise_distance(cx: &mut Cx) -> R<Out> {
     let (p, eps, keep) = (cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?, cx.bool_or("keepdim", false)?);
-    let (a, b) = cx.pair("x1", "x2")?;
+    let (a, b) = cx.float_pair("x1", "x2")?;
     Ok(Out::Fresh(distance(cx, a, b, p, eps, keep)?))
 }
 fn cosine_similarity(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("x1", "x2")?;
+    let (a, b) = cx.float_pair("x1", "x2")?;
     let eps = cx.float_or("eps", 1e-8)?;
+    let scalars = cx.rank(a)? == 0 && cx.rank(b)? == 0;
+    let (a, b) = if scalars { (cx.reshape_to(a, &[1])?, cx.reshape_to(b, &[1])?) } else { (a, b) };
     let rank = cx.rank(a)?.max(cx.rank(b)?);
     let axis = crate::pytorch::lift::emit::wrap(cx.int_or("dim", 1)?, rank)?;
     let p = cx.b("mul", a, b)?;
@@ -266,7 +282,7 @@ fn cosine_similarity(cx: &mut Cx) -> R<Out> {
 }
 /// `1 - cos` for target 1, `max(0, cos - margin)` for -1.
 fn cosine_embedding(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("input1", "input2")?;
+    let (a, b) = cx.float_pair("input1", "input2")?;
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let last = cx.rank(a)?.saturating_sub(1);
@@ -290,7 +306,7 @@ fn cosine_embedding(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 fn triplet_margin(cx: &mut Cx) -> R<Out> {
-    let (a, p, n) = (cx.t("anchor")?, cx.t("positive")?, cx.t("negative")?);
+    let (a, p, n) = (cx.float_t("anchor")?, cx.float_t("positive")?, cx.float_t("negative")?);
     let (margin, power, eps) =
         (cx.float_or("margin", 1.0)?, cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?);
     for x in [a, p, n] {

@@ -17,6 +17,7 @@ mod complex_math;
 mod conv;
 mod create;
 mod cumulate;
+mod diagonal;
 mod fft;
 mod fourier;
 mod gradient;
@@ -33,13 +34,17 @@ mod pieces;
 mod pool;
 mod quantize;
 mod random;
+mod ranking;
 mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
 mod segment;
-mod special;
+pub(super) mod special;
+mod statistics;
+mod stft;
 mod sym;
+mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -90,11 +95,16 @@ const FAMILIES: &[(&str, Table)] = &[
     ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),
     ("scatter", scatter::TABLE),
+    ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
+    ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
+    ("ranking", ranking::TABLE),
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
+    ("stft", stft::TABLE),
     ("sym", sym::TABLE),
 ];
 

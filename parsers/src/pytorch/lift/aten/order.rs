@@ -384,6 +384,8 @@ fn unique2(cx: &mut Cx) -> R<Out> {
     let axis = one_axis(cx, "dim", x)?;
     cx.bool_or("sorted", true)?;
     let (inverse, counts) = (cx.bool_or("return_inverse", false)?, cx.bool_or("return_counts", false)?);
+    // Along an axis all results are computed, asked for or not.
+    let (inverse, counts) = (inverse || axis.is_some(), counts || axis.is_some());
     let attrs: Vec<(&str, Attr)> = [("sorted", Attr::Bool(true))]
         .into_iter()
         .chain(axis.map(|a| ("axis", Attr::Int(a as i64))))

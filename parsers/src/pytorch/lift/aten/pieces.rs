@@ -25,6 +25,8 @@ pub(super) const TABLE: super::Table = &[
     ("concat", cat),
     ("concatenate", cat),
     ("stack", stack),
+    ("_stack", stack),
+    ("_chunk_cat", chunk_cat),
     ("hstack", |cx| n_stack(cx, 1, 1)),
     ("vstack", |cx| n_stack(cx, 2, 0)),
     ("dstack", |cx| n_stack(cx, 3, 2)),
@@ -221,6 +223,29 @@ fn stack(cx: &mut Cx) -> R<Out> {
     let axis = wrap(cx.int_or("dim", 0)?, cx.rank(first)? + 1)?;
     let xs = xs.into_iter().map(|x| cx.unsqueeze(x, &[axis as i64])).collect::<R<Vec<_>>>()?;
     Ok(Out::Fresh(cx.concat(&xs, axis)?))
+}
+/// Tensors filled up with zeros to `num_chunks` equal parts of an axis, each part with what follows that axis as one line, side by side.
+fn chunk_cat(cx: &mut Cx) -> R<Out> {
+    let xs = cx.ts("tensors")?;
+    let chunks = cx.int("num_chunks")?;
+    let first = xs.first().copied().ok_or_else(|| malformed("nothing to join"))?;
+    let axis = wrap(cx.int("dim")?, cx.rank(first)?)?;
+    if chunks < 1 {
+        return Err(malformed("no chunks"));
+    }
+    let mut parts = vec![];
+    for x in xs {
+        let sizes = cx.fixed_sizes(x)?;
+        let n = sizes.get(axis).copied().ok_or_else(|| malformed("tensors of different ranks"))?;
+        let mut pads = vec![0; 2 * sizes.len()];
+        pads[sizes.len() + axis] = ceil_div(n, chunks) * chunks - n;
+        let (pads, zero) = (cx.int_list(&pads), cx.num(x, 0.0)?);
+        let wide = cx.op("pad", &[x, pads, zero])?;
+        let mut rows = sizes[..axis].to_vec();
+        rows.extend([chunks, -1]);
+        parts.push(cx.reshape_to(wide, &rows)?);
+    }
+    Ok(Out::Fresh(cx.concat(&parts, axis + 1)?))
 }
 fn n_stack(cx: &mut Cx, rank: usize, axis: usize) -> R<Out> {
     let xs = joined(cx, "tensors")?;

@@ -255,7 +255,8 @@ fn quantize_token(cx: &mut Cx) -> R<Out> {
 /// Arguments that repeat what is known of the numbers.
 fn known_range(cx: &Cx) -> R<()> {
     cx.opt_dtype("dtype")?;
-    (cx.int("quant_min")?, cx.int("quant_max")?);
+    cx.int("quant_min")?;
+    cx.int("quant_max")?;
     Ok(())
 }
 fn dequantize_token(cx: &mut Cx) -> R<Out> {

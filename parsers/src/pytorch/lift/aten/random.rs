@@ -19,6 +19,35 @@ pub(super) const TABLE: super::Table = &[
     ("normal_functional", normal),
     ("bernoulli", bernoulli),
     ("exponential", exponential),
+    ("log_normal", |cx| {
+        let (mean, std) = (cx.float_or("mean", 1.0)?, cx.float_or("std", 2.0)?);
+        of_own_sizes(cx, Draw::Normal, |cx, z| {
+            let y = cx.bn("mul", z, std)?;
+            let y = cx.bn("add", y, mean)?;
+            cx.u("exp", y)
+        })
+    }),
+    ("cauchy", |cx| {
+        let (median, sigma) = (cx.float_or("median", 0.0)?, cx.float_or("sigma", 1.0)?);
+        of_own_sizes(cx, Draw::Uniform, |cx, u| {
+            let a = cx.bn("sub", u, 0.5)?;
+            let a = cx.bn("mul", a, std::f64::consts::PI)?;
+            let (s, c) = (cx.u("sin", a)?, cx.u("cos", a)?);
+            let y = cx.b("div", s, c)?;
+            let y = cx.bn("mul", y, sigma)?;
+            cx.bn("add", y, median)
+        })
+    }),
+    ("geometric", |cx| {
+        let p = cx.float("p")?;
+        of_own_sizes(cx, Draw::Uniform, |cx, u| {
+            let v = cx.nb("sub", 1.0, u)?;
+            let l = cx.u("log", v)?;
+            let y = cx.bn("div", l, (1.0 - p).ln())?;
+            let y = cx.u("ceil", y)?;
+            cx.bn("max", y, 1.0)
+        })
+    }),
     ("multinomial", multinomial),
     ("dropout", |cx| dropout(cx, false)),
     ("feature_dropout", |cx| dropout(cx, true)),
@@ -126,12 +155,11 @@ fn normal(cx: &mut Cx) -> R<Out> {
         (None, common)
     };
     let (mean, std) = (cx.value_of(&mean, dtype)?, cx.value_of(&std, dtype)?);
-    let sizes = match sizes {
-        Some(s) => s,
-        None => {
-            let both = cx.b("add", mean, std)?;
-            cx.shape_of(both)?
-        }
+    let sizes = if let Some(s) = sizes {
+        s
+    } else {
+        let both = cx.b("add", mean, std)?;
+        cx.shape_of(both)?
     };
     let z = draw(cx, &sizes, dtype, Draw::Normal)?;
     let y = cx.b("mul", z, std)?;
@@ -163,6 +191,15 @@ fn exponential(cx: &mut Cx) -> R<Out> {
     let (sizes, dtype) = (cx.shape_of(x)?, cx.dtype(x)?);
     let e = standard_exponential(cx, &sizes, dtype)?;
     Ok(Out::Fresh(cx.bn("div", e, rate)?))
+}
+/// A function of random numbers in the sizes of `self`; integers are computed as floats.
+fn of_own_sizes(cx: &mut Cx, from: Draw, f: impl FnOnce(&mut Cx, V) -> R<V>) -> R<Out> {
+    let x = cx.t("self")?;
+    let (sizes, dtype) = (cx.shape_of(x)?, cx.dtype(x)?);
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let u = draw(cx, &sizes, wide, from)?;
+    let y = f(cx, u)?;
+    Ok(Out::Fresh(cx.cast(y, dtype)?))
 }
 fn standard_exponential(cx: &mut Cx, sizes: &[Size], dtype: DType) -> R<V> {
     let u = draw(cx, sizes, dtype, Draw::Uniform)?;

@@ -1,6 +1,7 @@
 //! Reductions.
 use super::compare::{any, of_two};
-use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed, unsupported};
+use super::linalg::as_matrix_norm;
+use crate::pytorch::lift::cx::{Cx, Out, R, V, malformed};
 use crate::pytorch::lift::emit::wrap;
 use crate::pytorch::lift::promote::to_float;
 use hoist_ir::attr::Attr;
@@ -30,6 +31,11 @@ pub(super) const TABLE: super::Table = &[
     ("linalg_norm", norm),
     ("frobenius_norm", norm),
     ("logsumexp", logsumexp),
+    ("special_logsumexp", logsumexp),
+    ("special_softmax", |cx| softmax(cx, "softmax")),
+    ("special_log_softmax", |cx| softmax(cx, "log_softmax")),
+    ("_aminmax", aminmax),
+    ("native_norm", norm),
     ("count_nonzero", count_nonzero),
     ("softmax", |cx| softmax(cx, "softmax")),
     ("_softmax", |cx| softmax(cx, "softmax")),
@@ -258,18 +264,17 @@ fn moments(cx: &mut Cx, root: bool, with_mean: bool) -> R<Out> {
     Ok(Out::Many(vec![Out::Fresh(y), Out::Fresh(mean)]))
 }
 fn norm(cx: &mut Cx) -> R<Out> {
+    if cx.target().contains("linalg_norm")
+        && let Some(matrix) = as_matrix_norm(cx)?
+    {
+        return Ok(matrix);
+    }
     let p = match (cx.has("p"), cx.has("ord")) {
         (true, _) => cx.float("p")?,
         (_, true) => cx.float("ord")?,
         _ => 2.0,
     };
     let x = cx.t("self")?;
-    let given = cx.ints_or_empty("dim")?;
-    // `linalg_norm` with an order and two axes is a matrix norm.
-    let matrix = if given.is_empty() { cx.rank(x)? == 2 } else { given.len() == 2 };
-    if matrix && cx.target().contains("linalg_norm") && cx.has("ord") {
-        return Err(unsupported("matrix norms are not supported"));
-    }
     let to = cx.opt_dtype("dtype")?.unwrap_or(to_float(cx.dtype(x)?));
     let x = cx.cast(x, to)?;
     let (axes, keep) = (axes(cx, "dim", x)?, cx.bool_or("keepdim", false)?);

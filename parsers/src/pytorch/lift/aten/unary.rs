@@ -13,6 +13,7 @@ pub(super) const TABLE: super::Table = &[
     ("ceil", |cx| rounding(cx, "ceil")),
     ("floor", |cx| rounding(cx, "floor")),
     ("round", round),
+    ("special_round", round),
     ("trunc", |cx| truncated(cx)),
     ("fix", |cx| truncated(cx)),
     ("frac", frac),
@@ -217,7 +218,14 @@ fn logit(cx: &mut Cx) -> R<Out> {
     let eps = if cx.has("eps") { Some(cx.float("eps")?) } else { None };
     formula(cx, |cx, x| {
         let x = match eps {
-            Some(e) => clip(cx, x, Some(e), Some(1.0 - e))?,
+            // The bounds may be the wrong way round: the lower one counts first.
+            Some(e) => {
+                let (low, high) = (cx.bn("less", x, e)?, cx.bn("greater", x, 1.0 - e)?);
+                let y = cx.num(x, 1.0 - e)?;
+                let y = cx.choose(high, y, x)?;
+                let e = cx.num(x, e)?;
+                cx.choose(low, e, y)?
+            }
             None => x,
         };
         let rest = cx.nb("sub", 1.0, x)?;

@@ -3,6 +3,7 @@ use crate::pytorch::lift::alias::Step;
 use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Cx, Meta, Out, R, Size, V, Val, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
+use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 
 pub(super) const TABLE: super::Table = &[
@@ -51,6 +52,7 @@ pub(super) const TABLE: super::Table = &[
     ("unfold", unfold),
     ("unfold_copy", |cx| copied(cx, unfold)),
     ("as_strided", as_strided),
+    ("as_strided_scatter", as_strided_scatter),
     ("as_strided_copy", |cx| copied(cx, as_strided)),
     ("alias", same),
     ("detach", same),
@@ -465,8 +467,14 @@ fn positions(sizes: &[i64], strides: &[i64], offset: i64) -> R<Vec<i64>> {
 fn unfold(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;
     let v = cx.read_tensor(id)?;
-    let sizes = cx.fixed_sizes(v)?;
     let (size, step) = (cx.int("size")?, cx.int("step")?);
+    let Some(sizes) = cx.known_sizes(v) else {
+        let axis = wrap(cx.int("dimension")?, cx.rank(v)?)?;
+        let y = windows(cx, v, axis, size, step)?;
+        // A write to the windows would have to go to the tensor.
+        cx.mark_doubtful(id);
+        return Ok(Out::Fresh(y));
+    };
     let axis = wrap(cx.int("dimension")?, sizes.len())?;
     if sizes.is_empty() {
         return Ok(Out::View(id, vec![Step::Pick(vec![0; size.clamp(0, 1) as usize], vec![size])]));
@@ -481,6 +489,24 @@ fn unfold(cx: &mut Cx) -> R<Out> {
     out.push(size);
     steps.push(strides[axis]);
     Ok(Out::View(id, vec![Step::Pick(positions(&out, &steps, 0)?, out)]))
+}
+/// [`unfold`] where sizes are dynamic: positions of the windows are computed.
+fn windows(cx: &mut Cx, x: V, axis: usize, size: i64, step: i64) -> R<V> {
+    if step <= 0 || size < 0 || cx.known(x, axis).is_some_and(|n| size > n) {
+        return Err(malformed("a window larger than its axis"));
+    }
+    let rest = cx.dim(x, axis)?;
+    let rest = cx.size_add(&rest, &Size::Known(-size))?;
+    let count = cx.size_op("div", &rest, &Size::Known(step), i64::checked_div)?;
+    let count = cx.size_add(&count, &Size::Known(1))?;
+    let (first, within) = (cx.iota(&count)?, cx.iota(&Size::Known(size))?);
+    let first = cx.bn("mul", first, step as f64)?;
+    let first = cx.unsqueeze(first, &[1])?;
+    let at = cx.b("add", first, within)?;
+    let y = cx.gather(x, at, axis)?;
+    let mut perm: Vec<usize> = (0..cx.rank(y)?).filter(|i| *i != axis + 1).collect();
+    perm.push(axis + 1);
+    cx.permute(y, &perm)
 }
 /// A view by strides of the storage, which must itself be dense and row-major.
 fn as_strided(cx: &mut Cx) -> R<Out> {
@@ -518,6 +544,31 @@ fn lies_row_by_row(sizes: &[Size], strides: &[Size]) -> bool {
         };
         fits
     })
+}
+/// `src` written to a strided view of a copy.
+fn as_strided_scatter(cx: &mut Cx) -> R<Out> {
+    let (x, src) = (cx.t("self")?, cx.t("src")?);
+    let (sizes, strides, offset) = (cx.ints("size")?, cx.ints("stride")?, cx.int_or("storage_offset", 0)?);
+    let dense = cx.declared_arg("self").is_none_or(|m| row_major(m) == Some(true));
+    let now = cx.fixed_sizes(x)?;
+    let n = cx.known_len(x).unwrap_or(0);
+    if !dense || sizes.len() != strides.len() {
+        return Err(unsupported("a strided view of a tensor that is itself a view"));
+    }
+    let at = positions(&sizes, &strides, offset)?;
+    let mut seen = at.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != at.len() {
+        return Err(unsupported("writing to a strided view that shows elements twice"));
+    }
+    if at.iter().any(|p| !(0..n).contains(p)) {
+        return Err(malformed("a strided view leaves its storage"));
+    }
+    let (flat, new) = (cx.reshape_to(x, &[-1])?, cx.reshape_to(src, &[-1])?);
+    let at = cx.int_list(&at);
+    let y = cx.with("scatter_elements", &[flat, at, new], &[("axis", Attr::Int(0))])?;
+    Ok(Out::Fresh(cx.reshape_to(y, &now)?))
 }
 fn contiguous(cx: &mut Cx) -> R<Out> {
     let id = cx.tensor_id("self")?;

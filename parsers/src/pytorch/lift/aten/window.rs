@@ -109,6 +109,10 @@ fn padded(cx: &mut Cx, mode: &str) -> R<Out> {
         begin[rank - 1 - i] = two[0].clone();
         end[rank - 1 - i] = two[1].clone();
     }
+    let negative = |s: &Size| matches!(s, Size::Known(n) if *n < 0);
+    if mode == "edge" && begin.iter().chain(&end).any(negative) {
+        return nearest_inside(cx, x, &begin, &end);
+    }
     let x = crop(cx, x, &mut begin, &mut end)?;
     if begin.iter().chain(&end).all(|p| *p == Size::Known(0)) {
         return Ok(Out::Fresh(cx.u("identity", x)?));
@@ -124,6 +128,27 @@ fn padded(cx: &mut Cx, mode: &str) -> R<Out> {
     };
     let operands = if mode == "constant" { vec![x, pads, value] } else { vec![x, pads] };
     Ok(Out::Fresh(cx.with("pad", &operands, &[("mode", Attr::Str(mode.into()))])?))
+}
+/// Each position from the nearest one of the tensor, which may be cropped and repeated on the same axis.
+fn nearest_inside(cx: &mut Cx, x: V, begin: &[Size], end: &[Size]) -> R<Out> {
+    let mut x = x;
+    for (axis, two) in begin.iter().zip(end).enumerate() {
+        let (Size::Known(before), Size::Known(after)) = two else {
+            return Err(unsupported("borders of dynamic sizes beside negative ones"));
+        };
+        let n =
+            cx.known(x, axis).ok_or_else(|| unsupported("negative borders of an axis of dynamic size"))?;
+        let size = n.saturating_add(*before).saturating_add(*after);
+        if !(0..=1 << 24).contains(&size) || n < 1 {
+            return Err(malformed("the borders leave nothing"));
+        }
+        if (*before, *after) != (0, 0) {
+            let at: Vec<i64> = (0..size).map(|i| (i - before).clamp(0, n - 1)).collect();
+            let at = cx.int_list(&at);
+            x = cx.gather(x, at, axis)?;
+        }
+    }
+    Ok(Out::Fresh(cx.u("identity", x)?))
 }
 /// Cuts off what negative border sizes ask for.
 fn crop(cx: &mut Cx, x: V, begin: &mut [Size], end: &mut [Size]) -> R<V> {

@@ -3,7 +3,7 @@ use super::merge::Sort;
 use super::{Eval, Slot};
 use crate::pytorch::lift::alias::Owner;
 use crate::pytorch::lift::cx::{R, Size, V};
-use crate::pytorch::lift::pairs;
+use crate::pytorch::lift::pairs::{self, complex_interface};
 use crate::pytorch::torchscript::Options;
 use crate::pytorch::torchscript::ast::Func;
 use crate::pytorch::torchscript::interface::symbol;
@@ -129,6 +129,9 @@ impl Eval<'_> {
             while !taken.insert(unique.clone()) {
                 n += 1;
                 unique = format!("{name}_{n}");
+            }
+            if self.cx.is_complex(v) {
+                return Err(complex_interface("output", &unique));
             }
             self.cx.graph.add_output(&unique, v);
         }
@@ -296,6 +299,9 @@ impl Eval<'_> {
             Value::Bool(_) | Value::BoolV(_) => self.as_ir(value, Sort::Bool, 0)?,
             other => return self.refuse(0, format!("the state `{name}` becomes {}", other.kind())),
         };
+        if self.cx.is_complex(v) {
+            return self.refuse(0, format!("the state `{name}` becomes complex"));
+        }
         self.cx.graph.add_output(&format!("{name}.next"), v);
         let input = self
             .cx

@@ -70,12 +70,12 @@ fn build<const S: usize, const C: usize>(
     };
     let inner = state.map(|v| input(cx, "state", around.ty(v).clone()));
     let mut captured = vec![];
-    let used = uses.map(|v| match around.constant(v).filter(|t| t.len() <= SMALL) {
-        Some(t) => cx.constant(t.clone()),
-        None => {
-            captured.push(v);
-            input(cx, "use", around.ty(v).clone())
+    let used = uses.map(|v| {
+        if let Some(t) = around.constant(v).filter(|t| t.len() <= SMALL) {
+            return cx.constant(t.clone());
         }
+        captured.push(v);
+        input(cx, "use", around.ty(v).clone())
     });
     let i = cx.unsqueeze(i, &[0])?;
     let (more, next) = body(cx, i, inner, used)?;

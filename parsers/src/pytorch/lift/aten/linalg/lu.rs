@@ -12,7 +12,7 @@ use hoist_ir::dtype::DType;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lu {
     /// `L` below the diagonal, whose own is 1, and `U`: `[.., m, n]`.
-    pub lu: V,
+    pub packed: V,
     /// Order of rows, `i64 [.., m, 1]`.
     pub perm: V,
     /// Row exchanged with row `i`, counted from 1 as LAPACK does: `i64 [.., min(m, n), 1]`.
@@ -38,8 +38,8 @@ pub(super) fn factor(cx: &mut Cx, a: V) -> R<Lu> {
     let pivots = zeros(cx, &joined(&stack, &[&count, &Size::Known(1)]), DType::I64)?;
     let info = flags(cx, a)?;
     let state = [a, perm, pivots, info];
-    let [lu, perm, pivots, info] = repeat(cx, &count, state, [rows, columns, steps], step)?;
-    Ok(Lu { lu, perm, pivots, info })
+    let [packed, perm, pivots, info] = repeat(cx, &count, state, [rows, columns, steps], step)?;
+    Ok(Lu { packed, perm, pivots, info })
 }
 
 fn step(cx: &mut Cx, k: V, [a, perm, pivots, info]: [V; 4], [rows, columns, steps]: [V; 3]) -> R<[V; 4]> {
@@ -141,7 +141,7 @@ pub(super) fn shown(cx: &mut Cx, pivots: V) -> R<V> {
 fn packed(cx: &mut Cx, name: &str, with_info: bool) -> R<Out> {
     let a = input(cx, name)?;
     let f = factor(cx, a.v)?;
-    let mut out = vec![Out::Fresh(cx.cast(f.lu, a.dtype)?), Out::Fresh(shown(cx, f.pivots)?)];
+    let mut out = vec![Out::Fresh(cx.cast(f.packed, a.dtype)?), Out::Fresh(shown(cx, f.pivots)?)];
     if with_info {
         out.push(Out::Fresh(code(cx, f.info)?));
     }
@@ -160,7 +160,7 @@ pub(super) fn lu(cx: &mut Cx) -> R<Out> {
     let a = input(cx, "A")?;
     let f = factor(cx, a.v)?;
     let p = permutation_matrix(cx, f.perm, a.dtype)?;
-    let (l, u) = unpacked(cx, f.lu)?;
+    let (l, u) = unpacked(cx, f.packed)?;
     let (l, u) = (cx.cast(l, a.dtype)?, cx.cast(u, a.dtype)?);
     Ok(Out::Many(vec![Out::Fresh(p), Out::Fresh(l), Out::Fresh(u)]))
 }

@@ -2,12 +2,27 @@
 //!
 //! Algorithms are loops whose bodies do not grow with the matrices, over whole stacks at once. All are computed in 64 bits and rounded
 //! once to the type of the program. Complex matrices are refused.
+mod bidiagonal;
 mod cholesky;
+mod eigh;
+mod golub;
+mod jacobi;
+mod ldl;
 mod loops;
 mod lu;
 mod matrix;
+mod pair;
+mod places;
+mod power;
+mod ql;
 mod qr;
 mod solve;
+mod spectral;
+mod svd;
+mod tensor;
+mod tridiagonal;
+
+pub(super) use spectral::as_matrix_norm;
 
 pub(super) const TABLE: super::Table = &[
     ("linalg_cholesky", cholesky::cholesky),
@@ -45,4 +60,29 @@ pub(super) const TABLE: super::Table = &[
     ("linalg_householder_product", qr::householder_product),
     ("orgqr", qr::householder_product),
     ("ormqr", qr::ormqr),
+    ("linalg_ldl_factor", ldl::ldl_factor),
+    ("linalg_ldl_factor_ex", ldl::ldl_factor_ex),
+    ("linalg_ldl_solve", ldl::ldl_solve),
+    ("linalg_eigh", eigh::eigh),
+    ("_linalg_eigh", eigh::eigh),
+    ("linalg_eigvalsh", eigh::eigvalsh),
+    ("linalg_matrix_sqrth", eigh::matrix_sqrth),
+    ("linalg_svd", svd::svd),
+    ("_linalg_svd", svd::internal_svd),
+    ("svd", svd::legacy_svd),
+    ("linalg_svdvals", svd::svdvals),
+    ("linalg_polar", svd::polar),
+    ("linalg_pinv", spectral::pinv),
+    ("pinverse", spectral::legacy_pinverse),
+    ("linalg_matrix_rank", spectral::matrix_rank),
+    ("linalg_cond", spectral::cond),
+    ("linalg_matrix_norm", spectral::matrix_norm),
+    ("nuclear_norm", spectral::nuclear_norm),
+    ("linalg_lstsq", spectral::lstsq),
+    ("matrix_exp", power::matrix_exp),
+    ("linalg_matrix_exp", power::matrix_exp),
+    ("matrix_power", power::matrix_power),
+    ("linalg_matrix_power", power::matrix_power),
+    ("linalg_tensorinv", tensor::tensorinv),
+    ("linalg_tensorsolve", tensor::tensorsolve),
 ];

@@ -15,44 +15,57 @@ pub(super) fn factor(cx: &mut Cx, a: V) -> R<(V, V)> {
     let tau = zeros(cx, &joined(&stack, &[&count, &Size::Known(1)]), DType::F64)?;
     let uses = [down(cx, &m)?, across(cx, &n)?, down(cx, &count)?];
     let [a, tau] = repeat(cx, &count, [a, tau], uses, |cx, k, [a, tau], [rows, columns, steps]| {
-        let below = cx.b("greater", rows, k)?;
         let col = column(cx, a, k)?;
-        let x = only(cx, below, col)?;
-        let squares = cx.b("mul", x, x)?;
-        let tail = sum(cx, squares, 2)?;
-        let flat = cx.bn("equal", tail, 0.0)?;
-        let alpha = row(cx, col, k)?;
-        let squared = cx.b("mul", alpha, alpha)?;
-        let both = cx.b("add", squared, tail)?;
-        let norm = cx.u("sqrt", both)?;
-        let opposite = cx.u("neg", norm)?;
-        let negative = cx.bn("less", alpha, 0.0)?;
-        let beta = cx.choose(negative, norm, opposite)?;
-        let one = cx.num(beta, 1.0)?;
-        let safe = cx.choose(flat, one, beta)?;
-        let gap = cx.b("sub", alpha, beta)?;
-        let scale = cx.choose(flat, one, gap)?;
-        let v = cx.b("div", x, scale)?;
-        let t = cx.b("div", gap, safe)?;
-        let t = cx.u("neg", t)?;
-        let zero = cx.num(t, 0.0)?;
-        let t = cx.choose(flat, zero, t)?;
-        let at_k = cx.b("equal", rows, k)?;
-        let full = cx.choose(at_k, one, v)?;
-
+        let h = reflector(cx, col, rows, k)?;
         let right = cx.b("greater", columns, k)?;
-        let change = reflection(cx, a, full, t)?;
+        let change = reflection(cx, a, h.v, h.t)?;
         let change = only(cx, right, change)?;
         let rest = cx.b("sub", a, change)?;
         // The column itself: its diagonal becomes `beta`, the reflection stands below.
-        let diagonal = cx.choose(flat, alpha, beta)?;
-        let own = cx.choose(below, v, rest)?;
-        let own = cx.choose(at_k, diagonal, own)?;
+        let (below, at_k) = (cx.b("greater", rows, k)?, cx.b("equal", rows, k)?);
+        let own = cx.choose(below, h.v, rest)?;
+        let own = cx.choose(at_k, h.beta, own)?;
         let this = cx.b("equal", columns, k)?;
         let now = cx.b("equal", steps, k)?;
-        Ok([cx.choose(this, own, rest)?, cx.choose(now, t, tau)?])
+        Ok([cx.choose(this, own, rest)?, cx.choose(now, h.t, tau)?])
     })?;
     Ok((a, tau))
+}
+/// `1 - t v v'`, which turns a column into one that is 0 below position `k`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reflector {
+    /// 0 above position `k` and 1 there: `[.., m, 1]`.
+    pub v: V,
+    /// 0 where the column has that form already: `[.., 1, 1]`.
+    pub t: V,
+    /// What stands at position `k` afterwards: `[.., 1, 1]`. Its sign is the opposite of what stood there.
+    pub beta: V,
+}
+/// The reflection for column `col` (`[.., m, 1]`) and position `k`.
+pub(super) fn reflector(cx: &mut Cx, col: V, rows: V, k: V) -> R<Reflector> {
+    let below = cx.b("greater", rows, k)?;
+    let x = only(cx, below, col)?;
+    let squares = cx.b("mul", x, x)?;
+    let tail = sum(cx, squares, 2)?;
+    let flat = cx.bn("equal", tail, 0.0)?;
+    let alpha = row(cx, col, k)?;
+    let squared = cx.b("mul", alpha, alpha)?;
+    let both = cx.b("add", squared, tail)?;
+    let norm = cx.u("sqrt", both)?;
+    let opposite = cx.u("neg", norm)?;
+    let negative = cx.bn("less", alpha, 0.0)?;
+    let beta = cx.choose(negative, norm, opposite)?;
+    let one = cx.num(beta, 1.0)?;
+    let safe = cx.choose(flat, one, beta)?;
+    let gap = cx.b("sub", alpha, beta)?;
+    let scale = cx.choose(flat, one, gap)?;
+    let v = cx.b("div", x, scale)?;
+    let t = cx.b("div", gap, safe)?;
+    let t = cx.u("neg", t)?;
+    let zero = cx.num(t, 0.0)?;
+    let t = cx.choose(flat, zero, t)?;
+    let at_k = cx.b("equal", rows, k)?;
+    Ok(Reflector { v: cx.choose(at_k, one, v)?, t, beta: cx.choose(flat, alpha, beta)? })
 }
 /// `t v v' x`: what a reflection takes from `x`.
 fn reflection(cx: &mut Cx, x: V, v: V, t: V) -> R<V> {

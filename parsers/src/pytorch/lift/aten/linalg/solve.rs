@@ -57,15 +57,15 @@ fn triangular_right(cx: &mut Cx, a: V, b: V, t: Triangle) -> R<V> {
 /// The `X` for which `A X = B`, or `A' X = B` when `adjoint`.
 fn by_lu(cx: &mut Cx, f: &Lu, b: V, adjoint: bool) -> R<V> {
     if adjoint {
-        let u = transposed(cx, f.lu)?;
+        let u = transposed(cx, f.packed)?;
         let y = triangular(cx, u, b, LOWER)?;
         let z = triangular(cx, u, y, Triangle { upper: true, unit: true })?;
         let order = undone(cx, f.perm)?;
         return reorder_stack(cx, z, order);
     }
     let b = reorder_stack(cx, b, f.perm)?;
-    let y = triangular(cx, f.lu, b, UNIT_LOWER)?;
-    triangular(cx, f.lu, y, UPPER)
+    let y = triangular(cx, f.packed, b, UNIT_LOWER)?;
+    triangular(cx, f.packed, y, UPPER)
 }
 /// Rows of `x` in this order, stacks broadcast.
 fn reorder_stack(cx: &mut Cx, x: V, order: V) -> R<V> {
@@ -87,6 +87,12 @@ pub(super) fn inverse(cx: &mut Cx, a: V) -> R<(V, Lu)> {
     let one = eyes(cx, &stack, &n, &n)?;
     let f = factor(cx, a)?;
     Ok((by_lu(cx, &f, one, false)?, f))
+}
+
+/// The `X` for which `A X = B`.
+pub(super) fn solution(cx: &mut Cx, a: V, b: V) -> R<V> {
+    let f = factor(cx, a)?;
+    by_lu(cx, &f, b, false)
 }
 
 pub(super) fn solve_triangular(cx: &mut Cx) -> R<Out> {
@@ -120,7 +126,7 @@ fn by_packed(cx: &mut Cx, lu: &str, pivots: &str, b: &str) -> R<Out> {
     let (lu, b, pivots) = (square(cx, lu)?, matrix(cx, b)?, cx.t(pivots)?);
     let n = size(cx, lu.v, 1)?;
     let perm = permutation(cx, pivots, &n)?;
-    let f = Lu { lu: lu.v, perm, pivots, info: pivots };
+    let f = Lu { packed: lu.v, perm, pivots, info: pivots };
     let (left, adjoint) = (cx.bool_or("left", true)?, cx.bool_or("adjoint", false)?);
     let x = by_lu_side(cx, &f, b.v, left, adjoint)?;
     Ok(Out::Fresh(cx.cast(x, b.dtype)?))
@@ -161,7 +167,7 @@ pub(super) fn solve_ex(cx: &mut Cx) -> R<Out> {
 /// The factors are those of `A'`, as PyTorch has it for matrices stored row by row.
 pub(super) fn solve_with_factors(cx: &mut Cx) -> R<Out> {
     let (x, f, a) = solved(cx, true)?;
-    let (lu, pivots) = (cx.cast(f.lu, a.dtype)?, shown(cx, f.pivots)?);
+    let (lu, pivots) = (cx.cast(f.packed, a.dtype)?, shown(cx, f.pivots)?);
     let info = code(cx, f.info)?;
     Ok(Out::Many(vec![Out::Fresh(x), Out::Fresh(lu), Out::Fresh(pivots), Out::Fresh(info)]))
 }
@@ -192,7 +198,7 @@ pub(super) fn check_errors(cx: &mut Cx) -> R<Out> {
 /// Sign and the logarithm of the magnitude of each determinant, `[..]`, and the factors it comes from.
 fn log_determinant(cx: &mut Cx, a: V) -> R<(V, V, Lu)> {
     let f = factor(cx, a)?;
-    let d = super::matrix::diagonal(cx, f.lu)?;
+    let d = super::matrix::diagonal(cx, f.packed)?;
     let (signs, size) = (cx.u("sign", d)?, cx.u("abs", d)?);
     let sign = turned(cx, &f, signs)?;
     let logs = cx.u("log", size)?;
@@ -214,7 +220,7 @@ fn turned(cx: &mut Cx, f: &Lu, d: V) -> R<V> {
 }
 fn determinant(cx: &mut Cx, a: V) -> R<(V, Lu)> {
     let f = factor(cx, a)?;
-    let d = super::matrix::diagonal(cx, f.lu)?;
+    let d = super::matrix::diagonal(cx, f.packed)?;
     Ok((turned(cx, &f, d)?, f))
 }
 pub(super) fn det(cx: &mut Cx) -> R<Out> {
@@ -228,7 +234,7 @@ pub(super) fn det_with_factors(cx: &mut Cx) -> R<Out> {
     let a = square(cx, "A")?;
     let m = transposed(cx, a.v)?;
     let (d, f) = determinant(cx, m)?;
-    let (d, lu) = (cx.cast(d, a.dtype)?, cx.cast(f.lu, a.dtype)?);
+    let (d, lu) = (cx.cast(d, a.dtype)?, cx.cast(f.packed, a.dtype)?);
     Ok(Out::Many(vec![Out::Fresh(d), Out::Fresh(lu), Out::Fresh(shown(cx, f.pivots)?)]))
 }
 pub(super) fn slogdet(cx: &mut Cx) -> R<Out> {
@@ -242,7 +248,7 @@ pub(super) fn slogdet_with_factors(cx: &mut Cx) -> R<Out> {
     let a = square(cx, "A")?;
     let m = transposed(cx, a.v)?;
     let (sign, log, f) = log_determinant(cx, m)?;
-    let (sign, log, lu) = (cx.cast(sign, a.dtype)?, cx.cast(log, a.dtype)?, cx.cast(f.lu, a.dtype)?);
+    let (sign, log, lu) = (cx.cast(sign, a.dtype)?, cx.cast(log, a.dtype)?, cx.cast(f.packed, a.dtype)?);
     let pivots = shown(cx, f.pivots)?;
     Ok(Out::Many(vec![Out::Fresh(sign), Out::Fresh(log), Out::Fresh(lu), Out::Fresh(pivots)]))
 }

@@ -2,6 +2,7 @@
 //! precision, what iterates over data in double precision.
 mod bessel;
 mod bits;
+mod double;
 mod erf;
 mod gamma;
 mod helpers;
@@ -11,6 +12,7 @@ mod tables;
 
 use super::unary::formula;
 use crate::pytorch::lift::cx::{Cx, R, V};
+pub(in crate::pytorch::lift) use double::{COMPOSED, composed};
 pub(super) use erf::erf;
 
 /// Rows of this family by part.
