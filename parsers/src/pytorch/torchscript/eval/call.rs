@@ -76,7 +76,7 @@ impl Eval<'_> {
         };
         args.insert(0, Value::Object(r));
         let module = path.unwrap_or_else(|| self.frame.module.clone());
-        self.call(&func, unit, module, args, named, at)
+        self.call(&func, unit, module, args, &named, at)
     }
     fn call_global(&mut self, path: &str, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         if let Some(name) = path.strip_prefix("torch.") {
@@ -87,7 +87,7 @@ impl Eval<'_> {
         }
         if let Some((func, unit)) = self.program.function(path)? {
             let module = self.frame.module.clone();
-            return self.call(&func, unit, module, args, named, at);
+            return self.call(&func, unit, module, args, &named, at);
         }
         if let Some(class) = path.strip_suffix(".__new__") {
             self.class(class, at)?;
@@ -97,7 +97,7 @@ impl Eval<'_> {
         let (class, _) = self.class(path, at)?;
         match class.base.as_deref() {
             Some("NamedTuple") if args.len() <= class.fields.len() => {
-                self.named_tuple(&class, args, named, at)
+                self.named_tuple(&class, args, &named, at)
             }
             Some("Enum") => self.refuse(at, format!("a member of `{path}` looked up by value")),
             _ => {
@@ -112,7 +112,7 @@ impl Eval<'_> {
         &mut self,
         class: &Rc<crate::pytorch::torchscript::ast::Class>,
         mut args: Vec<Value>,
-        named: Named,
+        named: &Named,
         at: Pos,
     ) -> R<Value> {
         for field in class.fields.iter().skip(args.len()) {
@@ -137,7 +137,7 @@ impl Eval<'_> {
         match (name, args) {
             ("annotate" | "unchecked_cast", [ty, value]) => {
                 let value = self.expr(value)?;
-                let value = if name == "annotate" { value } else { self.unwrapped(value) };
+                let value = if name == "annotate" { value } else { Self::unwrapped(value) };
                 match as_type(ty) {
                     Some(ty) => self.convert(value, &ty, at),
                     None => self.broken(at, "a type is expected"),
