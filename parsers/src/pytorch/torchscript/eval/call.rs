@@ -52,8 +52,8 @@ impl Eval<'_> {
     pub(super) fn call_value(&mut self, target: &Value, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         match target {
             Value::Failed => Ok(Value::Failed),
-            Value::Method(r, name) => self.call_method(*r, name, args, named, at),
-            Value::Object(r) => self.call_method(*r, "__call__", args, named, at),
+            Value::Method(r, name) => self.call_method(*r, name, args, &named, at),
+            Value::Object(r) => self.call_method(*r, "__call__", args, &named, at),
             Value::Global(path) => self.call_global(path, args, named, at),
             other => self.broken(at, format!("{} is called", other.kind())),
         }
@@ -63,7 +63,7 @@ impl Eval<'_> {
         r: Ref,
         name: &str,
         mut args: Vec<Value>,
-        named: Named,
+        named: &Named,
         at: Pos,
     ) -> R<Value> {
         let Some(instance) = self.heap.instance(r) else {
@@ -76,7 +76,7 @@ impl Eval<'_> {
         };
         args.insert(0, Value::Object(r));
         let module = path.unwrap_or_else(|| self.frame.module.clone());
-        self.call(&func, unit, module, args, &named, at)
+        self.call(&func, unit, module, args, named, at)
     }
     fn call_global(&mut self, path: &str, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         if let Some(name) = path.strip_prefix("torch.") {
@@ -103,7 +103,7 @@ impl Eval<'_> {
             _ => {
                 let instance = Instance { class: path.into(), path: None, fields: vec![] };
                 let r = self.heap.add(Cell::Object(instance));
-                self.call_method(r, "__init__", args, named, at)?;
+                self.call_method(r, "__init__", args, &named, at)?;
                 Ok(Value::Object(r))
             }
         }
