@@ -37,10 +37,10 @@ pub struct Reading {
     /// Fix a symbolic dimension of the inputs (repeatable)
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (TorchScript; repeatable)
+    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (files of torch.jit.save; repeatable)
     #[arg(long = "input-shape", value_name = "NAME=SIZES", value_parser = input_shape)]
     pub input_shapes: Vec<(String, Shape)>,
-    /// Element type of an input that the file does not state, such as ids=i64 (TorchScript; repeatable)
+    /// Element type of an input that the file does not state, such as ids=i64 (files of torch.jit.save; repeatable)
     #[arg(long = "input-dtype", value_name = "NAME=TYPE", value_parser = input_dtype)]
     pub input_dtypes: Vec<(String, DType)>,
     /// What becomes of parameters and buffers that a PyTorch model changes while it runs

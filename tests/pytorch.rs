@@ -156,7 +156,9 @@ fn case(folder: &Path) -> Result<(), String> {
     let outputs: Vec<String> = graph.outputs().iter().map(|o| o.name.to_string()).collect();
     same_names("inputs", &inputs, meta.inputs.as_ref())?;
     same_names("outputs", &outputs, meta.outputs.as_ref())?;
-    let arrays = listing(folder, |name| name.starts_with("io") && name.ends_with(".npz"));
+    let arrays = listing(folder, |name| {
+        name.starts_with("io") && Path::new(name).extension().is_some_and(|e| e == "npz")
+    });
     if arrays.is_empty() {
         return Err("holds no io.npz".to_owned());
     }

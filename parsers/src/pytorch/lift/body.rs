@@ -84,7 +84,9 @@ impl Cx {
     /// What a body sees that reads `vals` and what they hold.
     pub fn seen(&self, vals: &[Val]) -> Seen {
         let mut seen = Seen::default();
-        vals.iter().for_each(|v| self.see(v, &mut seen));
+        for v in vals {
+            self.see(v, &mut seen);
+        }
         seen
     }
     fn see(&self, val: &Val, seen: &mut Seen) {
