@@ -44,7 +44,6 @@ pub(super) mod special;
 mod statistics;
 mod stft;
 mod sym;
-mod taper;
 mod unary;
 mod unpool;
 mod view;
@@ -97,7 +96,6 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
-    ("taper", taper::TABLE),
     ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
