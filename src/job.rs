@@ -156,8 +156,12 @@ impl Job<'_> {
         }
         let mut options = Options { verify_each, ..Options::default() };
         let mut pipelines = vec!["legalize-onnx"];
-        if choose(model, self.writing.opset).is_err() {
-            let opset = self.writing.opset.unwrap_or(NEWEST_OPSET);
+        let opset = match (choose(model, self.writing.opset), self.writing.opset) {
+            (Err(_), asked) => Some(asked.unwrap_or(NEWEST_OPSET)),
+            (Ok(target), None) => lower::better_known(model, &target),
+            (Ok(_), Some(_)) => None,
+        };
+        if let Some(opset) = opset {
             options.target = Some(lower::Target::new(model, opset));
             pipelines.insert(0, "legalize-opset");
         }

@@ -77,6 +77,34 @@ pub fn choose(model: &Model, requested: Option<i64>) -> Result<Target, Diags> {
     Err(Diag::error("E0302", "no single operator set expresses all operators of this model").into())
 }
 
+/// The last operator set whose every operator ONNX Runtime implements.
+const WHOLLY_IMPLEMENTED: i64 = 21;
+/// Operators whose newer versions ONNX Runtime 1.32 lacks on the CPU.
+const BEHIND: &[&str] = &[
+    "bernoulli",
+    "global_lp_pool",
+    "multinomial",
+    "random_normal",
+    "random_normal_like",
+    "random_uniform",
+    "random_uniform_like",
+    "roi_align",
+];
+
+/// The operator set to express `model` in, where `target` is newer than runtimes implement for its operators. A model that has an operator
+/// set of its own stays in it.
+pub fn better_known(model: &Model, target: &Target) -> Option<i64> {
+    let newer = target.source.is_none() && target.opset > WHOLLY_IMPLEMENTED;
+    (newer && holds_any(&model.graph, BEHIND)).then_some(WHOLLY_IMPLEMENTED)
+}
+
+fn holds_any(graph: &Graph, names: &[&str]) -> bool {
+    graph.order().any(|n| {
+        let node = graph.node(n);
+        names.contains(&node.op().name()) || node.stored_bodies().iter().any(|b| holds_any(b, names))
+    })
+}
+
 fn fits(graph: &Graph, t: &Target) -> bool {
     types_fit(graph, t.opset).is_ok()
         && graph
@@ -197,4 +225,27 @@ fn passes_through(
         inputs: node.inputs().iter().map(|i| i.map_or(Arg::None, Arg::Value)).collect(),
         outputs: node.outputs().len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_ir::text::parse_graph;
+
+    fn model(body: &str) -> Model {
+        Model { graph: parse_graph(body).expect("valid text"), ..Model::default() }
+    }
+
+    #[test]
+    fn newer_operators_beside_such_that_runtimes_lack_move_the_model_down() {
+        let seen = "graph(%q: f32[2, 4, 6, 8]) {\n%y = attention(%q, %q, %q)\n";
+        let plain = model(&format!("{seen}return y: %y\n}}"));
+        let random = model(&format!("{seen}%r = random_normal_like(%y)\nreturn y: %r\n}}"));
+        let below = |m: &Model| better_known(m, &choose(m, None).expect("some set serves"));
+        assert_eq!(below(&plain), None);
+        assert_eq!(below(&random), Some(WHOLLY_IMPLEMENTED));
+        let mut own = random;
+        own.opsets = vec![("".into(), 23)];
+        assert_eq!(below(&own), None, "a model that has an operator set stays in it");
+    }
 }

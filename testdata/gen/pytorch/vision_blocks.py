@@ -1,6 +1,7 @@
 """What vision networks are made of, for images of any size: adaptive pooling, blocks, borders, parts of axes, normalizations."""
 import torch
 import torch.nn.functional as F
+import torchvision
 from common import export
 from torch.export import Dim
 
@@ -44,6 +45,25 @@ class Norms(torch.nn.Module):
                 F.gelu(x * 2), F.gelu(x * 2, approximate="tanh"))
 
 
+class Detection(torch.nn.Module):
+    """Regions with and without the half pixel, suppression of boxes, convolutions at moved places."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.b = torch.nn.Parameter(torch.randn(6, 2, 3, 3)), torch.nn.Parameter(torch.randn(6))
+
+    def forward(self, x, rois, scores, offset, mask):
+        conv = torchvision.ops.deform_conv2d
+        return (torchvision.ops.roi_align(x, rois, (3, 4), 0.5, 2, True), torchvision.ops.roi_align(x, rois, (3, 4), 1.0, -1, False), torchvision.ops.nms(rois[:, 1:], scores, 0.4),
+                conv(x, offset, self.w, self.b, stride=2, padding=1, mask=mask), conv(x, offset, self.w, None, stride=2, padding=1))
+
+
+def detection_args():
+    corner = torch.rand(9, 2) * 6
+    rois = torch.cat([torch.arange(9)[:, None] % 2, corner, corner + 2 + torch.rand(9, 2) * 5], 1)
+    return torch.randn(2, 4, 12, 14), rois, torch.randn(9), torch.randn(2, 36, 6, 7), torch.rand(2, 18, 6, 7)
+
+
 class Attention(torch.nn.Module):
     """Masks of truth values and numbers, a row that sees nothing, grouped and stretched heads, other ranks."""
 
@@ -68,6 +88,7 @@ def main():
     export("blocks_pieces", Pieces(), image(2, 3, 9, 8), dynamic=ANY_IMAGE, more=[image(3, 3, 13, 11)])
     export("blocks_norms", Norms(), image(2, 6, 5, 7), dynamic=ANY_IMAGE, more=[image(3, 6, 8, 9)])
     export("blocks_norms_core", Norms(), image(2, 6, 5, 7), decompose=True)
+    export("blocks_detection", Detection(), detection_args())
     any_length = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC}
     export("blocks_attention", Attention(), attention_args(2, 5, 7), dynamic=(any_length, any_length, any_length, {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}), more=[attention_args(3, 6, 9)])
     export("blocks_attention_fixed", Attention(), attention_args(2, 5, 7))

@@ -44,6 +44,8 @@ pub(super) mod special;
 mod statistics;
 mod stft;
 mod sym;
+mod taper;
+mod torchvision;
 mod unary;
 mod unpool;
 mod view;
@@ -96,6 +98,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("scatter", scatter::TABLE),
     ("diagonal", diagonal::TABLE),
     ("create", create::TABLE),
+    ("taper", taper::TABLE),
     ("statistics", statistics::TABLE),
     ("loss", loss::TABLE),
     ("margin", margin::TABLE),
@@ -103,6 +106,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("complex", complex::TABLE),
     ("fft", fft::TABLE),
     ("stft", stft::TABLE),
+    ("torchvision", torchvision::TABLE),
     ("sym", sym::TABLE),
 ];
 

@@ -1,6 +1,7 @@
 //! Resampling of images.
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use hoist_ir::attr::Attr;
+use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
 
 pub(super) const TABLE: super::Table = &[
@@ -47,21 +48,24 @@ fn resize(cx: &mut Cx, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> {
         return Err(malformed(format!("{} scale factors for {axes} axes", f.len())));
     }
     // With a factor given, positions follow from it, not from the ratio of sizes, unless both agree.
-    if let (Some(f), Some(sizes)) = (&factors, cx.known_sizes(x)) {
+    let inner: Option<Vec<i64>> = (2..axes + 2).map(|a| cx.known(x, a)).collect();
+    if let (Some(f), Some(sizes)) = (&factors, inner) {
         let whole = |i: usize| {
-            let n = (sizes[i + 2] as f64 * f[i]).floor();
-            (n == sizes[i + 2] as f64 * f[i]).then_some(Size::Known(n as i64))
+            let n = (sizes[i] as f64 * f[i]).floor();
+            (n == sizes[i] as f64 * f[i]).then_some(Size::Known(n as i64))
         };
         if out.is_none() && f.len() == axes {
             out = (0..axes).map(whole).collect();
         }
         let agree = (0..axes.min(f.len())).all(|i| whole(i).is_some());
         if by_size {
-            let scaled = |i: usize| Size::Known((sizes[i + 2] as f64 * f[i]).floor() as i64);
+            let scaled = |i: usize| Size::Known((sizes[i] as f64 * f[i]).floor() as i64);
             out = Some((0..axes).map(scaled).collect());
         } else if !agree {
             out = None;
         }
+    } else if let (Some(f), true) = (&factors, by_size) {
+        out = Some((0..axes).map(|i| scaled_size(cx, x, i + 2, f[i])).collect::<R<_>>()?);
     }
     if let Some(out) = out {
         let mut sizes = vec![cx.dim(x, 0)?, cx.dim(x, 1)?];
@@ -69,13 +73,24 @@ fn resize(cx: &mut Cx, x: V, attrs: &[(&str, Attr)], by_size: bool) -> R<V> {
         let sizes = cx.shape_value(&sizes)?;
         return cx.node1("resize", &[Some(x), None, None, Some(sizes)], attrs);
     }
-    if by_size {
-        return Err(unsupported("aligned corners with scale factors and dynamic sizes"));
-    }
     let f = factors.ok_or_else(|| malformed("neither sizes nor scale factors"))?;
     let all: Vec<f32> = [1.0, 1.0].into_iter().chain(f.iter().map(|v| *v as f32)).collect();
     let scales = cx.constant(hoist_ir::tensor::Tensor::from_vec(&[all.len()], all));
     cx.node1("resize", &[Some(x), None, Some(scales)], attrs)
+}
+/// `floor(n factor)` of an axis.
+fn scaled_size(cx: &mut Cx, x: V, axis: usize, factor: f64) -> R<Size> {
+    let n = match cx.dim(x, axis)? {
+        Size::Known(n) => return Ok(Size::Known((n as f64 * factor).floor() as i64)),
+        Size::Value(n) => n,
+    };
+    if factor.fract() == 0.0 {
+        return cx.bn("mul", n, factor).map(Size::Value);
+    }
+    let n = cx.cast(n, DType::F64)?;
+    let n = cx.bn("mul", n, factor)?;
+    let n = cx.u("floor", n)?;
+    cx.cast(n, DType::I64).map(Size::Value)
 }
 fn word(key: &'static str, value: &str) -> (&'static str, Attr) {
     (key, Attr::Str(value.to_owned()))

@@ -49,7 +49,7 @@ impl Eval<'_> {
             return None;
         }
         let mut done: Vec<(ValueId, Tensor)> = vec![];
-        self.steps += chain.len();
+        self.steps += 8 * chain.len();
         for n in chain {
             self.fold_node(n, &mut done)?;
         }

@@ -65,8 +65,11 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
         (X::BoolV(a), X::BoolV(b)) | (X::FloatV(a), X::FloatV(b)) | (X::Stacked(a), X::Stacked(b)) => a == b,
         (X::Complex(a, b), X::Complex(c, d)) => a == c && b == d,
         (X::Str(a), X::Str(b)) | (X::Device(a), X::Device(b)) | (X::Global(a), X::Global(b)) => a == b,
-        (X::Tensor(a), X::Tensor(b)) | (X::Weight(a), X::Weight(b)) => a == b,
-        (X::List(a), X::List(b)) | (X::Dict(a), X::Dict(b)) | (X::Object(a), X::Object(b)) => a == b,
+        (X::Tensor(a), X::Tensor(b))
+        | (X::Weight(a), X::Weight(b))
+        | (X::List(a), X::List(b))
+        | (X::Dict(a), X::Dict(b))
+        | (X::Object(a), X::Object(b)) => a == b,
         (X::Method(a, m), X::Method(b, n)) => a == b && m == n,
         (X::Enum(c, n, _), X::Enum(d, m, _)) => c == d && n == m,
         (X::Maybe(p, a), X::Maybe(q, b)) => p == q && same(a, b),
@@ -150,6 +153,22 @@ impl Eval<'_> {
         Ok(change)
     }
     pub(super) fn merge(
+        &mut self,
+        a: &Value,
+        b: &Value,
+        heaps: Heaps<'_>,
+        items: &mut Vec<Item>,
+        at: Pos,
+    ) -> R<Merged> {
+        if self.joining > 64 {
+            return self.refuse(at, "values that nest too deeply");
+        }
+        self.joining += 1;
+        let merged = self.merge_values(a, b, heaps, items, at);
+        self.joining -= 1;
+        merged
+    }
+    fn merge_values(
         &mut self,
         a: &Value,
         b: &Value,

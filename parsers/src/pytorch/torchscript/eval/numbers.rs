@@ -137,11 +137,9 @@ fn floats(name: &str, a: f64, b: f64) -> Option<Option<Value>> {
         "add" => a + b,
         "sub" => a - b,
         "mul" => a * b,
-        "div" if b == 0.0 => return Some(None),
+        "div" | "floordiv" | "remainder" if b == 0.0 => return Some(None),
         "div" => a / b,
-        "floordiv" if b == 0.0 => return Some(None),
         "floordiv" => (a / b).floor(),
-        "remainder" if b == 0.0 => return Some(None),
         "remainder" => {
             let r = a % b;
             if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }

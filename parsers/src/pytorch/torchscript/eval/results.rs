@@ -92,7 +92,7 @@ impl Eval<'_> {
         Some(self.cx.constant(Tensor::splat(&zero, &dims).ok()?))
     }
     /// Has names and objects show the results of the operator.
-    pub(super) fn apply(&mut self, change: Change, outs: &[V]) -> R<Flow> {
+    pub(super) fn apply(&mut self, change: Change, outs: &[V]) -> Flow {
         for id in change.doubtful {
             self.cx.mark_doubtful(id);
         }
@@ -107,10 +107,10 @@ impl Eval<'_> {
             let value = self.value_of(merged, outs);
             self.replace_cell(r, &value);
         }
-        Ok(match change.result {
+        match change.result {
             Some(merged) => Flow::Return(self.value_of(merged, outs)),
             None => Flow::Next,
-        })
+        }
     }
     /// Gives object `r` the content of `value`.
     pub(super) fn replace_cell(&mut self, r: Ref, value: &Value) {

@@ -42,11 +42,11 @@ impl Eval<'_> {
     /// An operator whose operands are all numbers; nothing for other operands.
     pub(super) fn number_op(&mut self, name: &str, args: &[Value], at: Pos) -> R<Option<Value>> {
         match (name, args) {
-            ("Int" | "IntImplicit", [v]) => return self.to_int(v, at).map(Some),
-            ("Float" | "FloatImplicit", [v]) => return self.to_float(v, at).map(Some),
-            ("Bool", [v]) => return self.to_bool(v, at).map(Some),
+            ("Int" | "IntImplicit", [v]) => return self.make_int(v, at).map(Some),
+            ("Float" | "FloatImplicit", [v]) => return self.make_float(v, at).map(Some),
+            ("Bool", [v]) => return self.make_bool(v, at).map(Some),
             ("ScalarImplicit" | "item" | "_local_scalar_dense", [v]) => {
-                return self.to_number(v, at).map(Some);
+                return self.make_number(v, at).map(Some);
             }
             ("Complex", [a, b]) => {
                 if let (Some(a), Some(b)) = (known(a), known(b)) {
@@ -101,7 +101,7 @@ impl Eval<'_> {
                 return self.operator("prim::max", vec![v.clone(), negative], vec![], at).map(Some);
             }
             ("round" | "sqrt" | "exp" | "log" | "sin" | "cos" | "tan" | "tanh", [v]) => {
-                let Value::FloatV(x) = self.to_float(v, at)? else { return Ok(None) };
+                let Value::FloatV(x) = self.make_float(v, at)? else { return Ok(None) };
                 return Ok(Some(Value::FloatV(self.cx.u(name, x)?)));
             }
             _ => {}
@@ -196,7 +196,7 @@ impl Eval<'_> {
     }
 
     /// A value as an integer, rounded towards zero.
-    pub(super) fn to_int(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_int(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Int(_) => v.clone(),
             Value::Bool(b) => Value::int(i64::from(*b)),
@@ -207,8 +207,8 @@ impl Eval<'_> {
             }
             Value::FloatV(_) => self.computed("math.trunc", std::slice::from_ref(v))?,
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_int(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_int(&number, at);
             }
             Value::Str(s) => match s.trim().parse() {
                 Ok(v) => Value::int(v),
@@ -218,15 +218,15 @@ impl Eval<'_> {
         })
     }
     /// A value as a float.
-    pub(super) fn to_float(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_float(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Float(_) | Value::FloatV(_) => v.clone(),
             Value::Bool(_) | Value::Int(Size::Known(_)) => Value::Float(known(v).map_or(0.0, Num::float)),
             Value::Int(_) => self.computed("torch.sym_float", std::slice::from_ref(v))?,
             Value::BoolV(b) => Value::FloatV(self.cx.cast(*b, hoist_ir::dtype::DType::F64)?),
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_float(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_float(&number, at);
             }
             Value::Str(s) => match s.trim().parse() {
                 Ok(v) => Value::Float(v),
@@ -236,7 +236,7 @@ impl Eval<'_> {
         })
     }
     /// A value as a truth value.
-    pub(super) fn to_bool(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_bool(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Bool(_) | Value::BoolV(_) => v.clone(),
             Value::Int(Size::Known(v)) => Value::Bool(*v != 0),
@@ -245,8 +245,8 @@ impl Eval<'_> {
                 return self.operator("aten::ne", vec![v.clone(), Value::int(0)], vec![], at);
             }
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_bool(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_bool(&number, at);
             }
             Value::None => Value::Bool(false),
             Value::Str(s) => Value::Bool(!s.is_empty()),
@@ -254,7 +254,7 @@ impl Eval<'_> {
         })
     }
     /// The one element of a tensor as a number.
-    pub(super) fn to_number(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_number(&mut self, v: &Value, at: Pos) -> R<Value> {
         if is_number(v) || matches!(v, Value::Complex(..)) {
             return Ok(v.clone());
         }

@@ -16,6 +16,8 @@ use hoist_ir::dtype::DType;
 use hoist_ir::types::{TensorType, Type};
 use std::rc::Rc;
 
+/// Most outputs.
+const MAX_OUTPUTS: usize = 10_000;
 /// Most exceptions that are listed as assumed not to be raised.
 const MAX_LISTED: usize = 5;
 
@@ -28,7 +30,7 @@ impl Eval<'_> {
         args: Vec<Value>,
     ) -> R<Value> {
         let module = Rc::from("");
-        self.call(forward, unit, module, args, vec![], forward.pos)
+        self.call(forward, unit, module, args, &[], forward.pos)
     }
     /// Remarks for the user.
     pub(in crate::pytorch::torchscript) fn remarks(&mut self, state: &State) -> Vec<Diag> {
@@ -136,15 +138,14 @@ impl Eval<'_> {
         Ok(())
     }
     fn leaves(&mut self, value: &Value, name: &str, out: &mut Vec<(String, V)>, depth: usize) -> R<()> {
-        if depth > 32 {
-            return self.refuse(0, "outputs nest too deeply");
+        if depth > 32 || out.len() > MAX_OUTPUTS {
+            return self.refuse(0, "outputs nest too deeply, or there are too many");
         }
         if self.heap.stacked(value).is_some() {
             return self.refuse(0, format!("output `{name}` is a list of computed length"));
         }
         let items = self.heap.elements(value).map(<[Value]>::to_vec);
         match value {
-            Value::None => {}
             Value::Tuple(Some(class), _) => {
                 let fields: Vec<String> = class.fields.iter().map(|f| f.name.to_string()).collect();
                 for (field, v) in fields.iter().zip(items.unwrap_or_default()) {
@@ -193,7 +194,7 @@ impl Eval<'_> {
                 }
                 out.push((name.to_owned(), v));
             }
-            Value::Str(_) | Value::Device(_) | Value::Enum(..) => {}
+            Value::None | Value::Str(_) | Value::Device(_) | Value::Enum(..) => {}
             other => return self.refuse(0, format!("output `{name}` is {}", other.kind())),
         }
         Ok(())

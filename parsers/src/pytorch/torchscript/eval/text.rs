@@ -31,7 +31,10 @@ impl Eval<'_> {
             Value::None => out.push_str("None"),
             Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
             Value::Int(Size::Known(v)) => out.push_str(&v.to_string()),
-            Value::Float(v) if v.fract() == 0.0 && v.abs() < 1e16 => out.push_str(&format!("{v:.1}")),
+            Value::Float(v) if v.fract() == 0.0 && v.abs() < 1e16 => {
+                out.push_str(&v.trunc().to_string());
+                out.push_str(".0");
+            }
             Value::Float(v) => out.push_str(&v.to_string()),
             Value::Str(s) | Value::Device(s) | Value::Global(s) => out.push_str(s),
             Value::Enum(_, name, _) => out.push_str(name),
