@@ -6,18 +6,21 @@ use hoist_formats::onnx::row::Row;
 use hoist_formats::onnx::versions::operators;
 use hoist_ir::op::{Arity, Operand, Schema};
 use hoist_ir::ops::Op;
-use hoist_parsers::pytorch::lift::aten::covered;
+use hoist_parsers::pytorch::lift::aten::{core_set, covered};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// List the operators and the formats that bind them
 #[derive(clap::Args)]
-#[command(after_long_help = format!("Examples:\n  hoist ops\n  hoist ops --format json\n\n{EXIT_CODES}"))]
+#[command(after_long_help = format!("Examples:\n  hoist ops\n  hoist ops --pytorch\n  hoist ops --format json\n\n{EXIT_CODES}"))]
 pub struct Opts {
     /// Print a page of Markdown with operands and attributes
     #[arg(long)]
     markdown: bool,
+    /// Only the PyTorch operators that are lifted, by family
+    #[arg(long)]
+    pytorch: bool,
 }
 
 impl Opts {
@@ -27,8 +30,12 @@ impl Opts {
         schemas.sort_by_key(|s| s.name);
         let through = passed_through();
         let lifted = lifted();
-        let text =
-            if self.markdown { page(&schemas, &through, &lifted) } else { list(&schemas, &through, &lifted) };
+        let text = match (self.markdown, self.pytorch) {
+            (true, true) => pytorch_page(&lifted),
+            (true, false) => page(&schemas, &through),
+            (false, true) => pytorch_list(&lifted),
+            (false, false) => list(&schemas, &through, &lifted),
+        };
         let json = json!({
             "ops": schemas.iter().map(|s| member(s)).collect::<Vec<_>>(),
             "onnx_passed_through": through,
@@ -89,7 +96,35 @@ fn list(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>
     out
 }
 
-fn page(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+/// The PyTorch operators as lines.
+fn pytorch_list(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+    let mut rows = vec![vec!["family".to_owned(), "operator".to_owned()]];
+    for (family, names) in lifted {
+        rows.extend(names.iter().map(|name| vec![(*family).to_owned(), (*name).to_owned()]));
+    }
+    table(&rows, &[])
+}
+
+/// The PyTorch operators as a page.
+fn pytorch_page(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+    let count: usize = lifted.values().map(Vec::len).sum();
+    let core: Vec<(&str, bool)> = core_set().collect();
+    let missing: Vec<&str> = core.iter().filter(|(_, lifted)| !lifted).map(|(name, _)| *name).collect();
+    let mut out = format!(
+        "# PyTorch operators\n\nPrinted by `hoist ops --pytorch --markdown`. {count} operators are lifted, without counting overloads, in-place forms (`relu_`) and\n\
+         forms that write to `out`, which are lifted as the pure ones. Exported programs and TorchScript share them.\n\n\
+         Of the core ATen set of PyTorch 2.15 (`torch.Tag.core`, {} operators) all are lifted but {}: {}.\n",
+        core.len(),
+        missing.len(),
+        missing.join(", "),
+    );
+    for (family, names) in lifted {
+        let _ = write!(out, "\n## {family}\n\n{}\n", names.join(", "));
+    }
+    out
+}
+
+fn page(schemas: &[&Schema], through: &[&str]) -> String {
     let mut out = String::from(
         "# Operators\n\nPrinted by `hoist ops --markdown`. `(read)`: an older form that is read and not written.\n",
     );
@@ -104,10 +139,6 @@ fn page(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>
         let _ = writeln!(out, "- ONNX: {}", onnx(s.name));
     }
     let _ = write!(out, "\n## ONNX operators that pass through untouched\n\n{}\n", through.join(", "));
-    out.push_str("\n## PyTorch operators that are lifted\n\nWithout overloads; in-place forms are lifted as the pure ones.\n\n");
-    for (family, names) in lifted {
-        let _ = writeln!(out, "- {family}: {}", names.join(", "));
-    }
     out
 }
 

@@ -10,6 +10,7 @@ use crate::process::{cargo, output, root};
 /// A page below `docs/generated` and the arguments of `hoist` that print it.
 const PAGES: &[(&str, &[&str])] = &[
     ("ops.md", &["ops", "--markdown"]),
+    ("pytorch.md", &["ops", "--pytorch", "--markdown"]),
     ("passes.md", &["optimize", "--list-passes", "--markdown"]),
     ("cli.md", &["help", "--markdown"]),
 ];
