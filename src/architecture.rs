@@ -62,7 +62,8 @@ fn of_file(path: &Path, weights: &Weights, options: &Reading) -> Result<Model, D
     };
     let wanted: Vec<Wanted> = named.iter().filter_map(want).collect();
     let fitted = fit(weights, &wanted).map_err(|mut diags| {
-        let hint = "an exporter may have folded weights into others: take a .pt2 of the model, which keeps them all";
+        let hint =
+            "an exporter may have folded weights into others: take a .pt2 of the model, which keeps them all";
         diags.0.iter_mut().rev().take(1).for_each(|last| last.hint = Some(hint.to_owned()));
         diags
     })?;

@@ -5,9 +5,11 @@
 //! what becomes of `state` (`all`, `frozen`). Each
 //! program is lifted, verified and run by the reference executor, as lifted and after the passes that `convert` runs. `CASES=text` takes
 //! the folders whose names contain `text`.
+use hoist_ir::dim::Dim;
 use hoist_ir::eval::Value;
 use hoist_ir::model::{Executor, Model};
 use hoist_ir::tensor::Tensor;
+use hoist_ir::types::Shape;
 use hoist_parsers::pytorch;
 use hoist_parsers::pytorch::lift::state::StateMode;
 use hoist_parsers::source::Source;
@@ -27,6 +29,7 @@ struct Meta {
     tolerance: Tolerance,
     refused: Option<String>,
     state: StateMode,
+    shapes: Vec<(String, Shape)>,
     inputs: Option<Vec<String>>,
     outputs: Option<Vec<String>>,
 }
@@ -53,6 +56,7 @@ impl Meta {
                 Some("frozen") => StateMode::Frozen,
                 Some(other) => return Err(format!("meta.json: state `{other}` is unknown")),
             },
+            shapes: shapes(&json["shapes"]),
             refused: json["refused"].as_str().map(str::to_owned),
             inputs: names("inputs"),
             outputs: names("outputs"),
@@ -60,11 +64,29 @@ impl Meta {
     }
 }
 
-fn lift(folder: &Path, state: StateMode) -> Result<Model, String> {
+/// Sizes of inputs by name: numbers and symbols.
+fn shapes(json: &Json) -> Vec<(String, Shape)> {
+    let dim = |d: &Json| d.as_u64().map_or_else(|| Dim::symbol(d.as_str().unwrap_or_default()), Dim::Known);
+    let all = json.as_object().into_iter().flatten();
+    all.map(|(name, list)| (name.clone(), list.as_array().into_iter().flatten().map(dim).collect())).collect()
+}
+
+fn lift(folder: &Path, meta: &Meta) -> Result<Model, String> {
     let (exported, scripted) = (folder.join("model.pt2"), folder.join("model.pt"));
-    let path = if exported.is_file() { exported } else { scripted };
+    let is_exported = exported.is_file();
+    let path = if is_exported { exported } else { scripted };
     let source = Source::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    pytorch::program::read(&source, state).map_err(|d| format!("is refused: {d}"))
+    let model = if is_exported {
+        pytorch::program::read(&source, meta.state)
+    } else {
+        let options = pytorch::torchscript::Options {
+            shapes: meta.shapes.clone(),
+            freeze_state: meta.state == StateMode::Frozen,
+            ..Default::default()
+        };
+        pytorch::torchscript::read(&source, &options)
+    };
+    model.map_err(|d| format!("is refused: {d}"))
 }
 
 /// The arrays `{kind}0`, `{kind}1`, ...
@@ -119,11 +141,11 @@ fn same_names(what: &str, got: &[String], want: Option<&Vec<String>>) -> Result<
 
 fn case(folder: &Path) -> Result<(), String> {
     let meta = Meta::read(folder)?;
-    let lifted = lift(folder, meta.state);
-    if let Some(text) = meta.refused {
+    let lifted = lift(folder, &meta);
+    if let Some(text) = &meta.refused {
         return match lifted {
             Ok(_) => Err(format!("is lifted and should be refused with `{text}`")),
-            Err(why) if why.contains(&text) => Ok(()),
+            Err(why) if why.contains(text) => Ok(()),
             Err(why) => Err(format!("{why}; it should be refused with `{text}`")),
         };
     }

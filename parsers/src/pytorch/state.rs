@@ -61,7 +61,8 @@ pub fn read(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> 
     reader.diags.into_result()?;
     let empty = matches!(pickle.get(root), Object::Dict(dict) if dict.items.is_empty());
     if weights.tensors.is_empty() && !empty {
-        let what = if path.is_empty() { "the checkpoint".to_owned() } else { format!("`{path}` of the checkpoint") };
+        let what =
+            if path.is_empty() { "the checkpoint".to_owned() } else { format!("`{path}` of the checkpoint") };
         return Err(Diag::error("E0202", format!("{what} holds no tensors")).into());
     }
     weights.warnings.extend(note.into_iter().chain(left_out(&walk.left_out)));

@@ -1,6 +1,6 @@
 //! Fitting the tensors of a file to those that a program needs, by name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dtype::DType;
@@ -59,10 +59,10 @@ pub fn fit(weights: &Weights, wanted: &[Wanted]) -> Result<Vec<(String, Tensor)>
             )),
         }
     }
-    let known: HashMap<&str, ()> = wanted.iter().map(|w| (w.name.as_str(), ())).collect();
+    let known: HashSet<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
     let mut left: Vec<(&str, &Tensor)> = named
         .iter_sorted()
-        .filter(|(name, _)| !known.contains_key(name) && !name.ends_with(COUNTER))
+        .filter(|(name, _)| !known.contains(name) && !name.ends_with(COUNTER))
         .filter(|(_, (_, tensor))| !out.iter().any(|(_, placed)| one_storage(placed, tensor)))
         .map(|(_, entry)| *entry)
         .collect();

@@ -1,7 +1,7 @@
 """Writes the files of weights that the command-line tests read into testdata/cli/inputs. Needs PyTorch 2.15.
 
 weights.pth is a state dict, older.pth the same in the layout of PyTorch before 1.6, training.ckpt one beside an optimizer's state, module.pt
-a whole module, program.pt2 the program of the module with other weights.
+a whole module, program.pt2 the program of the module with other weights; quantized.pth and sparse.pth hold tensors that are no plain views.
 """
 import pathlib
 
@@ -29,6 +29,10 @@ def main():
     }
     torch.save(training, FOLDER / "training.ckpt")
     torch.save(net, FOLDER / "module.pt")
+    channels = torch.quantize_per_channel(wide, torch.tensor([0.5, 1.0, 2.0]), torch.tensor([0, 1, 2]), 0, torch.qint8)
+    quantized = {"a": torch.quantize_per_tensor(wide, 0.25, 3, torch.quint8), "b": channels}
+    torch.save(quantized, FOLDER / "quantized.pth")
+    torch.save({"a": wide, "b": wide.to_sparse(), "c": torch.empty(2, device="meta")}, FOLDER / "sparse.pth")
     batch = torch.export.Dim("batch")
     program = torch.export.export(model(1), (torch.rand(2, 3),), dynamic_shapes=({0: batch},))
     torch.export.save(program, FOLDER / "program.pt2")

@@ -58,6 +58,8 @@ pub fn region(name: &str) -> Option<Region> {
 
 /// Results of a graph; none when it could not be lifted.
 type Results = Option<Vec<Val>>;
+/// Gives the results of a loop's body from its own inputs and what it sees; none when it could not be lifted.
+type Make<'a, 'p> = dyn Fn(&mut Program<'p>, &[V], &[Val]) -> R<Option<Vec<V>>> + 'a;
 
 impl<'p> Program<'p> {
     /// Lifts a node whose operator is `region`.
@@ -80,7 +82,9 @@ impl<'p> Program<'p> {
         self.cx.origin = origin::of(node);
         let names: Vec<&'p str> = node.outputs.iter().flat_map(Argument::names).collect();
         let Some(results) = results else {
-            names.into_iter().for_each(|n| self.define(n, Val::Failed));
+            for name in names {
+                self.define(name, Val::Failed);
+            }
             return Ok(());
         };
         if results.len() != names.len() {
@@ -234,12 +238,7 @@ impl<'p> Program<'p> {
     }
     /// A loop body that sees `seen` and whose results `make` gives from its own inputs and what it sees. Built again where it writes to a
     /// constant around.
-    fn body(
-        &mut self,
-        init: &[V],
-        seen: &[Val],
-        make: &dyn Fn(&mut Self, &[V], &[Val]) -> R<Option<Vec<V>>>,
-    ) -> R<Option<Body>> {
+    fn body(&mut self, init: &[V], seen: &[Val], make: &Make<'_, 'p>) -> R<Option<Body>> {
         let own = self.own_inputs(init);
         let mut sees = self.cx.seen(seen);
         loop {

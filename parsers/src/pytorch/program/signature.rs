@@ -75,7 +75,9 @@ impl<'p> Program<'p> {
         let id = self.cx.stored(&name.into(), tensor)?;
         // Other views of the same bytes are other tensors here, so writes to any of them are refused.
         if !known.is_empty() {
-            known.iter().for_each(|(_, other)| self.cx.mark_doubtful(*other));
+            for (_, other) in known.iter() {
+                self.cx.mark_doubtful(*other);
+            }
             self.cx.mark_doubtful(id);
         }
         known.push((payload.view.clone(), id));
@@ -142,7 +144,7 @@ impl<'p> Program<'p> {
             let same = self.cx.graph.inputs().contains(&v) && label == name;
             let mut unique = name.to_owned();
             let mut n = 0;
-            while !taken.insert(unique.clone()) && !(same && n == 0) {
+            while !(taken.insert(unique.clone()) || same && n == 0) {
                 n += 1;
                 unique = format!("{name}_{n}");
             }

@@ -140,7 +140,7 @@ mod tests {
             &"(".repeat(100_000),
             &"-".repeat(70_000),
         ] {
-            assert_eq!(to_calls(text), None, "{:.20}", text);
+            assert_eq!(to_calls(text), None, "{text:.20}");
         }
     }
 }

@@ -191,6 +191,7 @@ impl Given {
             if let (Some(default), None, false) = (&param.default, recorded, stated) {
                 let unit = eval.frame.unit.clone();
                 args.push(eval.default(default, &unit)?);
+                eval.defaulted.push(param.name.to_string());
                 continue;
             }
             let any = Ty { name: "Tensor".into(), args: vec![] };
@@ -214,7 +215,7 @@ impl Given {
         let number =
             |eval: &mut Eval<'_>, dtype| eval.cx.graph.add_input(name, TensorType::fixed(dtype, &[]).into());
         match &*ty.name {
-            "Tensor" => Ok(self.tensor(eval, name, self.stated(name, guess), None)),
+            "Tensor" => Ok(Self::tensor(eval, name, self.stated(name, guess), None)),
             "Optional" => match ty.args.first() {
                 Some(inner) => self.input(eval, name, inner, None, guess, samples),
                 None => Ok(Value::None),
@@ -254,7 +255,7 @@ impl Given {
             None => TensorType::unranked(dtype),
         }
     }
-    fn tensor(&self, eval: &mut Eval<'_>, name: &str, ty: TensorType, meta: Option<Meta>) -> Value {
+    fn tensor(eval: &mut Eval<'_>, name: &str, ty: TensorType, meta: Option<Meta>) -> Value {
         let v = eval.cx.graph.add_input(name, ty.into());
         let id = eval.cx.new_tensor(v, Owner::Input(name.into()));
         if let Some(t) = eval.cx.tensors.get_mut(id) {
@@ -283,7 +284,7 @@ impl Given {
                 } else if let Some(sample) = sample_of(eval.program, t) {
                     samples.push(sample.into());
                 }
-                Ok(self.tensor(eval, name, ty, Some(meta)))
+                Ok(Self::tensor(eval, name, ty, Some(meta)))
             }
             Object::Tuple(list) | Object::List(list) => {
                 let mut parts = vec![];

@@ -274,7 +274,8 @@ mod tests {
         assert_eq!(error("a = $"), 4);
         assert_eq!(error("a = \"x\nb"), 4);
         assert_eq!(error("if a:\n    b\n  c"), 12);
-        let deep: String = (0..1000).map(|i| format!("{}if a:\n", " ".repeat(i))).collect();
+        let deep: Vec<String> = (0..1000).map(|i| " ".repeat(i) + "if a:").collect();
+        let deep = deep.join("\n");
         assert!(tokens(&deep).unwrap_err().what.contains("nest"));
     }
 }

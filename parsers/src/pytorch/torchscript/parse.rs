@@ -15,7 +15,7 @@ pub(super) struct Parser<'t, 'a> {
     pub(super) depth: usize,
 }
 
-/// Binary operators by rising precedence, with the ATen operator that each is.
+/// Binary operators by rising precedence, with the `ATen` operator that each is.
 const BINARY: &[&[(&str, &str)]] = &[
     &[("==", "eq"), ("!=", "ne"), ("<", "lt"), ("<=", "le"), (">", "gt"), (">=", "ge")],
     &[("|", "__or__")],

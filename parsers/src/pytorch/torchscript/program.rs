@@ -31,8 +31,16 @@ impl Unit {
     /// The line of a byte offset, counted from 1.
     pub fn line(&self, pos: u32) -> usize {
         let before = self.text.as_bytes().get(..pos as usize).unwrap_or_default();
-        before.iter().filter(|b| **b == b'\n').count() + 1
+        lines(before) + 1
     }
+}
+
+/// Something of a source file, with the file.
+pub type Found<T> = Option<(Rc<T>, Rc<Unit>)>;
+
+/// Number of line ends.
+pub fn lines(text: &[u8]) -> usize {
+    text.split(|b| *b == b'\n').count() - 1
 }
 
 /// An opened archive.
@@ -146,7 +154,7 @@ impl Program {
         let text =
             String::from_utf8(bytes.to_vec()).map_err(|_| damaged(format!("{entry} is no UTF-8 text")))?;
         let File { classes, functions } = parse_file::file(&text).map_err(|e| {
-            let line = text.as_bytes().iter().take(e.pos as usize).filter(|b| **b == b'\n').count() + 1;
+            let line = lines(text.as_bytes().get(..e.pos as usize).unwrap_or_default()) + 1;
             Diag::error("E0202", format!("{entry}, line {line}: {}", e.what))
                 .hint("the archived program is damaged: save it again with torch.jit.save")
         })?;
@@ -160,7 +168,7 @@ impl Program {
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn class(&self, name: &str) -> Result<Option<(Rc<Class>, Rc<Unit>)>, Diag> {
+    pub fn class(&self, name: &str) -> Result<Found<Class>, Diag> {
         let Some((module, name)) = name.rsplit_once('.') else { return Ok(None) };
         let Some(unit) = self.unit(module)? else { return Ok(None) };
         Ok(unit.classes.get(name).map(|c| (c.clone(), unit.clone())))
@@ -169,7 +177,7 @@ impl Program {
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn function(&self, name: &str) -> Result<Option<(Rc<Func>, Rc<Unit>)>, Diag> {
+    pub fn function(&self, name: &str) -> Result<Found<Func>, Diag> {
         let Some((module, name)) = name.rsplit_once('.') else { return Ok(None) };
         let Some(unit) = self.unit(module)? else { return Ok(None) };
         Ok(unit.functions.get(name).map(|c| (c.clone(), unit.clone())))

@@ -89,7 +89,7 @@ impl Reader<'_> {
         let mut line = start;
         for text in texts {
             let Some(part) = text.as_bytes().get(..left.min(text.len())) else { break };
-            line = line.checked_add(part.iter().filter(|b| **b == b'\n').count() as i64)?;
+            line = line.checked_add(super::program::lines(part) as i64)?;
             left -= part.len();
             if left == 0 {
                 break;

@@ -75,7 +75,7 @@ pub(super) fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
                 Ok(model) => works.push((guess, model)),
                 // The attempt that got furthest tells most.
                 Err(f) if best.as_ref().is_none_or(|b| !guess.is_open() && f.steps >= b.steps) => {
-                    best = Some(f)
+                    best = Some(f);
                 }
                 Err(_) => {}
             }
@@ -188,8 +188,10 @@ fn attempt(
         last_raised: None,
         assumed: std::collections::BTreeSet::new(),
         found: Found::default(),
+        joining: 0,
         bodies: 0,
         archived,
+        defaulted: vec![],
         freeze: false,
         initial: BTreeMap::new(),
         state_weights: BTreeMap::new(),
@@ -219,9 +221,8 @@ fn finish(
                 eval.cx.diags.push(d);
             }
         }
-        Ok(_) => {}
         Err(d) if clean || eval.raised.is_none() => eval.cx.diags.push(d),
-        Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
     let (found, steps) = (eval.found.clone(), eval.steps);
     let warnings = eval.remarks(state);

@@ -1,4 +1,4 @@
-//! The schemas of ATen operators, and which of them a call means.
+//! The schemas of `ATen` operators, and which of them a call means.
 //!
 //! Calls in the archived source are positional and name no overload. As in PyTorch, the first overload in the order of registration
 //! that fits is meant, first without implicit conversions, then with them.
@@ -31,6 +31,7 @@ pub enum Base {
 
 /// Type of an argument with what is around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "what is around a type comes in any combination")]
 pub struct ArgType {
     /// The type, or that of the elements.
     pub base: Base,

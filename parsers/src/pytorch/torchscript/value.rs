@@ -4,6 +4,9 @@ use crate::pytorch::lift::alias::TensorId;
 use crate::pytorch::lift::cx::{Size, V};
 use std::rc::Rc;
 
+/// Deepest nesting of lists and tuples.
+const MAX_NESTING: usize = 40;
+
 /// Index into [`Heap`].
 pub type Ref = usize;
 
@@ -117,12 +120,10 @@ pub fn known_equal(heap: &Heap, a: &Value, b: &Value) -> Option<bool> {
         (X::Int(Size::Known(a)), X::Int(Size::Known(b))) => Some(a == b),
         (X::Int(a), X::Int(b)) if a == b => Some(true),
         (X::Bool(a), X::Bool(b)) => Some(a == b),
-        (X::Str(a), X::Str(b)) => Some(a == b),
-        (X::Device(a), X::Device(b)) => Some(a == b),
+        (X::Str(a), X::Str(b)) | (X::Device(a), X::Device(b)) | (X::Global(a), X::Global(b)) => Some(a == b),
         (X::Complex(a, b), X::Complex(c, d)) => Some(a == c && b == d),
         (X::Enum(c, n, _), X::Enum(d, m, _)) => Some(c == d && n == m),
         (X::Object(a), X::Object(b)) if a == b => Some(true),
-        (X::Global(a), X::Global(b)) => Some(a == b),
         (X::Tuple(_, a), X::Tuple(_, b)) => list(a, b),
         (X::List(a), X::List(b)) if a == b => Some(true),
         (X::List(_), X::List(_)) => list(heap.elements(a)?, heap.elements(b)?),
@@ -153,6 +154,18 @@ pub enum Cell {
     Object(Instance),
 }
 
+impl Cell {
+    /// Number of values in it.
+    fn size(&self) -> usize {
+        match self {
+            Self::List(items) => items.len(),
+            Self::Dict(items) => items.len(),
+            Self::Stacked(_) => 1,
+            Self::Object(i) => i.fields.len(),
+        }
+    }
+}
+
 /// An instance of a class.
 #[derive(Clone, Debug)]
 pub struct Instance {
@@ -175,6 +188,8 @@ impl Instance {
 #[derive(Clone, Debug, Default)]
 pub struct Heap {
     cells: Vec<Cell>,
+    /// Elements of all objects ever made or copied.
+    pub charged: usize,
 }
 
 impl Heap {
@@ -184,6 +199,7 @@ impl Heap {
     }
     /// Adds an object.
     pub fn add(&mut self, cell: Cell) -> Ref {
+        self.charged += 1 + cell.size();
         self.cells.push(cell);
         self.cells.len() - 1
     }
@@ -259,6 +275,25 @@ impl Heap {
     pub fn find(&self, r: Ref, key: &Value) -> Option<usize> {
         self.dict(r)?.iter().position(|(k, _)| known_equal(self, k, key) == Some(true))
     }
+    /// Walks what `v` holds, lists and tuples in it too; false when that nests deeper than [`MAX_NESTING`], has more than `left` elements,
+    /// or leads to object `to`.
+    pub fn walk(&self, v: &Value, to: Option<Ref>, left: &mut usize, depth: usize) -> bool {
+        if *left == 0 || depth > MAX_NESTING {
+            return false;
+        }
+        *left -= 1;
+        match v {
+            Value::Tuple(_, items) => items.iter().all(|v| self.walk(v, to, left, depth + 1)),
+            Value::Maybe(_, inner) => self.walk(inner, to, left, depth + 1),
+            Value::List(r) | Value::Dict(r) if Some(*r) == to => false,
+            Value::List(r) | Value::Dict(r) => match self.cells.get(*r) {
+                Some(Cell::List(items)) => items.iter().all(|v| self.walk(v, to, left, depth + 1)),
+                Some(Cell::Dict(items)) => items.iter().all(|(_, v)| self.walk(v, to, left, depth + 1)),
+                _ => true,
+            },
+            _ => true,
+        }
+    }
     /// Changes each value of the first `count` objects.
     pub fn map(&mut self, count: usize, f: &mut impl FnMut(&Value) -> Value) {
         for cell in self.cells.iter_mut().take(count) {
@@ -273,6 +308,7 @@ impl Heap {
     /// Puts back the first objects as they were in `before`, keeping those made since.
     pub fn restore(&mut self, before: &Self) {
         for (cell, old) in self.cells.iter_mut().zip(&before.cells) {
+            self.charged += old.size() / 8;
             cell.clone_from(old);
         }
     }

@@ -40,13 +40,11 @@ impl<'p> Weights<'p> {
     /// Adds a tensor of pickle `folder`. The same view of a storage is the same weight.
     pub fn add(&mut self, name: &str, folder: &'static str, tensor: &TensorRef) -> usize {
         let same = |w: &Weight| w.folder == folder && w.tensor == *tensor;
-        match self.all.iter().position(same) {
-            Some(i) => i,
-            None => {
-                self.all.push(Weight { name: name.into(), folder, tensor: tensor.clone() });
-                self.all.len() - 1
-            }
+        if let Some(i) = self.all.iter().position(same) {
+            return i;
         }
+        self.all.push(Weight { name: name.into(), folder, tensor: tensor.clone() });
+        self.all.len() - 1
     }
     /// The weight `i`.
     pub fn get(&self, i: usize) -> Option<&Weight> {

@@ -1,6 +1,6 @@
 //! `MobileNetV2`.
 //!
-//! Source: Sandler and others, "MobileNetV2: inverted residuals and linear bottlenecks" (2018), table 2. Names of weights as in torchvision.
+//! Source: Sandler and others, "`MobileNetV2`: inverted residuals and linear bottlenecks" (2018), table 2. Names of weights as in torchvision.
 
 use super::blocks::{Conv2d, Net, R, V};
 

@@ -1,4 +1,4 @@
-//! AlexNet and VGG: convolutions one after another, then three linear layers.
+//! `AlexNet` and VGG: convolutions one after another, then three linear layers.
 //!
 //! Sources: Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014); Simonyan and Zisserman, "Very deep
 //! convolutional networks for large-scale image recognition" (2014). Names of weights as in torchvision.

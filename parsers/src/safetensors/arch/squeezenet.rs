@@ -1,6 +1,6 @@
 //! `SqueezeNet`.
 //!
-//! Source: Iandola and others, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters" (2016). Names of weights as in torchvision.
+//! Source: Iandola and others, "`SqueezeNet`: `AlexNet`-level accuracy with 50x fewer parameters" (2016). Names of weights as in torchvision.
 
 use super::blocks::{Conv2d, Net, R, V};
 

@@ -36,11 +36,11 @@ pub(super) const TABLE: super::Table = &[
     ("selu", |cx| plain(cx, "selu", &[])),
     ("celu", |cx| {
         let alpha = cx.float_or("alpha", 1.0)?;
-        plain(cx, "celu", &[("alpha", Attr::Float(alpha as f32))])
+        sloped(cx, "celu", alpha)
     }),
     ("leaky_relu", |cx| {
         let slope = cx.float_or("negative_slope", 0.01)?;
-        plain(cx, "leaky_relu", &[("alpha", Attr::Float(slope as f32))])
+        sloped(cx, "leaky_relu", slope)
     }),
     ("prelu", prelu),
     ("_prelu_kernel", prelu),
@@ -59,6 +59,14 @@ pub(super) const TABLE: super::Table = &[
     ("_softmax_backward_data", softmax_backward),
 ];
 
+/// An operator with the parameter `alpha`, which it holds in single precision.
+pub(super) fn sloped(cx: &mut Cx, op: &str, alpha: f64) -> R<Out> {
+    let x = cx.t("self")?;
+    if cx.dtype(x)? == DType::F64 {
+        return Ok(Out::Fresh(super::special::activation(cx, op, &[x], alpha)?));
+    }
+    plain(cx, op, &[("alpha", Attr::Float(alpha as f32))])
+}
 fn plain(cx: &mut Cx, op: &str, attrs: &[(&str, Attr)]) -> R<Out> {
     let x = cx.t("self")?;
     Ok(Out::Fresh(cx.with(op, &[x], attrs)?))
@@ -121,7 +129,7 @@ fn elu(cx: &mut Cx) -> R<Out> {
     let (alpha, scale, input_scale) =
         (cx.float_or("alpha", 1.0)?, cx.float_or("scale", 1.0)?, cx.float_or("input_scale", 1.0)?);
     if scale == 1.0 && input_scale == 1.0 {
-        return plain(cx, "elu", &[("alpha", Attr::Float(alpha as f32))]);
+        return sloped(cx, "elu", alpha);
     }
     formula(cx, |cx, x| {
         let z = cx.bn("mul", x, input_scale)?;

@@ -78,12 +78,14 @@ fn even(cx: &mut Cx, x: V, axis: usize, h: f64, order: i64) -> R<V> {
     let d = cx.b("sub", after, before)?;
     let d = cx.bn("div", d, h)?;
     let centre = cx.bn("div", d, 2.0)?;
-    let (first, last): (&[(i64, f64)], &[(i64, f64)]) = if order == 1 {
-        (&[(1, 1.0), (0, -1.0)], &[(-1, 1.0), (-2, -1.0)])
+    let (a, b) = if order == 1 {
+        (weighted(cx, x, axis, &[(1, 1.0), (0, -1.0)])?, weighted(cx, x, axis, &[(-1, 1.0), (-2, -1.0)])?)
     } else {
-        (&[(0, -1.5), (1, 2.0), (2, -0.5)], &[(-3, 0.5), (-2, -2.0), (-1, 1.5)])
+        (
+            weighted(cx, x, axis, &[(0, -1.5), (1, 2.0), (2, -0.5)])?,
+            weighted(cx, x, axis, &[(-3, 0.5), (-2, -2.0), (-1, 1.5)])?,
+        )
     };
-    let (a, b) = (weighted(cx, x, axis, first)?, weighted(cx, x, axis, last)?);
     let (a, b) = (cx.bn("div", a, h)?, cx.bn("div", b, h)?);
     cx.concat(&[a, centre, b], axis)
 }

@@ -88,15 +88,12 @@ fn tallied(cx: &mut Cx, columns: &[(V, V)], weight: Option<V>, density: bool) ->
     let (Some(place), Some(inside)) = (place, inside) else { return Err(malformed("no dimension")) };
     let cells = sizes.iter().try_fold(1i64, |a, b| a.checked_mul(*b)).filter(|n| *n <= MAX_BINS);
     let cells = cells.ok_or_else(|| malformed("too many bins"))?;
-    let ones = match weight {
-        Some(w) => {
-            let w = cx.cast(w, dtype)?;
-            cx.reshape_to(w, &[-1])?
-        }
-        None => {
-            let one = cx.num_of(dtype, 1.0)?;
-            cx.full(&[points], one)?
-        }
+    let ones = if let Some(w) = weight {
+        let w = cx.cast(w, dtype)?;
+        cx.reshape_to(w, &[-1])?
+    } else {
+        let one = cx.num_of(dtype, 1.0)?;
+        cx.full(&[points], one)?
     };
     let zero = cx.num_of(dtype, 0.0)?;
     let shares = cx.choose(inside, ones, zero)?;

@@ -32,8 +32,6 @@ pub(super) const TABLE: super::Table = &[
     ("repeat_interleave", repeat_interleave),
     ("tril", |cx| triangle(cx, false)),
     ("triu", |cx| triangle(cx, true)),
-    ("fft_fftshift", |cx| shifted(cx, true)),
-    ("fft_ifftshift", |cx| shifted(cx, false)),
     ("combinations", combinations),
     ("cartesian_prod", cartesian_prod),
     ("unravel_index", unravel_index),
@@ -397,17 +395,6 @@ fn roll(cx: &mut Cx) -> R<Out> {
         if rank > 0 {
             y = rolled(cx, y, wrap(d, rank)?, *b)?;
         }
-    }
-    Ok(Out::Fresh(y))
-}
-/// Halves of the axes exchanged, by `n / 2` or back.
-fn shifted(cx: &mut Cx, forward: bool) -> R<Out> {
-    let x = cx.t("self")?;
-    let axes = super::reduce::axes(cx, "dim", x)?;
-    let mut y = x;
-    for a in axes {
-        let n = cx.known(y, a).ok_or_else(|| unsupported("shifting an axis of dynamic size"))?;
-        y = rolled(cx, y, a, if forward { n / 2 } else { (n + 1) / 2 })?;
     }
     Ok(Out::Fresh(y))
 }

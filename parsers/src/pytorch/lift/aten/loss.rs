@@ -259,11 +259,11 @@ fn distance(cx: &mut Cx, a: V, b: V, p: f64, eps: f64, keep: bool) -> R<V> {
 }
 fn pairwise_distance(cx: &mut Cx) -> R<Out> {
     let (p, eps, keep) = (cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?, cx.bool_or("keepdim", false)?);
-    let (a, b) = cx.pair("x1", "x2")?;
+    let (a, b) = cx.float_pair("x1", "x2")?;
     Ok(Out::Fresh(distance(cx, a, b, p, eps, keep)?))
 }
 fn cosine_similarity(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("x1", "x2")?;
+    let (a, b) = cx.float_pair("x1", "x2")?;
     let eps = cx.float_or("eps", 1e-8)?;
     let scalars = cx.rank(a)? == 0 && cx.rank(b)? == 0;
     let (a, b) = if scalars { (cx.reshape_to(a, &[1])?, cx.reshape_to(b, &[1])?) } else { (a, b) };
@@ -282,7 +282,7 @@ fn cosine_similarity(cx: &mut Cx) -> R<Out> {
 }
 /// `1 - cos` for target 1, `max(0, cos - margin)` for -1.
 fn cosine_embedding(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("input1", "input2")?;
+    let (a, b) = cx.float_pair("input1", "input2")?;
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let last = cx.rank(a)?.saturating_sub(1);
@@ -306,7 +306,7 @@ fn cosine_embedding(cx: &mut Cx) -> R<Out> {
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 fn triplet_margin(cx: &mut Cx) -> R<Out> {
-    let (a, p, n) = (cx.t("anchor")?, cx.t("positive")?, cx.t("negative")?);
+    let (a, p, n) = (cx.float_t("anchor")?, cx.float_t("positive")?, cx.float_t("negative")?);
     let (margin, power, eps) =
         (cx.float_or("margin", 1.0)?, cx.float_or("p", 2.0)?, cx.float_or("eps", 1e-6)?);
     for x in [a, p, n] {

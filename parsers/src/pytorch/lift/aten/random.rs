@@ -155,12 +155,11 @@ fn normal(cx: &mut Cx) -> R<Out> {
         (None, common)
     };
     let (mean, std) = (cx.value_of(&mean, dtype)?, cx.value_of(&std, dtype)?);
-    let sizes = match sizes {
-        Some(s) => s,
-        None => {
-            let both = cx.b("add", mean, std)?;
-            cx.shape_of(both)?
-        }
+    let sizes = if let Some(s) = sizes {
+        s
+    } else {
+        let both = cx.b("add", mean, std)?;
+        cx.shape_of(both)?
     };
     let z = draw(cx, &sizes, dtype, Draw::Normal)?;
     let y = cx.b("mul", z, std)?;
@@ -318,7 +317,7 @@ fn rrelu(cx: &mut Cx) -> R<Out> {
     }
     let slope = f64::midpoint(low, high);
     if !cx.bool_or("training", false)? || low == high {
-        return Ok(Out::Fresh(cx.with("leaky_relu", &[x], &[("alpha", Attr::Float(slope as f32))])?));
+        return super::activation::sloped(cx, "leaky_relu", slope);
     }
     let (sizes, dtype) = (cx.shape_of(x)?, cx.dtype(x)?);
     let u = draw(cx, &sizes, dtype, Draw::Uniform)?;

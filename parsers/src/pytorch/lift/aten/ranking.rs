@@ -32,19 +32,20 @@ fn hinge_embedding(cx: &mut Cx) -> R<Out> {
 }
 /// `max(0, margin - t (a - b))`.
 fn margin_ranking(cx: &mut Cx) -> R<Out> {
-    let (a, b) = cx.pair("input1", "input2")?;
+    // The margin is a float.
+    let (a, b) = cx.float_pair("input1", "input2")?;
     let (t, margin) = (cx.t("target")?, cx.float_or("margin", 0.0)?);
     let dtype = cx.dtype(a)?;
     let t = cx.cast(t, dtype)?;
     let d = cx.b("sub", b, a)?;
     let d = cx.b("mul", d, t)?;
     let d = cx.bn("add", d, margin)?;
-    let y = if dtype.is_float() { cx.u("relu", d)? } else { cx.bn("max", d, 0.0)? };
+    let y = cx.u("relu", d)?;
     Ok(Out::Fresh(reduced(cx, y)?))
 }
 /// `exp(x) - t x` or `x - t log(x + eps)`; with Stirling's approximation of `log(t!)` above 1 where it is to be full.
 fn poisson(cx: &mut Cx) -> R<Out> {
-    let (x, t) = cx.pair("input", "target")?;
+    let (x, t) = cx.float_pair("input", "target")?;
     let (log, full, eps) =
         (cx.bool_or("log_input", true)?, cx.bool_or("full", false)?, cx.float_or("eps", 1e-8)?);
     let mut y = if log {
@@ -117,6 +118,41 @@ fn moved(cx: &mut Cx, x: V, by: i64) -> R<V> {
     let pads = cx.int_list(&[0, by, 0, -by]);
     cx.op("pad", &[x, pads, never])
 }
+/// 0 where a place of the path `[n, 2 s + 1]` may follow the place two before it, else minus infinity: labels that are not the same need
+/// no blank between them.
+fn skips(cx: &mut Cx, path: V, (batch, s): (i64, i64), blank: i64, dtype: DType) -> R<V> {
+    let (front, back) = (
+        cx.slice_known(path, 1, 0, (2 * s - 1).max(0))?,
+        cx.slice_known(path, 1, (2 * s + 1).min(2), 2 * s + 1)?,
+    );
+    let same = cx.b("equal", front, back)?;
+    let blank_there = cx.bn("equal", back, blank as f64)?;
+    let no = cx.b("or", same, blank_there)?;
+    let (never, free) = (cx.num_of(dtype, f64::NEG_INFINITY)?, cx.num_of(dtype, 0.0)?);
+    let skip = cx.choose(no, never, free)?;
+    if s > 0 {
+        let pads = cx.int_list(&[0, 2, 0, 0]);
+        cx.op("pad", &[skip, pads, never])
+    } else {
+        cx.full(&[Size::Known(batch), Size::Known(1)], never)
+    }
+}
+/// Minus the logarithm of the probability of ending at the last label or at the blank behind it.
+fn ended(cx: &mut Cx, alpha: V, counts: V, dtype: DType) -> R<V> {
+    let double = cx.bn("mul", counts, 2.0)?;
+    let end = cx.unsqueeze(double, &[1])?;
+    let attrs = [("axis", Attr::Int(1))];
+    let a = cx.with("gather_elements", &[alpha, end], &attrs)?;
+    let before = cx.bn("sub", end, 1.0)?;
+    let before = cx.bn("max", before, 0.0)?;
+    let b = cx.with("gather_elements", &[alpha, before], &attrs)?;
+    let never = cx.num_of(dtype, f64::NEG_INFINITY)?;
+    let none = cx.bn("equal", end, 0.0)?;
+    let b = cx.choose(none, never, b)?;
+    let y = log_add_all(cx, &[a, b])?;
+    let y = cx.squeeze(y, &[1])?;
+    cx.u("neg", y)
+}
 /// Connectionist temporal classification (Graves and others, 2006): minus the logarithm of the probability of all alignments of the labels,
 /// by the forward recursion over labels with blanks between them.
 fn ctc(cx: &mut Cx, reduce: bool) -> R<V> {
@@ -142,25 +178,9 @@ fn ctc(cx: &mut Cx, reduce: bool) -> R<V> {
     let at = cx.unsqueeze(path, &[0])?;
     let at = cx.expand(at, &[steps.clone(), Size::Known(batch), Size::Known(2 * s + 1)])?;
     let emitted = cx.with("gather_elements", &[x, at], &[("axis", Attr::Int(2))])?;
-    // A label may follow another one without a blank unless they are the same.
-    let (front, back) = (
-        cx.slice_known(path, 1, 0, (2 * s - 1).max(0))?,
-        cx.slice_known(path, 1, (2 * s + 1).min(2), 2 * s + 1)?,
-    );
-    let same = cx.b("equal", front, back)?;
-    let blank_there = cx.bn("equal", back, blank as f64)?;
-    let no = cx.b("or", same, blank_there)?;
-    let never = cx.num_of(dtype, f64::NEG_INFINITY)?;
-    let free = cx.num_of(dtype, 0.0)?;
-    let skip = cx.choose(no, never, free)?;
-    let skip = if s > 0 {
-        let pads = cx.int_list(&[0, 2, 0, 0]);
-        cx.op("pad", &[skip, pads, never])?
-    } else {
-        cx.full(&[Size::Known(batch), Size::Known(1)], never)?
-    };
+    let skip = skips(cx, path, (batch, s), blank, dtype)?;
     // First step: the first blank or the first label.
-    let line0: Vec<f64> = (0..2 * s + 1).map(|i| if i < 2 { 0.0 } else { f64::NEG_INFINITY }).collect();
+    let line0: Vec<f64> = (0..=2 * s).map(|i| if i < 2 { 0.0 } else { f64::NEG_INFINITY }).collect();
     let t = Tensor::from_vec(&[1, line0.len()], line0)
         .cast(dtype, false)
         .map_err(|e| malformed(e.to_string()))?;
@@ -182,22 +202,10 @@ fn ctc(cx: &mut Cx, reduce: bool) -> R<V> {
         let active = cx.b("less", t, seen[2])?;
         Ok((None, vec![cx.choose(active, sum, carried[0])?]))
     })?;
-    // The last label or the blank behind it.
-    let double = cx.bn("mul", counts, 2.0)?;
-    let end = cx.unsqueeze(double, &[1])?;
-    let attrs = [("axis", Attr::Int(1))];
-    let a = cx.with("gather_elements", &[out[0], end], &attrs)?;
-    let before = cx.bn("sub", end, 1.0)?;
-    let before = cx.bn("max", before, 0.0)?;
-    let b = cx.with("gather_elements", &[out[0], before], &attrs)?;
-    let none = cx.bn("equal", end, 0.0)?;
-    let b = cx.choose(none, never, b)?;
-    let y = log_add_all(cx, &[a, b])?;
-    let y = cx.squeeze(y, &[1])?;
-    let mut y = cx.u("neg", y)?;
+    let mut y = ended(cx, out[0], counts, dtype)?;
     if endless {
         let inf = cx.bn("equal", y, f64::INFINITY)?;
-        y = cx.choose(inf, free, y)?;
+        y = cx.put(inf, 0.0, y)?;
     }
     if !reduce {
         return Ok(y);

@@ -248,17 +248,15 @@ fn join(cx: &mut Cx, parts: &[V], axis: usize) -> R<V> {
 fn stack(cx: &mut Cx, each: &[V], dtype: DType) -> R<V> {
     let mut lines = vec![];
     for v in each {
-        lines.push(match cx.graph.constant(*v).cloned() {
-            Some(t) => {
-                let sizes: Vec<usize> = std::iter::once(1).chain(t.shape().iter().copied()).collect();
-                let t = t.reshape(&sizes).and_then(|t| t.lazy_cast(dtype, false));
-                cx.constant(t.map_err(|e| malformed(e.to_string()))?)
-            }
-            None => {
-                let v = cx.cast(*v, dtype)?;
-                cx.unsqueeze(v, &[0])?
-            }
-        });
+        let line = if let Some(t) = cx.graph.constant(*v).cloned() {
+            let sizes: Vec<usize> = std::iter::once(1).chain(t.shape().iter().copied()).collect();
+            let t = t.reshape(&sizes).and_then(|t| t.lazy_cast(dtype, false));
+            cx.constant(t.map_err(|e| malformed(e.to_string()))?)
+        } else {
+            let v = cx.cast(*v, dtype)?;
+            cx.unsqueeze(v, &[0])?
+        };
+        lines.push(line);
     }
     join(cx, &lines, 0)
 }

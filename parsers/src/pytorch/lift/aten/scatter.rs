@@ -229,14 +229,23 @@ fn reduced(cx: &mut Cx, x: V, at: V, src: V, axis: usize, how: &str, include: bo
     let (word, neutral) = match how {
         "sum" | "mean" => ("add", 0.0),
         "prod" => ("mul", 1.0),
-        "amax" => ("max", if dtype.is_float() { f64::NEG_INFINITY } else { low(dtype)? }),
-        "amin" => ("min", if dtype.is_float() { f64::INFINITY } else { high(dtype)? }),
+        "amax" => ("max", f64::NEG_INFINITY),
+        "amin" => ("min", f64::INFINITY),
         other => return Err(malformed(format!("reduction `{other}` is unknown"))),
     };
     let start = if include {
         x
     } else {
-        let v = cx.num(x, neutral)?;
+        let v = match (word, dtype.is_float()) {
+            ("max" | "min", false) => {
+                let (low, high) =
+                    dtype.int_range().ok_or_else(|| unsupported(format!("extrema of {dtype}")))?;
+                let end = if word == "max" { low } else { high };
+                let end = i64::try_from(end).map_err(|_| unsupported(format!("extrema of {dtype}")))?;
+                cx.int_of(dtype, end)?
+            }
+            _ => cx.num(x, neutral)?,
+        };
         let v = cx.expand_like(v, at)?;
         added(cx, "scatter_elements", &[x, at, v], "none", Some(axis))?
     };
@@ -251,12 +260,6 @@ fn reduced(cx: &mut Cx, x: V, at: V, src: V, axis: usize, how: &str, include: bo
     let n = added(cx, "scatter_elements", &[base, at, ones], "add", Some(axis))?;
     let n = cx.bn("max", n, 1.0)?;
     if dtype.is_float() { cx.b("div", y, n) } else { super::arithmetic::floor_quotient(cx, y, n) }
-}
-fn low(dtype: DType) -> R<f64> {
-    dtype.int_range().map(|r| r.0 as f64).ok_or_else(|| unsupported(format!("extrema of {dtype}")))
-}
-fn high(dtype: DType) -> R<f64> {
-    dtype.int_range().map(|r| r.1 as f64).ok_or_else(|| unsupported(format!("extrema of {dtype}")))
 }
 /// True places take the source's elements in order.
 fn masked_scatter(cx: &mut Cx) -> R<Out> {

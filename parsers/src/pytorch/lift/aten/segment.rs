@@ -53,7 +53,7 @@ fn segment_reduce(cx: &mut Cx) -> R<Out> {
     let at = cx.iota(&n)?;
     let (after, before) = (cx.b("greater_or_equal", at, starts)?, cx.b("less", at, ends)?);
     let own = cx.b("and", after, before)?;
-    let rest: Vec<i64> = (axis as i64 + 2..rank as i64 + 1).collect();
+    let rest: Vec<i64> = (axis as i64 + 2..=rank as i64).collect();
     let own = cx.unsqueeze(own, &rest)?;
     let wide = cx.unsqueeze(x, &[axis as i64])?;
     let none = cx.num(x, neutral)?;

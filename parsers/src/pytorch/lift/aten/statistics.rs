@@ -67,13 +67,12 @@ fn covariance(cx: &mut Cx, x: V) -> R<V> {
         (Some(f), Some(a)) => Some(cx.b("mul", f, a)?),
         (f, a) => f.or(a),
     };
-    let sum = match w {
-        Some(w) => cx.reduce("reduce_sum", w, &[0], false)?,
-        None => {
-            let n = cx.dim(x, 1)?;
-            let n = cx.size_scalar(&n)?;
-            cx.cast(n, dtype)?
-        }
+    let sum = if let Some(w) = w {
+        cx.reduce("reduce_sum", w, &[0], false)?
+    } else {
+        let n = cx.dim(x, 1)?;
+        let n = cx.size_scalar(&n)?;
+        cx.cast(n, dtype)?
     };
     let weighted = |cx: &mut Cx, v: V| w.map_or(Ok(v), |w| cx.b("mul", v, w));
     let total = weighted(cx, x)?;

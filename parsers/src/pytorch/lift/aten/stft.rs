@@ -1,25 +1,12 @@
-//! Short-time Fourier transforms and the windows for them.
+//! Short-time Fourier transforms.
 use super::fourier::{MAX_MATRIX, MAX_MATRIX_ODD, Norm, Transform, circle};
 use crate::pytorch::lift::cx::{Cx, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::pairs::{Parts, part_type};
-use crate::pytorch::lift::promote::DEFAULT_FLOAT;
 use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
 use hoist_ir::tensor::Tensor;
-use std::f64::consts::PI;
 
-pub(super) const TABLE: super::Table = &[
-    ("hann_window", |cx| cosines(cx, &[0.5, 0.5])),
-    ("hamming_window", |cx| {
-        let (a, b) = (cx.float_or("alpha", 0.54)?, cx.float_or("beta", 0.46)?);
-        cosines(cx, &[a, b])
-    }),
-    ("blackman_window", |cx| cosines(cx, &[0.42, 0.5, 0.08])),
-    ("bartlett_window", bartlett),
-    ("kaiser_window", kaiser),
-    ("stft", stft),
-    ("istft", istft),
-];
+pub(super) const TABLE: super::Table = OWN;
 /// These hold for real and complex operands.
 pub(super) const OWN: super::Table = &[("stft", stft), ("istft", istft)];
 
@@ -27,54 +14,6 @@ pub(super) const OWN: super::Table = &[("stft", stft), ("istft", istft)];
 const MAX_LINE: i64 = 1 << 22;
 /// Most frames that may cover one sample.
 const MAX_OVERLAP: i64 = 256;
-
-/// A window as a constant: `value` of the position and the period, which is one more than the last position unless periodic.
-fn window(cx: &mut Cx, value: impl Fn(f64, f64) -> f64) -> R<Out> {
-    let (n, periodic) = (cx.int("window_length")?, cx.bool_or("periodic", true)?);
-    let dtype = match cx.opt_dtype("dtype")? {
-        Some(dtype) => dtype,
-        None => cx.declared_dtype(0)?.unwrap_or(DEFAULT_FLOAT),
-    };
-    if !(0..=MAX_LINE).contains(&n) {
-        return Err(malformed(format!("a window of length {n}")));
-    }
-    let period = if periodic { n } else { n - 1 } as f64;
-    let line: Vec<f64> = if n == 1 { vec![1.0] } else { (0..n).map(|i| value(i as f64, period)).collect() };
-    let t = Tensor::from_vec(&[line.len()], line).cast(dtype, false).map_err(|e| malformed(e.to_string()))?;
-    Ok(Out::Fresh(cx.constant(t)))
-}
-/// `a0 - a1 cos(x) + a2 cos(2 x)` over one turn.
-fn cosines(cx: &mut Cx, a: &[f64]) -> R<Out> {
-    let a = a.to_vec();
-    window(cx, |i, period| {
-        let x = 2.0 * PI * i / period;
-        a.iter().enumerate().map(|(k, a)| if k % 2 == 0 { *a } else { -*a } * libm::cos(k as f64 * x)).sum()
-    })
-}
-fn bartlett(cx: &mut Cx) -> R<Out> {
-    window(cx, |i, period| 1.0 - libm::fabs(2.0 * i / period - 1.0))
-}
-/// `I0(beta sqrt(1 - x^2)) / I0(beta)` with `x` from -1 to 1.
-fn kaiser(cx: &mut Cx) -> R<Out> {
-    let beta = cx.float_or("beta", 12.0)?;
-    window(cx, |i, period| {
-        let x = 2.0 * i / period - 1.0;
-        bessel(beta * libm::sqrt((1.0 - x * x).max(0.0))) / bessel(beta)
-    })
-}
-/// The modified Bessel function of order 0 by its power series.
-fn bessel(x: f64) -> f64 {
-    let quarter = x * x / 4.0;
-    let (mut term, mut sum) = (1.0, 1.0);
-    for k in 1..500 {
-        term *= quarter / (f64::from(k) * f64::from(k));
-        sum += term;
-        if term < sum * 1e-17 {
-            break;
-        }
-    }
-    sum
-}
 
 /// What both directions share.
 struct Frames {

@@ -127,7 +127,6 @@ impl Eval<'_> {
         }
     }
     /// One operator for both arms; the arms themselves when what they leave has no common form.
-    #[expect(clippy::type_complexity, reason = "the arms, to go on with")]
     fn join(
         &mut self,
         condition: V,
@@ -143,7 +142,7 @@ impl Eval<'_> {
         match self.emit_items(&change, then, otherwise, at)? {
             Ok((a, b)) => {
                 let outs = self.cx.if_node(condition, a, b)?;
-                self.apply(change, &outs).map(Ok)
+                Ok(Ok(self.apply(change, &outs)))
             }
             Err(arms) => Ok(Err(arms)),
         }

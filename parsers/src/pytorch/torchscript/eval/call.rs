@@ -52,8 +52,8 @@ impl Eval<'_> {
     pub(super) fn call_value(&mut self, target: &Value, args: Vec<Value>, named: Named, at: Pos) -> R<Value> {
         match target {
             Value::Failed => Ok(Value::Failed),
-            Value::Method(r, name) => self.call_method(*r, name, args, named, at),
-            Value::Object(r) => self.call_method(*r, "__call__", args, named, at),
+            Value::Method(r, name) => self.call_method(*r, name, args, &named, at),
+            Value::Object(r) => self.call_method(*r, "__call__", args, &named, at),
             Value::Global(path) => self.call_global(path, args, named, at),
             other => self.broken(at, format!("{} is called", other.kind())),
         }
@@ -63,7 +63,7 @@ impl Eval<'_> {
         r: Ref,
         name: &str,
         mut args: Vec<Value>,
-        named: Named,
+        named: &Named,
         at: Pos,
     ) -> R<Value> {
         let Some(instance) = self.heap.instance(r) else {
@@ -87,7 +87,7 @@ impl Eval<'_> {
         }
         if let Some((func, unit)) = self.program.function(path)? {
             let module = self.frame.module.clone();
-            return self.call(&func, unit, module, args, named, at);
+            return self.call(&func, unit, module, args, &named, at);
         }
         if let Some(class) = path.strip_suffix(".__new__") {
             self.class(class, at)?;
@@ -97,13 +97,13 @@ impl Eval<'_> {
         let (class, _) = self.class(path, at)?;
         match class.base.as_deref() {
             Some("NamedTuple") if args.len() <= class.fields.len() => {
-                self.named_tuple(&class, args, named, at)
+                self.named_tuple(&class, args, &named, at)
             }
             Some("Enum") => self.refuse(at, format!("a member of `{path}` looked up by value")),
             _ => {
                 let instance = Instance { class: path.into(), path: None, fields: vec![] };
                 let r = self.heap.add(Cell::Object(instance));
-                self.call_method(r, "__init__", args, named, at)?;
+                self.call_method(r, "__init__", args, &named, at)?;
                 Ok(Value::Object(r))
             }
         }
@@ -112,7 +112,7 @@ impl Eval<'_> {
         &mut self,
         class: &Rc<crate::pytorch::torchscript::ast::Class>,
         mut args: Vec<Value>,
-        named: Named,
+        named: &Named,
         at: Pos,
     ) -> R<Value> {
         for field in class.fields.iter().skip(args.len()) {
@@ -137,7 +137,7 @@ impl Eval<'_> {
         match (name, args) {
             ("annotate" | "unchecked_cast", [ty, value]) => {
                 let value = self.expr(value)?;
-                let value = if name == "annotate" { value } else { self.unwrapped(value) };
+                let value = if name == "annotate" { value } else { Self::unwrapped(value) };
                 match as_type(ty) {
                     Some(ty) => self.convert(value, &ty, at),
                     None => self.broken(at, "a type is expected"),

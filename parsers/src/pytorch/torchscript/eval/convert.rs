@@ -26,7 +26,7 @@ impl Eval<'_> {
         }
     }
     /// A value that is known not to be none.
-    pub(super) fn unwrapped(&self, value: Value) -> Value {
+    pub(super) fn unwrapped(value: Value) -> Value {
         match value {
             Value::Maybe(_, inner) => (*inner).clone(),
             other => other,

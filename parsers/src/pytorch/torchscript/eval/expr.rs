@@ -53,13 +53,13 @@ impl Eval<'_> {
             Kind::Str(v) => Ok(Value::text(v)),
             Kind::Bool(v) => Ok(Value::Bool(*v)),
             Kind::None => Ok(Value::None),
-            Kind::Attr(of, name) => match dotted(self, e) {
-                Some(path) => self.global(&path, e.pos),
-                None => {
-                    let of = self.expr(of)?;
-                    self.attr(&of, name, e.pos)
+            Kind::Attr(of, name) => {
+                if let Some(path) = dotted(self, e) {
+                    return self.global(&path, e.pos);
                 }
-            },
+                let of = self.expr(of)?;
+                self.attr(&of, name, e.pos)
+            }
             Kind::Item(of, index) => {
                 let (of, index) = (self.expr(of)?, self.expr(index)?);
                 self.item(&of, &index, e.pos)
@@ -67,9 +67,14 @@ impl Eval<'_> {
             Kind::Call(callee, args, named) => self.call_expr(callee, args, named, e.pos),
             Kind::List(items) => {
                 let items = self.exprs(items)?;
+                self.check_nesting(&items, None, e.pos)?;
                 Ok(self.heap.list(items))
             }
-            Kind::Tuple(items) => Ok(Value::tuple(self.exprs(items)?)),
+            Kind::Tuple(items) => {
+                let items = self.exprs(items)?;
+                self.check_nesting(&items, None, e.pos)?;
+                Ok(Value::tuple(items))
+            }
             Kind::Dict(pairs) => {
                 let mut items = vec![];
                 for (key, value) in pairs {
@@ -178,13 +183,11 @@ impl Eval<'_> {
             (Value::Failed, _) | (_, Value::Failed) => Ok(Value::Failed),
             (Value::Dict(r), key) => {
                 let found = self.heap.find(*r, key).and_then(|i| self.heap.dict(*r)?.get(i));
-                match found.map(|(_, v)| v.clone()) {
-                    Some(v) => Ok(v),
-                    None => {
-                        let key = self.shown(key);
-                        self.raise(at, format!("KeyError: {key}"))
-                    }
+                if let Some((_, v)) = found {
+                    return Ok(v.clone());
                 }
+                let key = self.shown(key);
+                self.raise(at, format!("KeyError: {key}"))
             }
             (list, index) if self.heap.stacked(list).is_some() => self.stacked_item(list, index, at),
             (Value::Str(text), Value::Int(Size::Known(i))) => {

@@ -6,6 +6,10 @@ use crate::pytorch::torchscript::value::Value;
 impl Eval<'_> {
     /// Notes that axis `axis` of `v` has size `size`, when it is a size of an input that is not known.
     fn learn(&mut self, v: V, axis: i64, size: i64) {
+        // What only one branch does says nothing about the other.
+        if self.bodies > 0 {
+            return;
+        }
         let Ok(dims) = self.cx.dims(v) else { return };
         let at = if axis < 0 { axis + dims.len() as i64 } else { axis };
         let dim = usize::try_from(at).ok().and_then(|i| dims.get(i));
@@ -81,6 +85,9 @@ impl Eval<'_> {
     }
     /// What follows from `condition` being `truth`, as otherwise the program raises an exception.
     pub(super) fn learn_truth(&mut self, condition: V, truth: bool) {
+        if self.bodies > 0 {
+            return;
+        }
         let Some(n) = self.cx.graph.producer(condition) else { return };
         let node = self.cx.graph.node(n);
         let (name, inputs) = (node.op().name(), node.inputs().to_vec());

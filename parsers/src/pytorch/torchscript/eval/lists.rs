@@ -13,6 +13,9 @@ type Named = Vec<(Box<str>, Value)>;
 impl Eval<'_> {
     /// Operators on lists, dictionaries and texts; nothing for other operands.
     pub(super) fn list_op(&mut self, name: &str, args: &[Value], named: &Named, at: Pos) -> R<Option<Value>> {
+        if let Some((Value::List(r) | Value::Dict(r), more)) = args.split_first() {
+            self.check_nesting(more, Some(*r), at)?;
+        }
         match args.first() {
             Some(Value::List(_)) if self.heap.stacked(&args[0]).is_some() => {
                 return self.stacked_op(name, args, named, at);
@@ -29,7 +32,7 @@ impl Eval<'_> {
             return Ok(Some(v));
         }
         if name == "dict" {
-            return self.new_dict(args).map(Some);
+            return Ok(Some(self.new_dict(args)));
         }
         let Some(items) = args.first().and_then(|v| self.heap.elements(v)).map(<[Value]>::to_vec) else {
             return Ok(None);
@@ -159,7 +162,7 @@ impl Eval<'_> {
                 let op = if name == "all" { "aten::__and__" } else { "aten::__or__" };
                 let mut acc = Value::Bool(name == "all");
                 for v in items {
-                    let v = self.to_bool(&v, at)?;
+                    let v = self.make_bool(&v, at)?;
                     acc = self.operator(op, vec![acc, v], vec![], at)?;
                 }
                 acc
@@ -231,7 +234,7 @@ impl Eval<'_> {
         }
         Ok(out)
     }
-    fn new_dict(&mut self, args: &[Value]) -> R<Value> {
+    fn new_dict(&mut self, args: &[Value]) -> Value {
         let mut items = vec![];
         if let Some(Value::Dict(r)) = args.first() {
             items = self.heap.dict(*r).cloned().unwrap_or_default();
@@ -242,7 +245,7 @@ impl Eval<'_> {
                 }
             }
         }
-        Ok(Value::Dict(self.heap.add(Cell::Dict(items))))
+        Value::Dict(self.heap.add(Cell::Dict(items)))
     }
     fn on_dict(&mut self, name: &str, r: Ref, args: &[Value], at: Pos) -> R<Option<Value>> {
         let items = self.heap.dict(r).cloned().unwrap_or_default();
@@ -365,7 +368,7 @@ impl Eval<'_> {
             let all = self.cx.shape_value(&sizes)?;
             let all = self.of_ir(all, super::merge::Sort::Tensor);
             let one = self.operator("aten::select", vec![all, Value::int(0), index], vec![], at)?;
-            return self.to_int(&one, at);
+            return self.make_int(&one, at);
         }
         if items.iter().all(|v| matches!(v, Value::Tensor(_) | Value::Weight(_))) {
             let list = self.heap.list(items);

@@ -13,12 +13,15 @@ mod branch;
 mod call;
 mod convert;
 mod expr;
+mod fold;
 mod fused;
 mod learn;
 mod lists;
 mod merge;
+mod numbers;
 mod ops;
 mod repeat;
+mod results;
 mod scalar;
 mod state;
 mod stmt;
@@ -28,9 +31,11 @@ mod text;
 /// Deepest nesting of calls.
 const MAX_CALLS: usize = 120;
 /// Most statements that are carried out.
-const MAX_STEPS: usize = 1_000_000;
-/// Most operators that are emitted.
-const MAX_NODES: usize = 400_000;
+const MAX_STEPS: usize = 300_000;
+/// Most operators that one graph gets.
+const MAX_NODES: usize = 200_000;
+/// Most elements that lists, dictionaries and objects get, all together.
+const MAX_ELEMENTS: usize = 5_000_000;
 
 /// Names of a function that is being carried out.
 pub struct Frame {
@@ -71,10 +76,14 @@ pub struct Eval<'p> {
     pub assumed: BTreeSet<String>,
     /// Attributes and weights that turned out to be state: evaluation must be begun again with them as inputs.
     pub found: Found,
+    /// How deeply values are nested that are being joined.
+    pub joining: usize,
     /// How many graphs are under construction around this one.
     pub bodies: usize,
     /// Number of objects that the archive holds.
     pub archived: usize,
+    /// Arguments that have their defaults.
+    pub defaulted: Vec<String>,
     /// Whether state stays as the archive has it.
     pub freeze: bool,
     /// What state holds before the first call, for messages.
@@ -94,6 +103,9 @@ pub struct Found {
     pub sizes: BTreeMap<String, i64>,
 }
 
+/// Most values that a list or tuple holds, those in lists in it included.
+const MAX_HELD: usize = 200_000;
+
 /// How a block ends.
 #[derive(Debug)]
 pub enum Flow {
@@ -103,7 +115,7 @@ pub enum Flow {
     Return(Value),
 }
 
-impl<'p> Eval<'p> {
+impl Eval<'_> {
     /// An error where what is evaluated leaves no way on.
     pub(super) fn refuse<T>(&self, at: Pos, message: impl Into<String>) -> R<T> {
         Err(unsupported(message).origin(self.origin(at, "")))
@@ -130,10 +142,25 @@ impl<'p> Eval<'p> {
     /// Counts one step of work.
     pub(super) fn step(&mut self, at: Pos) -> R<()> {
         self.steps += 1;
-        if self.steps > MAX_STEPS || self.cx.clock as usize > 4 * MAX_NODES {
-            return self.refuse(at, format!("the program takes more than {MAX_STEPS} steps, loops unrolled"));
+        let nodes = self.cx.graph.node_count();
+        if self.steps > MAX_STEPS || nodes > MAX_NODES || self.heap.charged > MAX_ELEMENTS {
+            self.steps = self.steps.max(MAX_STEPS + 1);
+            return self
+                .refuse(at, "the program takes too many steps, loops unrolled, or makes too many values");
         }
         Ok(())
+    }
+    /// Refuses values that are put into object `into` and hold it, nest too deeply or hold too much. Nothing else bounds those who walk
+    /// them.
+    pub(super) fn check_nesting(&mut self, values: &[Value], into: Option<Ref>, at: Pos) -> R<()> {
+        let mut left = MAX_HELD;
+        let fine = values.iter().all(|v| self.heap.walk(v, into, &mut left, 0));
+        self.steps += (MAX_HELD - left) / 64;
+        if fine {
+            Ok(())
+        } else {
+            self.refuse(at, "a list or tuple that nests too deeply, holds too much, or holds itself")
+        }
     }
     /// Takes note of an error and goes on with a value that stands for it.
     pub(super) fn soft(&mut self, result: R<Value>, at: Pos, op: &str) -> R<Value> {
@@ -146,7 +173,7 @@ impl<'p> Eval<'p> {
         d.origin.get_or_insert_with(|| self.origin(at, op));
         self.cx.diags.push(d);
         if self.cx.diags.is_full() {
-            self.steps = MAX_STEPS;
+            self.steps = MAX_STEPS + 1;
             return self.refuse(at, "too many errors");
         }
         Ok(Value::Failed)
@@ -171,7 +198,7 @@ impl<'p> Eval<'p> {
         unit: Rc<Unit>,
         module: Rc<str>,
         args: Vec<Value>,
-        named: Vec<(Box<str>, Value)>,
+        named: &[(Box<str>, Value)],
         at: Pos,
     ) -> R<Value> {
         if self.calls >= MAX_CALLS {
@@ -197,7 +224,7 @@ impl<'p> Eval<'p> {
         func: &Func,
         unit: &Rc<Unit>,
         args: Vec<Value>,
-        named: Vec<(Box<str>, Value)>,
+        named: &[(Box<str>, Value)],
         at: Pos,
     ) -> R<BTreeMap<Box<str>, Value>> {
         if args.len() > func.params.len() {

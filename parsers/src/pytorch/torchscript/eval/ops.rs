@@ -1,4 +1,4 @@
-//! Operators: those on known values are computed, the others are lifted by the tables of ATen.
+//! Operators: those on known values are computed, the others are lifted by the tables of `ATen`.
 use super::Eval;
 use crate::pytorch::lift::alias::{Owner, TensorId};
 use crate::pytorch::lift::blockers::not_supported;
@@ -12,6 +12,9 @@ use crate::pytorch::torchscript::value::Value;
 use hoist_ir::dtype::DType;
 
 type Named = Vec<(Box<str>, Value)>;
+
+/// Most elements of a constant that an operator makes.
+const MAX_CONSTANT: usize = 1 << 28;
 
 /// Operators that give their first argument.
 const IDENTITY: &[&str] = &[
@@ -63,7 +66,7 @@ impl Eval<'_> {
         if IDENTITY.contains(&name)
             && let Some(first) = args.first()
         {
-            return Ok(self.unwrapped(first.clone()));
+            return Ok(Self::unwrapped(first.clone()));
         }
         if let Some(v) = self.fused_op(name, &args, at)? {
             return Ok(v);
@@ -86,7 +89,7 @@ impl Eval<'_> {
             return Err(not_supported(&target));
         };
         let Operator::Lifted(f, in_place) = operator else { return Ok(Value::None) };
-        let args: Vec<Value> = args.into_iter().map(|v| self.unwrapped(v)).collect();
+        let args: Vec<Value> = args.into_iter().map(Self::unwrapped).collect();
         let named = self.upgraded(name, &args, named)?;
         self.learn_from(name, &args);
         let schema = match schemas::resolve(&self.heap, name, &args, &named) {
@@ -99,7 +102,7 @@ impl Eval<'_> {
                 return Err(unsupported(format!("no overload of `{name}` takes ({})", kinds.join(", "))));
             }
         };
-        let call = self.to_call(schema, args, named, at)?;
+        let call = self.make_call(schema, args, &named, at)?;
         if in_place {
             self.before_write(&call, at)?;
         }
@@ -129,7 +132,7 @@ impl Eval<'_> {
         }
         Ok(named)
     }
-    fn to_call(&mut self, schema: &'static Schema, args: Vec<Value>, named: Named, at: Pos) -> R<Call> {
+    fn make_call(&mut self, schema: &'static Schema, args: Vec<Value>, named: &Named, at: Pos) -> R<Call> {
         let mut given: Vec<(&'static Arg, Value)> = vec![];
         let (by_position, rest) = schema.args.split_at(args.len().min(schema.args.len()));
         given.extend(by_position.iter().zip(args));
@@ -143,7 +146,7 @@ impl Eval<'_> {
             if arg.default.is_some_and(|d| is_default(&value, d)) {
                 continue;
             }
-            let val = self.to_val(&value, arg.ty, at)?;
+            let val = self.make_val(&value, arg.ty, at)?;
             out.push((arg.name.to_owned(), val));
         }
         let overload = if schema.overload.is_empty() { "default" } else { schema.overload };
@@ -172,7 +175,7 @@ impl Eval<'_> {
         Ok(())
     }
     /// A value as an argument of type `ty`.
-    pub(super) fn to_val(&mut self, value: &Value, ty: ArgType, at: Pos) -> R<Val> {
+    pub(super) fn make_val(&mut self, value: &Value, ty: ArgType, at: Pos) -> R<Val> {
         if matches!(value, Value::None) {
             return Ok(Val::None);
         }
@@ -194,10 +197,12 @@ impl Eval<'_> {
             (
                 Base::Int | Base::Dtype | Base::Layout | Base::MemoryFormat,
                 Value::Tensor(_) | Value::Weight(_),
-            ) => self.to_int(value, at)?,
-            (Base::Float, Value::Tensor(_) | Value::Weight(_) | Value::Int(_)) => self.to_float(value, at)?,
-            (Base::Bool, Value::Tensor(_) | Value::Weight(_)) => self.to_bool(value, at)?,
-            (Base::Scalar, Value::Tensor(_) | Value::Weight(_)) => self.to_number(value, at)?,
+            ) => self.make_int(value, at)?,
+            (Base::Float, Value::Tensor(_) | Value::Weight(_) | Value::Int(_)) => {
+                self.make_float(value, at)?
+            }
+            (Base::Bool, Value::Tensor(_) | Value::Weight(_)) => self.make_bool(value, at)?,
+            (Base::Scalar, Value::Tensor(_) | Value::Weight(_)) => self.make_number(value, at)?,
             (_, other) => other.clone(),
         };
         Ok(match (base, self.folded(converted)) {
@@ -241,7 +246,16 @@ impl Eval<'_> {
     /// What a lifting function gave, as a value.
     pub(super) fn bound(&mut self, out: Out, list: bool) -> R<Value> {
         Ok(match out {
-            Out::Fresh(v) => Value::Tensor(self.cx.new_tensor(v, Owner::Local)),
+            Out::Fresh(v) => {
+                // A constant of one repeated value takes no memory here, and all of its size in an output.
+                let constant = self.cx.graph.constant(v).map(hoist_ir::tensor::Tensor::len);
+                if constant.is_some_and(|n| n > MAX_CONSTANT) {
+                    return Err(unsupported(format!(
+                        "a constant tensor of more than {MAX_CONSTANT} elements"
+                    )));
+                }
+                Value::Tensor(self.cx.new_tensor(v, Owner::Local))
+            }
             Out::Same(id) => Value::Tensor(id),
             Out::View(of, steps) => Value::Tensor(self.cx.new_view(of, steps)?),
             Out::Many(outs) => {

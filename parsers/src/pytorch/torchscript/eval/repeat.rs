@@ -124,7 +124,6 @@ impl Eval<'_> {
             Err(d) => Err(d),
         }
     }
-    #[expect(clippy::type_complexity, reason = "state at start and end, and results")]
     fn round_inside(
         &mut self,
         head: &Head<'_>,

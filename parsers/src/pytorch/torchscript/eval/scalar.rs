@@ -1,42 +1,10 @@
 //! Operators on numbers and truth values.
 use super::Eval;
+use super::numbers::{Num, compute, known};
 use crate::pytorch::lift::cx::{Call, R, Size, Val, unsupported};
 use crate::pytorch::lift::target::{self, Operator};
 use crate::pytorch::torchscript::ast::Pos;
 use crate::pytorch::torchscript::value::{Value, known_equal};
-use hoist_ir::eval::{EvalCx, Limits, Value as IrValue, eval_op};
-use hoist_ir::graph::{NodeId, ValueId};
-use hoist_ir::tensor::Tensor;
-
-/// Most elements of a value that is computed at conversion time to learn a number.
-const MAX_FOLDED: usize = 4096;
-/// Longest chain of operators that is computed at conversion time.
-const MAX_CHAIN: usize = 200;
-
-/// A known number.
-#[derive(Clone, Copy, Debug)]
-enum Num {
-    Int(i64),
-    Float(f64),
-}
-
-impl Num {
-    fn float(self) -> f64 {
-        match self {
-            Self::Int(v) => v as f64,
-            Self::Float(v) => v,
-        }
-    }
-}
-
-fn known(v: &Value) -> Option<Num> {
-    match v {
-        Value::Int(Size::Known(v)) => Some(Num::Int(*v)),
-        Value::Bool(b) => Some(Num::Int(i64::from(*b))),
-        Value::Float(v) => Some(Num::Float(*v)),
-        _ => None,
-    }
-}
 
 fn is_number(v: &Value) -> bool {
     matches!(v, Value::Int(_) | Value::Float(_) | Value::FloatV(_) | Value::Bool(_) | Value::BoolV(_))
@@ -74,11 +42,11 @@ impl Eval<'_> {
     /// An operator whose operands are all numbers; nothing for other operands.
     pub(super) fn number_op(&mut self, name: &str, args: &[Value], at: Pos) -> R<Option<Value>> {
         match (name, args) {
-            ("Int" | "IntImplicit", [v]) => return self.to_int(v, at).map(Some),
-            ("Float" | "FloatImplicit", [v]) => return self.to_float(v, at).map(Some),
-            ("Bool", [v]) => return self.to_bool(v, at).map(Some),
+            ("Int" | "IntImplicit", [v]) => return self.make_int(v, at).map(Some),
+            ("Float" | "FloatImplicit", [v]) => return self.make_float(v, at).map(Some),
+            ("Bool", [v]) => return self.make_bool(v, at).map(Some),
             ("ScalarImplicit" | "item" | "_local_scalar_dense", [v]) => {
-                return self.to_number(v, at).map(Some);
+                return self.make_number(v, at).map(Some);
             }
             ("Complex", [a, b]) => {
                 if let (Some(a), Some(b)) = (known(a), known(b)) {
@@ -133,7 +101,7 @@ impl Eval<'_> {
                 return self.operator("prim::max", vec![v.clone(), negative], vec![], at).map(Some);
             }
             ("round" | "sqrt" | "exp" | "log" | "sin" | "cos" | "tan" | "tanh", [v]) => {
-                let Value::FloatV(x) = self.to_float(v, at)? else { return Ok(None) };
+                let Value::FloatV(x) = self.make_float(v, at)? else { return Ok(None) };
                 return Ok(Some(Value::FloatV(self.cx.u(name, x)?)));
             }
             _ => {}
@@ -228,7 +196,7 @@ impl Eval<'_> {
     }
 
     /// A value as an integer, rounded towards zero.
-    pub(super) fn to_int(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_int(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Int(_) => v.clone(),
             Value::Bool(b) => Value::int(i64::from(*b)),
@@ -239,8 +207,8 @@ impl Eval<'_> {
             }
             Value::FloatV(_) => self.computed("math.trunc", std::slice::from_ref(v))?,
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_int(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_int(&number, at);
             }
             Value::Str(s) => match s.trim().parse() {
                 Ok(v) => Value::int(v),
@@ -250,15 +218,15 @@ impl Eval<'_> {
         })
     }
     /// A value as a float.
-    pub(super) fn to_float(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_float(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Float(_) | Value::FloatV(_) => v.clone(),
             Value::Bool(_) | Value::Int(Size::Known(_)) => Value::Float(known(v).map_or(0.0, Num::float)),
             Value::Int(_) => self.computed("torch.sym_float", std::slice::from_ref(v))?,
             Value::BoolV(b) => Value::FloatV(self.cx.cast(*b, hoist_ir::dtype::DType::F64)?),
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_float(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_float(&number, at);
             }
             Value::Str(s) => match s.trim().parse() {
                 Ok(v) => Value::Float(v),
@@ -268,7 +236,7 @@ impl Eval<'_> {
         })
     }
     /// A value as a truth value.
-    pub(super) fn to_bool(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_bool(&mut self, v: &Value, at: Pos) -> R<Value> {
         Ok(match v {
             Value::Bool(_) | Value::BoolV(_) => v.clone(),
             Value::Int(Size::Known(v)) => Value::Bool(*v != 0),
@@ -277,8 +245,8 @@ impl Eval<'_> {
                 return self.operator("aten::ne", vec![v.clone(), Value::int(0)], vec![], at);
             }
             Value::Tensor(_) | Value::Weight(_) => {
-                let number = self.to_number(v, at)?;
-                return self.to_bool(&number, at);
+                let number = self.make_number(v, at)?;
+                return self.make_bool(&number, at);
             }
             Value::None => Value::Bool(false),
             Value::Str(s) => Value::Bool(!s.is_empty()),
@@ -286,7 +254,7 @@ impl Eval<'_> {
         })
     }
     /// The one element of a tensor as a number.
-    pub(super) fn to_number(&mut self, v: &Value, at: Pos) -> R<Value> {
+    pub(super) fn make_number(&mut self, v: &Value, at: Pos) -> R<Value> {
         if is_number(v) || matches!(v, Value::Complex(..)) {
             return Ok(v.clone());
         }
@@ -317,231 +285,4 @@ impl Eval<'_> {
         let out = self.cx.lift(f, call)?;
         self.bound(out, false)
     }
-
-    /// A computed number as a known one where what it is computed from is known.
-    pub(super) fn folded(&mut self, v: Value) -> Value {
-        match &v {
-            Value::Int(Size::Value(ir)) => {
-                let content = self.cx.graph.value(*ir).content().cloned();
-                if let Some([Some(one)]) = content.as_deref()
-                    && let Some(k) = one.as_const()
-                {
-                    return Value::int(k);
-                }
-                match self.constant_of(*ir).and_then(|t| t.to_i64s().ok()).as_deref() {
-                    Some([k]) => Value::int(*k),
-                    _ => v,
-                }
-            }
-            Value::BoolV(ir) => self.folded_bool(*ir).map_or(v, Value::Bool),
-            Value::FloatV(ir) => match self.constant_of(*ir).and_then(|t| t.to_f64s().ok()).as_deref() {
-                Some([k]) => Value::Float(*k),
-                _ => v,
-            },
-            _ => v,
-        }
-    }
-    /// A computed truth value where what it is computed from is known.
-    pub(super) fn folded_bool(&mut self, v: ValueId) -> Option<bool> {
-        match self.constant_of(v)?.to_bools().ok()?.as_slice() {
-            [b] => Some(*b),
-            _ => None,
-        }
-    }
-    /// The value of `v` when it depends on constants only, and few.
-    pub(super) fn constant_of(&mut self, v: ValueId) -> Option<Tensor> {
-        let mut chain = vec![];
-        if !self.chain(v, &mut chain) {
-            return None;
-        }
-        let mut done: Vec<(ValueId, Tensor)> = vec![];
-        for n in chain {
-            self.fold_node(n, &mut done)?;
-        }
-        let found = done.iter().rev().find(|(id, _)| *id == v).map(|(_, t)| t.clone());
-        found.or_else(|| self.cx.graph.constant(v).cloned())
-    }
-    /// Whether `v` is small and made of constants; collects the nodes that make it, operands first.
-    fn chain(&self, v: ValueId, out: &mut Vec<NodeId>) -> bool {
-        if let Some(t) = self.cx.graph.constant(v) {
-            return t.len() <= MAX_FOLDED;
-        }
-        let Some(n) = self.cx.graph.producer(v) else { return false };
-        if out.contains(&n) {
-            return true;
-        }
-        let node = self.cx.graph.node(n);
-        let small = |v: &ValueId| {
-            let sizes = self.cx.known_sizes(*v);
-            sizes
-                .and_then(|s| s.into_iter().try_fold(1i64, i64::checked_mul))
-                .is_some_and(|n| n <= MAX_FOLDED as i64)
-        };
-        let random =
-            node.op().name().starts_with("random") || matches!(node.op().name(), "bernoulli" | "multinomial");
-        if out.len() >= MAX_CHAIN || random || !node.bodies().is_empty() || !node.outputs().iter().all(small)
-        {
-            return false;
-        }
-        let inputs: Vec<ValueId> = node.inputs().iter().copied().flatten().collect();
-        if !inputs.iter().all(|v| self.chain(*v, out)) {
-            return false;
-        }
-        if !out.contains(&n) {
-            out.push(n);
-        }
-        true
-    }
-    fn fold_node(&self, n: NodeId, done: &mut Vec<(ValueId, Tensor)>) -> Option<()> {
-        let node = self.cx.graph.node(n);
-        let value = |v: &Option<ValueId>| -> Option<Option<IrValue>> {
-            let Some(v) = v else { return Some(None) };
-            let found = done.iter().rev().find(|(id, _)| id == v).map(|(_, t)| t.clone());
-            Some(Some(found.or_else(|| self.cx.graph.constant(*v).cloned())?.into()))
-        };
-        let inputs: Vec<Option<IrValue>> = node.inputs().iter().map(value).collect::<Option<_>>()?;
-        let run = |_: &hoist_ir::graph::Graph, _| Err(hoist_ir::op::OpError::eval("no bodies here"));
-        let cx = EvalCx { inputs, outputs: node.outputs().len(), bodies: &[], captures: 0, run: &run };
-        let results = eval_op(node.op(), cx, Limits { result_bytes: 16 * MAX_FOLDED }).ok()?;
-        for (v, r) in node.outputs().iter().zip(results) {
-            done.push((*v, r.as_tensor()?.clone()));
-        }
-        Some(())
-    }
-}
-
-/// The result on known numbers: the outer `None` when the operator is another, the inner one when it has no result.
-#[expect(clippy::option_option, reason = "no such operator, and no such result")]
-fn compute(name: &str, nums: &[Num], first_is_bool: bool) -> Option<Option<Value>> {
-    let int = |v: Option<i64>| Some(v.map(Value::int));
-    let float = |v: f64| Some(Some(Value::Float(v)));
-    match nums {
-        [Num::Int(a)] => {
-            let a = *a;
-            match name {
-                "neg" => int(a.checked_neg()),
-                "abs" => int(a.checked_abs()),
-                "__not__" => Some(Some(Value::Bool(a == 0))),
-                "ceil" | "floor" | "trunc" => int(Some(a)),
-                "round" if first_is_bool => None,
-                "bitwise_not" => int(Some(!a)),
-                "NumToTensor" | "tensor" | "scalar_tensor" | "dim" | "len" | "str" | "format" => None,
-                _ => unary(name, a as f64).map(Some),
-            }
-        }
-        [Num::Float(a)] => match name {
-            "neg" => float(-a),
-            "abs" => float(a.abs()),
-            "ceil" => int(Some(a.ceil() as i64)),
-            "floor" => int(Some(a.floor() as i64)),
-            "trunc" => int(Some(a.trunc() as i64)),
-            "__not__" => Some(Some(Value::Bool(*a == 0.0))),
-            _ => unary(name, *a).map(Some),
-        },
-        [Num::Int(a), Num::Int(b)] => integers(name, *a, *b, first_is_bool),
-        [a, b] => floats(name, a.float(), b.float()),
-        _ => None,
-    }
-}
-
-fn unary(name: &str, a: f64) -> Option<Value> {
-    let v = match name {
-        "sqrt" => a.sqrt(),
-        "exp" => a.exp(),
-        "log" => a.ln(),
-        "log2" => a.log2(),
-        "log10" => a.log10(),
-        "log1p" => a.ln_1p(),
-        "sin" => a.sin(),
-        "cos" => a.cos(),
-        "tan" => a.tan(),
-        "tanh" => a.tanh(),
-        "atan" => a.atan(),
-        "asin" => a.asin(),
-        "acos" => a.acos(),
-        "sinh" => a.sinh(),
-        "cosh" => a.cosh(),
-        "degrees" => a.to_degrees(),
-        "radians" => a.to_radians(),
-        "fabs" => a.abs(),
-        "round" => a.round_ties_even(),
-        "isnan" => return Some(Value::Bool(a.is_nan())),
-        "isinf" => return Some(Value::Bool(a.is_infinite())),
-        "isfinite" => return Some(Value::Bool(a.is_finite())),
-        _ => return None,
-    };
-    Some(Value::Float(v))
-}
-
-#[expect(clippy::option_option, reason = "no such operator, and no such result")]
-fn integers(name: &str, a: i64, b: i64, bools: bool) -> Option<Option<Value>> {
-    let int = |v: Option<i64>| Some(v.map(Value::int));
-    let truth = |v: bool| Some(Some(Value::Bool(v)));
-    match name {
-        "add" => int(a.checked_add(b)),
-        "sub" => int(a.checked_sub(b)),
-        "mul" => int(a.checked_mul(b)),
-        "floordiv" => int(a.checked_div(b).map(|q| if a % b != 0 && (a < 0) != (b < 0) { q - 1 } else { q })),
-        "remainder" => int(a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r })),
-        "div" => Some((b != 0).then(|| Value::Float(a as f64 / b as f64))),
-        // The power of integers is a float: overload `pow.int`.
-        "pow" => Some(Some(Value::Float((a as f64).powf(b as f64)))),
-        "gcd" => int(Some(gcd(a.unsigned_abs(), b.unsigned_abs()) as i64)),
-        "eq" => truth(a == b),
-        "ne" => truth(a != b),
-        "lt" => truth(a < b),
-        "le" => truth(a <= b),
-        "gt" => truth(a > b),
-        "ge" => truth(a >= b),
-        "max" => int(Some(a.max(b))),
-        "min" => int(Some(a.min(b))),
-        "__and__" if bools => truth(a & b != 0),
-        "__or__" if bools => truth(a | b != 0),
-        "__xor__" if bools => truth(a ^ b != 0),
-        "__and__" => int(Some(a & b)),
-        "__or__" => int(Some(a | b)),
-        "__xor__" => int(Some(a ^ b)),
-        "__lshift__" => int(u32::try_from(b).ok().and_then(|b| a.checked_shl(b))),
-        "__rshift__" => int(u32::try_from(b).ok().and_then(|b| a.checked_shr(b))),
-        "fmod" | "atan2" | "copysign" | "hypot" => floats(name, a as f64, b as f64),
-        _ => None,
-    }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-#[expect(clippy::option_option, reason = "no such operator, and no such result")]
-fn floats(name: &str, a: f64, b: f64) -> Option<Option<Value>> {
-    let truth = |v: bool| Some(Some(Value::Bool(v)));
-    let v = match name {
-        "add" => a + b,
-        "sub" => a - b,
-        "mul" => a * b,
-        "div" if b == 0.0 => return Some(None),
-        "div" => a / b,
-        "floordiv" if b == 0.0 => return Some(None),
-        "floordiv" => (a / b).floor(),
-        "remainder" if b == 0.0 => return Some(None),
-        "remainder" => {
-            let r = a % b;
-            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
-        }
-        "fmod" => a % b,
-        "pow" => a.powf(b),
-        "max" => a.max(b),
-        "min" => a.min(b),
-        "atan2" => a.atan2(b),
-        "copysign" => a.copysign(b),
-        "hypot" => a.hypot(b),
-        "eq" => return truth(a == b),
-        "ne" => return truth(a != b),
-        "lt" => return truth(a < b),
-        "le" => return truth(a <= b),
-        "gt" => return truth(a > b),
-        "ge" => return truth(a >= b),
-        _ => return None,
-    };
-    Some(Some(Value::Float(v)))
 }

@@ -16,6 +16,8 @@ use hoist_ir::dtype::DType;
 use hoist_ir::types::{TensorType, Type};
 use std::rc::Rc;
 
+/// Most outputs.
+const MAX_OUTPUTS: usize = 10_000;
 /// Most exceptions that are listed as assumed not to be raised.
 const MAX_LISTED: usize = 5;
 
@@ -28,7 +30,7 @@ impl Eval<'_> {
         args: Vec<Value>,
     ) -> R<Value> {
         let module = Rc::from("");
-        self.call(forward, unit, module, args, vec![], forward.pos)
+        self.call(forward, unit, module, args, &[], forward.pos)
     }
     /// Remarks for the user.
     pub(in crate::pytorch::torchscript) fn remarks(&mut self, state: &State) -> Vec<Diag> {
@@ -45,6 +47,13 @@ impl Eval<'_> {
                 d = d.note(format!("and at {more} more places"));
             }
             out.push(d);
+        }
+        if !self.defaulted.is_empty() {
+            let m = format!(
+                "the arguments {} are no inputs: they have their defaults",
+                self.defaulted.join(", ")
+            );
+            out.push(Diag { severity: Severity::Note, ..Diag::error("E0603", m) });
         }
         let names = self.state_names(state);
         if !names.is_empty() {
@@ -129,15 +138,14 @@ impl Eval<'_> {
         Ok(())
     }
     fn leaves(&mut self, value: &Value, name: &str, out: &mut Vec<(String, V)>, depth: usize) -> R<()> {
-        if depth > 32 {
-            return self.refuse(0, "outputs nest too deeply");
+        if depth > 32 || out.len() > MAX_OUTPUTS {
+            return self.refuse(0, "outputs nest too deeply, or there are too many");
         }
         if self.heap.stacked(value).is_some() {
             return self.refuse(0, format!("output `{name}` is a list of computed length"));
         }
         let items = self.heap.elements(value).map(<[Value]>::to_vec);
         match value {
-            Value::None => {}
             Value::Tuple(Some(class), _) => {
                 let fields: Vec<String> = class.fields.iter().map(|f| f.name.to_string()).collect();
                 for (field, v) in fields.iter().zip(items.unwrap_or_default()) {
@@ -186,7 +194,7 @@ impl Eval<'_> {
                 }
                 out.push((name.to_owned(), v));
             }
-            Value::Str(_) | Value::Device(_) | Value::Enum(..) => {}
+            Value::None | Value::Str(_) | Value::Device(_) | Value::Enum(..) => {}
             other => return self.refuse(0, format!("output `{name}` is {}", other.kind())),
         }
         Ok(())

@@ -27,8 +27,14 @@ impl Eval<'_> {
             return Ok(Some(v));
         }
         let Some(first @ (Value::Tensor(_) | Value::Weight(_))) = args.first() else { return Ok(None) };
+        if let Some(flag) = flag(name) {
+            return Ok(Some(Value::Bool(flag)));
+        }
         let id = self.tensor_of(first, at)?;
         let v = self.cx.read_tensor(id)?;
+        if let Some(v) = self.rewritten(name, args, named, (id, v), at)? {
+            return Ok(Some(v));
+        }
         Ok(Some(match (name, args.get(1)) {
             ("dim" | "ndimension" | "ndim", None) => self.rank_of(v)?,
             ("size" | "sym_size" | "shape", None) => {
@@ -77,13 +83,6 @@ impl Eval<'_> {
             ("is_floating_point", None) => Value::Bool(self.cx.dtype(v)?.is_float()),
             ("is_complex", None) => Value::Bool(self.cx.dtype(v)?.is_complex()),
             ("itemsize" | "element_size", None) => Value::int(self.cx.dtype(v)?.bits().div_ceil(8) as i64),
-            ("is_cpu" | "is_contiguous", _) => Value::Bool(true),
-            (
-                "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "is_meta" | "is_mps" | "is_xpu"
-                | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf" | "is_inference" | "is_conj"
-                | "is_neg",
-                _,
-            ) => Value::Bool(false),
             ("T", None) => return self.lifted("numpy_T", args.to_vec(), vec![], at).map(Some),
             ("mT" | "mH" | "H", None) => {
                 return self
@@ -100,13 +99,33 @@ impl Eval<'_> {
                     _ => return self.refuse(at, "`tolist` of a computed tensor"),
                 }
             }
-            ("squeeze" | "squeeze_copy", _) => return self.squeeze_unknown(v, id, args, at),
-            ("tensor_split", Some(at_positions @ (Value::Tensor(_) | Value::Weight(_)))) => {
-                return self.split_at_known(args, at_positions, at);
-            }
-            ("slice", _) => return self.slice_by_computed_step(v, args, at),
             _ => return Ok(None),
         }))
+    }
+    /// Operators on tensors that are lifted in another form; nothing for others.
+    fn rewritten(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        named: &Named,
+        (id, v): (TensorId, V),
+        at: Pos,
+    ) -> R<Option<Value>> {
+        match (name, args.get(1)) {
+            ("squeeze" | "squeeze_copy", _) => self.squeeze_unknown(v, id, args, at),
+            ("tensor_split", Some(at_positions @ (Value::Tensor(_) | Value::Weight(_)))) => {
+                self.split_at_known(args, at_positions, at)
+            }
+            ("_convolution_mode", _) => {
+                // The rank of the weight tells which convolution it is; its overload with a text for the padding is meant.
+                let weight = self.tensor_of(args.get(1).unwrap_or(&Value::None), at)?;
+                let weight = self.cx.read_tensor(weight)?;
+                let name = format!("conv{}d", self.cx.rank(weight)?.saturating_sub(2));
+                self.lifted(&name, args.to_vec(), named.clone(), at).map(Some)
+            }
+            ("slice", _) => self.slice_by_computed_step(v, args, at),
+            _ => Ok(None),
+        }
     }
     /// Operators that need no tensor.
     fn free_op(&mut self, name: &str, args: &[Value], named: &Named, at: Pos) -> R<Option<Value>> {
@@ -146,7 +165,6 @@ impl Eval<'_> {
                 let (kind, index) = d.split_once(':').unwrap_or((d, ""));
                 if name == "type" { Value::text(kind) } else { index.parse().map_or(Value::None, Value::int) }
             }
-            ("broadcast_shapes" | "infer_size", _) => return Ok(None),
             _ => return Ok(None),
         }))
     }
@@ -260,8 +278,11 @@ impl Eval<'_> {
         let floats = items.iter().any(|v| matches!(v, Value::Float(_) | Value::FloatV(_)));
         let mut parts = vec![];
         for item in &items {
-            let item =
-                if floats && matches!(item, Value::Int(_)) { self.to_float(item, at)? } else { item.clone() };
+            let item = if floats && matches!(item, Value::Int(_)) {
+                self.make_float(item, at)?
+            } else {
+                item.clone()
+            };
             parts.push(self.literal(&item, at)?);
         }
         let list = self.heap.list(parts);
@@ -314,5 +335,16 @@ impl Eval<'_> {
             None => return None,
         }
         items.iter().try_for_each(|v| self.flatten(v, depth + 1, sizes, out))
+    }
+}
+
+/// Truth values that all tensors have in common at conversion time.
+fn flag(name: &str) -> Option<bool> {
+    match name {
+        "is_cpu" | "is_contiguous" => Some(true),
+        "is_cuda" | "is_sparse" | "is_quantized" | "is_mkldnn" | "is_meta" | "is_mps" | "is_xpu"
+        | "is_xla" | "is_vulkan" | "is_ipu" | "is_nested" | "is_leaf" | "is_inference" | "is_conj"
+        | "is_neg" => Some(false),
+        _ => None,
     }
 }

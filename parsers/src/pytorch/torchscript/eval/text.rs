@@ -31,7 +31,10 @@ impl Eval<'_> {
             Value::None => out.push_str("None"),
             Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
             Value::Int(Size::Known(v)) => out.push_str(&v.to_string()),
-            Value::Float(v) if v.fract() == 0.0 && v.abs() < 1e16 => out.push_str(&format!("{v:.1}")),
+            Value::Float(v) if v.fract() == 0.0 && v.abs() < 1e16 => {
+                out.push_str(&v.trunc().to_string());
+                out.push_str(".0");
+            }
             Value::Float(v) => out.push_str(&v.to_string()),
             Value::Str(s) | Value::Device(s) | Value::Global(s) => out.push_str(s),
             Value::Enum(_, name, _) => out.push_str(name),
@@ -82,8 +85,15 @@ impl Eval<'_> {
             }
             ("join", None) => {
                 let Some(items) = args.get(1).and_then(|v| self.heap.elements(v)) else { return Ok(None) };
-                let parts: Vec<String> = items.iter().map(|v| self.shown(v)).collect();
-                Value::text(parts.join(&*first))
+                let mut out = String::new();
+                for (i, v) in items.iter().enumerate() {
+                    out.push_str(if i == 0 { "" } else { &first });
+                    out.push_str(&self.shown(v));
+                    if out.len() > MAX_TEXT {
+                        return self.refuse(at, "a text of more than 65536 bytes");
+                    }
+                }
+                Value::text(out)
             }
             ("isdigit", _) => Value::Bool(!first.is_empty() && first.chars().all(|c| c.is_ascii_digit())),
             ("ord", _) => Value::int(first.chars().next().map_or(0, |c| i64::from(u32::from(c)))),

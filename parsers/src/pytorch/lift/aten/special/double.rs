@@ -6,6 +6,10 @@ use crate::pytorch::lift::cx::{Cx, R, V, unsupported};
 use hoist_ir::attr::Attr;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2};
 
+/// Constants of SELU (Klambauer and others, 2017).
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
 /// Operators that [`composed`] knows.
 pub const COMPOSED: &[&str] = &[
     "erf",
@@ -22,6 +26,10 @@ pub const COMPOSED: &[&str] = &[
     "elu",
     "leaky_relu",
     "p_relu",
+    "selu",
+    "celu",
+    "hard_sigmoid",
+    "hard_swish",
 ];
 
 /// Operator `name` on double-precision operands in terms of others.
@@ -31,8 +39,6 @@ pub(in crate::pytorch::lift) fn composed(
     inputs: &[V],
     attrs: &[(&str, Attr)],
 ) -> R<V> {
-    let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
-    let x = *x;
     let alpha = |otherwise: f64| {
         attrs
             .iter()
@@ -42,14 +48,16 @@ pub(in crate::pytorch::lift) fn composed(
             })
             .unwrap_or(otherwise)
     };
-    match (name, rest) {
-        ("erf", _) => erf(cx, x),
-        ("tan", _) => {
+    let [x, ..] = inputs else { return Err(unsupported("an operator without operands")) };
+    let x = *x;
+    match name {
+        "erf" => erf(cx, x),
+        "tan" => {
             let (s, c) = (cx.u("sin", x)?, cx.u("cos", x)?);
             cx.b("div", s, c)
         }
-        ("sinh", _) => sinh(cx, x),
-        ("cosh", _) => {
+        "sinh" => sinh(cx, x),
+        "cosh" => {
             let size = cx.u("abs", x)?;
             let half = cx.bn("sub", size, LN_2)?;
             let (e, minus) = (cx.u("exp", half)?, cx.u("neg", size)?);
@@ -57,22 +65,22 @@ pub(in crate::pytorch::lift) fn composed(
             let f = cx.bn("mul", f, 0.5)?;
             cx.b("add", e, f)
         }
-        ("atan", _) => atan(cx, x),
-        ("asin", _) => {
+        "atan" => atan(cx, x),
+        "asin" => {
             let root = complement(cx, x)?;
             let q = cx.b("div", x, root)?;
             atan(cx, q)
         }
-        ("acos", _) => {
+        "acos" => {
             let (a, b) = (cx.nb("sub", 1.0, x)?, cx.bn("add", x, 1.0)?);
             let q = cx.b("div", a, b)?;
             let q = cx.u("sqrt", q)?;
             let y = atan(cx, q)?;
             cx.bn("mul", y, 2.0)
         }
-        ("asinh", _) => asinh(cx, x),
-        ("acosh", _) => acosh(cx, x),
-        ("atanh", _) => {
+        "asinh" => asinh(cx, x),
+        "acosh" => acosh(cx, x),
+        "atanh" => {
             let size = cx.u("abs", x)?;
             let (twice, left) = (cx.b("add", size, size)?, cx.nb("sub", 1.0, size)?);
             let q = cx.b("div", twice, left)?;
@@ -80,6 +88,15 @@ pub(in crate::pytorch::lift) fn composed(
             let y = cx.bn("mul", l, 0.5)?;
             signed(cx, x, y)
         }
+        "elu" | "celu" => activation(cx, name, inputs, alpha(1.0)),
+        _ => activation(cx, name, inputs, alpha(0.01)),
+    }
+}
+/// Activation `name` on double-precision operands, where `alpha` is its parameter if it has one.
+pub(in super::super) fn activation(cx: &mut Cx, name: &str, inputs: &[V], alpha: f64) -> R<V> {
+    let [x, rest @ ..] = inputs else { return Err(unsupported("an operator without operands")) };
+    let x = *x;
+    match (name, rest) {
         ("softplus", _) => {
             let size = cx.u("abs", x)?;
             let minus = cx.u("neg", size)?;
@@ -90,12 +107,32 @@ pub(in crate::pytorch::lift) fn composed(
         }
         ("elu", _) => {
             let e = expm1(cx, x)?;
-            let low = cx.bn("mul", e, alpha(1.0))?;
+            let low = cx.bn("mul", e, alpha)?;
             let up = cx.bn("greater", x, 0.0)?;
             cx.choose(up, x, low)
         }
+        ("selu", _) => {
+            let e = expm1(cx, x)?;
+            let low = cx.bn("mul", e, SELU_ALPHA)?;
+            let up = cx.bn("greater", x, 0.0)?;
+            let y = cx.choose(up, x, low)?;
+            cx.bn("mul", y, SELU_SCALE)
+        }
+        ("celu", _) => {
+            let q = cx.bn("div", x, alpha)?;
+            let e = expm1(cx, q)?;
+            let low = cx.bn("mul", e, alpha)?;
+            let up = cx.bn("greater", x, 0.0)?;
+            cx.choose(up, x, low)
+        }
+        // PyTorch's slope is 1/6, which the attribute holds in single precision only.
+        ("hard_sigmoid", _) => sixth(cx, x),
+        ("hard_swish", _) => {
+            let y = sixth(cx, x)?;
+            cx.b("mul", x, y)
+        }
         ("leaky_relu", _) => {
-            let low = cx.bn("mul", x, alpha(0.01))?;
+            let low = cx.bn("mul", x, alpha)?;
             let down = cx.bn("less", x, 0.0)?;
             cx.choose(down, low, x)
         }
@@ -106,6 +143,13 @@ pub(in crate::pytorch::lift) fn composed(
         }
         _ => Err(unsupported(format!("`{name}` in double precision"))),
     }
+}
+/// `min(max(x + 3, 0), 6) / 6`.
+fn sixth(cx: &mut Cx, x: V) -> R<V> {
+    let y = cx.bn("add", x, 3.0)?;
+    let y = cx.bn("max", y, 0.0)?;
+    let y = cx.bn("min", y, 6.0)?;
+    cx.bn("div", y, 6.0)
 }
 /// `y` with the sign of `x`, zeros included.
 fn signed(cx: &mut Cx, x: V, y: V) -> R<V> {

@@ -234,7 +234,7 @@ const EULER_MACLAURIN: [f64; 12] = [
     7.472_424_96e10,
     -2.950_130_727_918_164e12,
     1.164_678_281_435_006_7e14,
-    -4.597_978_722_407_472_6e15,
+    -4.597_978_722_407_473e15,
     1.815_210_540_194_354_7e17,
     -7.166_165_256_175_667e18,
 ];
@@ -250,8 +250,8 @@ fn zeta(cx: &mut Cx, x: V, q: V) -> R<V> {
     let steps = cx.u("relu", steps)?;
     let open = cx.u("not", whole_q)?;
     let counts = cx.b("and", open, whole_x)?;
-    let finite = cx.u("is_inf", q)?;
-    let finite = cx.u("not", finite)?;
+    let (below, finite) = (cx.bn("less", q, 0.0)?, cx.bn("greater", q, f64::NEG_INFINITY)?);
+    let counts = cx.b("and", counts, below)?;
     let counts = cx.b("and", counts, finite)?;
     let zero = cx.num(q, 0.0)?;
     let steps = cx.choose(counts, steps, zero)?;

@@ -35,7 +35,7 @@ impl Cx {
         Ok(y)
     }
     /// `test ? number : x`.
-    pub(super) fn put(&mut self, test: V, number: f64, x: V) -> R<V> {
+    pub(in super::super) fn put(&mut self, test: V, number: f64, x: V) -> R<V> {
         let number = self.num(x, number)?;
         self.choose(test, number, x)
     }
@@ -83,7 +83,7 @@ impl Cx {
         let vals: Vec<Val> = seen.iter().map(|v| Val::FloatValue(*v)).collect();
         let sight = self.seen(&vals);
         let (around, inputs) = self.begin_body("rounds", &own, &sight);
-        let inside: Vec<Option<V>> = seen.iter().map(|v| self.inside_of(&around, *v)).collect();
+        let inside: Vec<Option<V>> = seen.iter().map(|v| inside_of(&around, *v)).collect();
         let result = match inside.into_iter().collect::<Option<Vec<V>>>() {
             Some(inside) => body(self, inputs[0], &inputs[2..], &inside),
             None => Err(malformed("a loop does not see its values")),
@@ -100,12 +100,6 @@ impl Cx {
         let go = self.int_of(DType::Bool, 1)?;
         self.loop_node(Some(trips), Some(go), carried, body)
     }
-    fn inside_of(&self, around: &crate::pytorch::lift::body::Around, v: V) -> Option<V> {
-        match around.inside(&Val::FloatValue(v)) {
-            Val::FloatValue(v) => Some(v),
-            _ => None,
-        }
-    }
     /// Both operands in the sizes they broadcast to.
     pub(super) fn broadcast(&mut self, a: V, b: V) -> R<(V, V)> {
         if self.dims(a)? == self.dims(b)? {
@@ -118,6 +112,12 @@ impl Cx {
     }
 }
 
+fn inside_of(around: &crate::pytorch::lift::body::Around, v: V) -> Option<V> {
+    match around.inside(&Val::FloatValue(v)) {
+        Val::FloatValue(v) => Some(v),
+        _ => None,
+    }
+}
 /// A formula over two operands in their common float type, half precision computed wide, or all in double precision.
 pub(super) fn formula2(
     cx: &mut Cx,

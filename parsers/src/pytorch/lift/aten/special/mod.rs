@@ -12,6 +12,7 @@ mod tables;
 
 use super::unary::formula;
 use crate::pytorch::lift::cx::{Cx, R, V};
+pub(super) use double::activation;
 pub(in crate::pytorch::lift) use double::{COMPOSED, composed};
 pub(super) use erf::erf;
 

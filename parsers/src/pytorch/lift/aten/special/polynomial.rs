@@ -26,8 +26,12 @@ type Step = fn(&mut Cx, V, V, V, V) -> R<V>;
 /// 0 below degree 0, 1 at 0, `first` at 1, and what `step` gives above. Degrees are rounded towards zero.
 fn recurrence(cx: &mut Cx, x: V, n: V, first: V, step: Step) -> R<V> {
     let n = super::super::unary::trunc(cx, n)?;
-    let zero = cx.bn("mul", x, 0.0)?;
-    let one = cx.bn("add", zero, 1.0)?;
+    // What is no number, as the smallest integer, which PyTorch makes of it.
+    let (nan, inf) = (cx.u("is_nan", n)?, cx.u("is_inf", n)?);
+    let none = cx.b("or", nan, inf)?;
+    let n = cx.put(none, -1.0, n)?;
+    let one = cx.num(x, 1.0)?;
+    let one = cx.expand_like(one, x)?;
     let trips = cx.bn("sub", n, 1.0)?;
     let trips = most(cx, trips)?;
     let out = cx.repeat(trips, &[one, first], &[x, n], |cx, k, carried, seen| {
