@@ -14,6 +14,9 @@ use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
 
+/// Most elements of a constant whose elements are all alike.
+const MAX_FILLED: usize = 1 << 22;
+
 /// The position of `axis`, counted from the end when negative. A 0-d tensor counts as one axis, as PyTorch has it.
 pub fn wrap(axis: i64, rank: usize) -> R<usize> {
     let n = rank.max(1) as i64;
@@ -384,7 +387,7 @@ impl Cx {
         let axes = self.int_list(&[0]);
         self.with(name, &[line, axes], &[("keepdims", Attr::Bool(false))])
     }
-    /// A constant of these sizes, all elements alike.
+    /// A tensor of these sizes, all elements alike: a constant unless it is large, since a program may ask for any size.
     pub fn full(&mut self, sizes: &[Size], value: V) -> R<V> {
         if self.is_complex(value) {
             return self.each_part(value, &mut |cx, p| cx.full(sizes, p));
@@ -393,6 +396,9 @@ impl Cx {
             .iter()
             .map(|s| if let Size::Known(v) = s { usize::try_from(*v).ok() } else { None })
             .collect();
+        let known = known.filter(|sizes| {
+            sizes.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).is_some_and(|n| n <= MAX_FILLED)
+        });
         if let (Some(known), Some(t)) = (known, self.graph.constant(value)) {
             let t = Tensor::splat(t, &known).map_err(|e| malformed(e.to_string()))?;
             return Ok(self.constant(t));

@@ -413,7 +413,7 @@ fn converted(cx: &mut Cx) -> R<Out> {
 /// The sum of the main diagonal.
 fn trace(cx: &mut Cx) -> R<Out> {
     let x = cx.t("self")?;
-    let (at, sizes) = super::view::diagonal_of(&cx.fixed_sizes(x)?, 0, 1, 0)?;
+    let (at, sizes) = super::strided::diagonal_of(&cx.fixed_sizes(x)?, 0, 1, 0)?;
     let flat = cx.reshape_to(x, &[-1])?;
     let at = cx.int_list(&at);
     let y = cx.gather(flat, at, 0)?;

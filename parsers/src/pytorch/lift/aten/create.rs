@@ -225,7 +225,7 @@ fn diag(cx: &mut Cx) -> R<Out> {
         return Ok(Out::Fresh(on_diagonal(cx, x, offset)?));
     }
     let sizes = cx.fixed_sizes(x)?;
-    let (at, out) = super::view::diagonal_of(&sizes, 0, 1, offset)?;
+    let (at, out) = super::strided::diagonal_of(&sizes, 0, 1, offset)?;
     let flat = cx.reshape_to(x, &[-1])?;
     let at = cx.int_list(&at);
     let y = cx.gather(flat, at, 0)?;

@@ -43,6 +43,7 @@ mod segment;
 pub(super) mod special;
 mod statistics;
 mod stft;
+mod strided;
 mod sym;
 mod taper;
 mod torchvision;
@@ -92,6 +93,7 @@ const FAMILIES: &[(&str, Table)] = &[
     ("window", window::TABLE),
     ("resize", resize::TABLE),
     ("view", view::TABLE),
+    ("strided", strided::TABLE),
     ("pieces", pieces::TABLE),
     ("broadcast", broadcast::TABLE),
     ("index", index::TABLE),

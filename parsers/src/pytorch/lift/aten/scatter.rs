@@ -1,7 +1,8 @@
 //! Writing to positions of a tensor, as pure operators.
 use super::index::{cut_to, indexed_axes, to_front, tuple};
 use super::reduce::{at_least_1d, back};
-use super::view::{diagonal_of, range};
+use super::strided::diagonal_of;
+use super::view::range;
 use crate::pytorch::lift::alias::Step;
 use crate::pytorch::lift::cx::{Cx, Operand, Out, R, Size, V, malformed, unsupported};
 use crate::pytorch::lift::emit::wrap;
