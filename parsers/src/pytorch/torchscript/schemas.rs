@@ -229,7 +229,7 @@ mod tests {
         let names: Vec<&str> = conv.args.iter().map(|a| a.name).collect();
         assert_eq!(names, ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]);
         assert!(conv.args[3].ty.spread && conv.args[2].ty.optional);
-        assert_eq!(conv.args[3].default, Some("1"));
+        assert_eq!(conv.args[3].default, Some("[1;1]"));
     }
 
     #[test]
