@@ -113,6 +113,31 @@ fn a_write_through_views_reaches_the_base_and_other_views() {
 }
 
 #[test]
+fn a_write_goes_back_through_a_permutation_that_is_not_its_own_inverse() {
+    let order = json!({"as_ints": [2, 0, 1]});
+    let program = Program {
+        values: vec![
+            ("x", F32, vec![1, 2, 3]),
+            ("y", F32, vec![1, 2, 3]),
+            ("turned", F32, vec![3, 1, 2]),
+            ("column", F32, vec![1, 2]),
+            ("column_", F32, vec![1, 2]),
+        ],
+        nodes: vec![
+            node("clone.default", &[("self", t("x"))], "y"),
+            node("permute.default", &[("self", t("y")), ("dims", order)], "turned"),
+            node("select.int", &[("self", t("turned")), ("dim", int(0)), ("index", int(1))], "column"),
+            node("add_.Tensor", &[("self", t("column")), ("other", json!({"as_float": 10.0}))], "column_"),
+        ],
+        inputs: vec!["x"],
+        outputs: vec!["y"],
+        turned: vec![],
+    };
+    let out = program.run(vec![floats(&[1, 2, 3], &[0., 1., 2., 3., 4., 5.])]);
+    assert_eq!(out[0], floats(&[1, 2, 3], &[0., 11., 2., 3., 14., 5.]));
+}
+
+#[test]
 fn steps_and_diagonals_are_written_back() {
     let program = Program {
         values: vec![
