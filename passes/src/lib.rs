@@ -16,7 +16,7 @@ mod queries;
 pub mod shape;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
-pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Why};
+pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 
 /// Every pass, in the order in which lists show them.
