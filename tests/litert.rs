@@ -20,6 +20,7 @@ use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_passes::{Options, Pipeline, run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 use variant::How;
@@ -89,10 +90,14 @@ fn litert_computes_what_the_cases_expect() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let cases = case::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ops"));
     let mut refused: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let (mut written, mut forms) = (0, 0);
+    let (mut written, mut forms, mut broken) = (0, 0, vec![]);
     for case in cases.iter().filter_map(|c| c.as_ref().ok()).filter(|c| c.place.contains(&only)) {
         for how in HOWS {
-            match put(dir.path(), case, how) {
+            let done = catch_unwind(AssertUnwindSafe(|| put(dir.path(), case, how)));
+            match done.unwrap_or_else(|_| {
+                broken.push(format!("{} {how:?}", case.place));
+                Ok(false)
+            }) {
                 Ok(put) => written += usize::from(put),
                 Err(reasons) => {
                     forms += 1;
@@ -112,4 +117,5 @@ fn litert_computes_what_the_cases_expect() {
     }
     assert!(written >= LEAST_WRITTEN || !only.is_empty(), "only {written} forms are written");
     accept(dir.path());
+    assert!(broken.is_empty(), "these panicked, see above: {broken:?}");
 }
