@@ -16,6 +16,9 @@ pub enum InputFormat {
     /// PyTorch program written by torch.jit.save
     #[value(name = "torchscript")]
     TorchScript,
+    /// TFLite flatbuffer
+    #[value(name = "tflite")]
+    TfLite,
     /// Hoist's text form
     Hir,
     /// PyTorch weights written by torch.save
@@ -38,6 +41,9 @@ impl InputFormat {
 pub enum OutputFormat {
     /// ONNX protobuf
     Onnx,
+    /// TFLite flatbuffer
+    #[value(name = "tflite")]
+    TfLite,
     /// Hoist's text form
     Hir,
     /// safetensors, for weights
@@ -55,6 +61,7 @@ impl OutputFormat {
         }
         match by_extension(path) {
             Some(Kind::Input(InputFormat::Onnx)) => Ok(Self::Onnx),
+            Some(Kind::Input(InputFormat::TfLite)) => Ok(Self::TfLite),
             Some(Kind::Input(InputFormat::Hir)) => Ok(Self::Hir),
             Some(Kind::Input(InputFormat::Safetensors)) => Ok(Self::Safetensors),
             Some(Kind::Input(InputFormat::Pt2 | InputFormat::TorchScript)) => {
@@ -65,14 +72,14 @@ impl OutputFormat {
             }
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
-                .hint("name the file .onnx, .hir or, for weights, .safetensors, or add --to")),
+                .hint("name the file .onnx, .tflite, .hir or, for weights, .safetensors, or add --to")),
         }
     }
 }
 
 fn unwritten(path: &Path, what: &str) -> Diag {
     Diag::error("E0104", format!("{}: Hoist does not write {what} (yet)", path.display()))
-        .hint("it writes .onnx, .hir and, for weights, .safetensors")
+        .hint("it writes .onnx, .tflite, .hir and, for weights, .safetensors")
 }
 
 /// What a file is.
@@ -87,8 +94,6 @@ pub enum Kind {
 /// Recognized and not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Other {
-    /// `FlatBuffers` model of TensorFlow Lite.
-    TfLite,
     /// Keras 3 archive.
     Keras,
     /// HDF5, as Keras 2 writes it.
@@ -119,7 +124,6 @@ impl Other {
     /// One of them with its article, several of them, and what to do about it.
     fn what(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::TfLite => ("a TensorFlow Lite model", "TensorFlow Lite models", VIA_ONNX),
             Self::Keras => ("a Keras archive", "Keras archives", VIA_ONNX),
             Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
             Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
@@ -153,8 +157,8 @@ const EXTENSIONS: &[(&str, Kind)] = &[
     ("onnx", Kind::Input(InputFormat::Onnx)),
     ("pt2", Kind::Input(InputFormat::Pt2)),
     ("hir", Kind::Input(InputFormat::Hir)),
-    ("tflite", Kind::Other(Other::TfLite)),
-    ("lite", Kind::Other(Other::TfLite)),
+    ("tflite", Kind::Input(InputFormat::TfLite)),
+    ("lite", Kind::Input(InputFormat::TfLite)),
     ("keras", Kind::Other(Other::Keras)),
     ("h5", Kind::Other(Other::Hdf5)),
     ("hdf5", Kind::Other(Other::Hdf5)),
@@ -190,7 +194,7 @@ pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
         (None, None) => {
             let m =
                 format!("{}: neither the name nor the content tells which format this is", path.display());
-            Err(Diag::error("E0103", m).hint("name it with --from onnx, pt2 or hir"))
+            Err(Diag::error("E0103", m).hint("name it with --from onnx, pt2, tflite or hir"))
         }
     }
 }
@@ -224,7 +228,7 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
         return other(Other::Hdf5);
     }
     if start.get(4..8) == Some(b"TFL3") {
-        return other(Other::TfLite);
+        return Some(Kind::Input(InputFormat::TfLite));
     }
     if start.starts_with(b"GGUF") {
         return other(Other::Gguf);
@@ -363,7 +367,7 @@ mod tests {
         assert_eq!(kind("m", model), onnx);
         assert_eq!(kind("m.onnx", b"\x1f\x8b\x08\0"), Ok(Kind::Other(Other::Gzip)));
         assert_eq!(kind("m.onnx", b"junk"), onnx);
-        assert_eq!(kind("m.bin", b"....TFL3"), Ok(Kind::Other(Other::TfLite)));
+        assert_eq!(kind("m.bin", b"....TFL3"), Ok(Kind::Input(InputFormat::TfLite)));
         assert_eq!(kind("m", b"; comment\n\ngraph @g() {"), Ok(Kind::Input(InputFormat::Hir)));
         assert_eq!(kind("m", b"graphics are fun"), Err("E0103"));
         assert_eq!(kind("m", b""), Err("E0201"));

@@ -11,7 +11,7 @@ use hoist_ir::model::Model;
 use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
-use hoist_parsers::{onnx, pytorch};
+use hoist_parsers::{onnx, pytorch, tflite};
 use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
@@ -192,6 +192,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
         InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
+        InputFormat::TfLite => tflite::read(&source),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
             let weights = weights(&source, path, options)?;

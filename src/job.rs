@@ -6,6 +6,7 @@ use crate::output::{Staging, Target};
 use crate::progress::Progress;
 use clap::ValueEnum;
 use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
+use hoist_emitters::tflite;
 use hoist_formats::onnx::lower::{self, choose};
 use hoist_formats::onnx::versions::NEWEST_OPSET;
 use hoist_ir::diag::{Diag, Diags};
@@ -47,6 +48,19 @@ pub struct Writing {
     /// Where the weights of an ONNX output go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub external_data: External,
+    /// Write operators that TFLite lacks as custom operators of their own name, for runtimes that bring them
+    #[arg(long)]
+    pub allow_custom: bool,
+    /// Write operators that only TensorFlow has for the Flex delegate
+    #[arg(long)]
+    pub allow_flex: bool,
+}
+
+impl Writing {
+    /// What a TFLite file may hold.
+    fn tflite(&self) -> hoist_formats::tflite::lower::Target {
+        hoist_formats::tflite::lower::Target { custom: self.allow_custom, flex: self.allow_flex }
+    }
 }
 
 /// A job.
@@ -151,10 +165,14 @@ impl Job<'_> {
         verify_each: bool,
         report: &mut Report,
     ) -> anyhow::Result<()> {
+        let mut options = Options { verify_each, ..Options::default() };
+        if format == OutputFormat::TfLite {
+            options.target = Some(hoist_passes::Target::Tflite(self.writing.tflite()));
+            return self.run_all(&["legalize-tflite"], model, &mut options, report);
+        }
         if format == OutputFormat::Hir {
             return Ok(());
         }
-        let mut options = Options { verify_each, ..Options::default() };
         let mut pipelines = vec!["legalize-onnx"];
         let opset = match (choose(model, self.writing.opset), self.writing.opset) {
             (Err(_), asked) => Some(asked.unwrap_or(NEWEST_OPSET)),
@@ -162,11 +180,21 @@ impl Job<'_> {
             (Ok(_), Some(_)) => None,
         };
         if let Some(opset) = opset {
-            options.target = Some(lower::Target::new(model, opset));
+            options.target = Some(hoist_passes::Target::Onnx(lower::Target::new(model, opset)));
             pipelines.insert(0, "legalize-opset");
         }
+        self.run_all(&pipelines, model, &mut options, report)
+    }
+
+    fn run_all(
+        &self,
+        pipelines: &[&str],
+        model: &mut Model,
+        options: &mut Options<'_>,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         for text in pipelines {
-            let done = self.rewrite(&Pipeline::parse(text)?, model, &mut options)?;
+            let done = self.rewrite(&Pipeline::parse(text)?, model, options)?;
             report.stats.extend(done.stats);
             report.warnings.0.extend(done.warnings.0);
         }
@@ -200,6 +228,13 @@ impl Job<'_> {
             OutputFormat::Hir => {
                 let staging = Staging::new(target)?;
                 staging.write_model(|sink| save_model(sink, model, PrintOptions::default()))?;
+                Ok(staging)
+            }
+            OutputFormat::TfLite => {
+                let plan = tflite::plan(model, &self.writing.tflite())
+                    .map_err(|diags| io::about(self.input, diags))?;
+                let staging = Staging::new(target)?;
+                staging.write_model(|sink| plan.write(sink))?;
                 Ok(staging)
             }
             OutputFormat::Onnx => {
@@ -237,6 +272,7 @@ impl Job<'_> {
         let written = Reading {
             from: Some(match format {
                 OutputFormat::Onnx => crate::format::InputFormat::Onnx,
+                OutputFormat::TfLite => crate::format::InputFormat::TfLite,
                 OutputFormat::Hir => crate::format::InputFormat::Hir,
                 OutputFormat::Safetensors => crate::format::InputFormat::Safetensors,
             }),

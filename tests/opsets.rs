@@ -37,7 +37,7 @@ fn legal(model: &mut Model, opset: i64) {
     let mut pipelines = vec!["legalize-onnx"];
     let mut options = Options { verify_each: true, ..Options::default() };
     if choose(model, Some(opset)).is_err() {
-        options.target = Some(Target::new(model, opset));
+        options.target = Some(hoist_passes::Target::Onnx(Target::new(model, opset)));
         pipelines.insert(0, "legalize-opset");
     }
     for text in pipelines {

@@ -2,3 +2,4 @@
 
 pub mod onnx;
 pub mod safetensors;
+pub mod tflite;

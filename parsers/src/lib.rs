@@ -4,5 +4,6 @@ pub mod onnx;
 pub mod pytorch;
 pub mod safetensors;
 pub mod source;
+pub mod tflite;
 pub mod weights;
 pub mod zip;

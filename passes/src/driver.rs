@@ -1,8 +1,7 @@
 //! Runs a pipeline on a model and checks what its passes promise.
 use crate::fingerprint::fingerprint;
-use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Why};
+use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Target, Why};
 use crate::pipeline::{Pipeline, Step, unknown};
-use hoist_formats::onnx::lower::Target;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;

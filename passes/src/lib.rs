@@ -16,7 +16,7 @@ mod queries;
 pub mod shape;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
-pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Why};
+pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 
 /// Every pass, in the order in which lists show them.
@@ -33,6 +33,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,
+        &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,

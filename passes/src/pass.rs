@@ -1,5 +1,5 @@
 //! What a pass is, and what it is told.
-use hoist_formats::onnx::lower::Target;
+use hoist_formats::{onnx, tflite};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId};
 use std::cell::RefCell;
@@ -12,6 +12,33 @@ pub struct PassInfo {
     pub name: &'static str,
     /// One sentence for lists.
     pub doc: &'static str,
+}
+
+/// What a graph will be written for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An operator set of ONNX.
+    Onnx(onnx::lower::Target),
+    /// LiteRT.
+    Tflite(tflite::lower::Target),
+}
+
+impl Target {
+    /// What the target lacks to express node `n`, as a phrase.
+    pub fn lacks(&self, g: &Graph, n: NodeId) -> Option<String> {
+        match self {
+            Self::Onnx(t) => onnx::lower::lower(g, n, t).err(),
+            Self::Tflite(t) => tflite::lower::lower(g, n, t).err(),
+        }
+    }
+    /// The operator set of ONNX.
+    pub fn onnx(&self) -> Option<&onnx::lower::Target> {
+        if let Self::Onnx(t) = self { Some(t) } else { None }
+    }
+    /// LiteRT.
+    pub fn tflite(&self) -> Option<&tflite::lower::Target> {
+        if let Self::Tflite(t) = self { Some(t) } else { None }
+    }
 }
 
 /// How many edits a pass made; zero promises that the graph is the same as before.

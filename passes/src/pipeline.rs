@@ -48,6 +48,37 @@ pub const GROUPS: &[Group] = &[
         text: "fixpoint(legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
                legalize-resize,legalize-expand)",
     },
+    Group {
+        name: "legalize-tflite",
+        doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
+    },
+    Group {
+        name: "legalize-tflite-ops",
+        doc: "Replaces operators that LiteRT lacks by what it has, whatever the layout of their data.",
+        text: "fixpoint(legalize-tflite-spatial,legalize-tflite-elementwise,legalize-tflite-movement,legalize-tflite-control,\
+               legalize-expand)",
+    },
+    Group {
+        name: "legalize-tflite-spatial",
+        doc: "Convolutions, pools, resizing, normalization.",
+        text: "remove-dead-code",
+    },
+    Group {
+        name: "legalize-tflite-elementwise",
+        doc: "Elementwise operators, reductions, types of elements.",
+        text: "legalize-reduce",
+    },
+    Group {
+        name: "legalize-tflite-movement",
+        doc: "Shapes, slices, padding, gathering and scattering.",
+        text: "remove-dead-code",
+    },
+    Group {
+        name: "legalize-tflite-control",
+        doc: "Control flow, matrix products, attention, recurrent operators.",
+        text: "remove-dead-code",
+    },
 ];
 
 /// Deepest nesting of `fixpoint` groups, those inside named groups included.

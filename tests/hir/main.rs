@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `; RUN: pipeline` | what to run; needed |
 //! | `; OPSET: n` | operator set that will be written, for passes that ask for it |
+//! | `; TARGET: tflite` | the model will be written as TFLite, for passes that ask for it |
 //! | `; CHECK: text` | the printed result holds this text, behind what the `CHECK` before it matched |
 //! | `; CHECK-NOT: text` | the printed result does not hold this text |
 //! | `; CHECK-BLOCK:` | the printed result is exactly the lines `;\| ..` that follow; `HOIST_BLESS=1` rewrites them |
@@ -46,6 +47,9 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A case being run.
+/// Stands for TFLite where an operator set of ONNX is named otherwise.
+const TFLITE: i64 = 0;
+
 struct Case {
     path: PathBuf,
     text: String,
@@ -63,7 +67,11 @@ impl Case {
             self.text.lines().filter_map(|l| l.strip_prefix("; ")?.strip_prefix(key)?.strip_prefix(':'));
         lines.map(str::trim).next()
     }
+    /// The operator set of ONNX, or [`TFLITE`].
     fn opset(&self) -> Option<i64> {
+        if self.one("TARGET") == Some("tflite") {
+            return Some(TFLITE);
+        }
         self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"))
     }
     fn run(&self) -> Result<(), String> {
@@ -187,7 +195,10 @@ impl Case {
 
 fn run(pipeline: &str, model: &mut Model, why: Option<Why>, opset: Option<i64>) -> Result<Report, Diags> {
     let pipeline = Pipeline::parse(pipeline)?;
-    let target = opset.map(|n| Target::new(model, n));
+    let target = opset.map(|n| match n {
+        TFLITE => hoist_passes::Target::Tflite(hoist_formats::tflite::lower::Target::default()),
+        n => hoist_passes::Target::Onnx(Target::new(model, n)),
+    });
     let mut options = Options { verify_each: true, why, target, ..Options::default() };
     hoist_passes::run(&pipeline, model, &mut options).map_err(|f| f.diags)
 }

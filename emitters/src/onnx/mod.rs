@@ -16,7 +16,7 @@ use tensor::Sidecar;
 mod graph;
 mod kept;
 mod names;
-mod stream;
+pub(crate) mod stream;
 mod tensor;
 mod types;
 

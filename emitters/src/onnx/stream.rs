@@ -65,7 +65,7 @@ pub(super) fn write(
 }
 
 /// Writes the elements of `t`; lazy ones are computed by several threads, a few pieces at a time.
-pub(super) fn elements(sink: &mut dyn Write, t: &Tensor) -> io::Result<()> {
+pub(crate) fn elements(sink: &mut dyn Write, t: &Tensor) -> io::Result<()> {
     let total = t.byte_len();
     if !matches!(t.storage(), Storage::Lazy(_)) || total <= PIECE {
         return t.write_to(sink);

@@ -10,9 +10,8 @@
 //! - Integers go through wider integers, for operators whose result modulo the range is that of wider ones, or that compare.
 //! - Truth values go through integers for the largest and smallest.
 use super::where_lacking;
-use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
+use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, Target};
 use hoist_formats::onnx::bind::write_rows;
-use hoist_formats::onnx::lower::Target;
 use hoist_formats::onnx::versions::signature;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -82,6 +81,7 @@ fn wider(op: &str, dtype: DType) -> &'static [DType] {
 }
 
 fn widen(g: &mut Graph, n: NodeId, target: &Target) -> Outcome {
+    let Some(target) = target.onnx() else { return Outcome::Skip };
     let node = g.node(n);
     let op = node.op().clone();
     if !node.bodies().is_empty() {

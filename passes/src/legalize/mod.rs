@@ -11,9 +11,10 @@ pub mod legalize_resize;
 pub mod legalize_softmax;
 pub mod legalize_split;
 pub mod legalize_types;
+pub mod tflite;
 
-use crate::pass::{Changed, Ctx, Outcome, sweep};
-use hoist_formats::onnx::lower::{Target, lower};
+use crate::pass::{Changed, Ctx, Outcome, Target, sweep};
+use hoist_formats::tflite::lower::LAYOUT;
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
@@ -32,9 +33,11 @@ fn where_lacking(
         if !ops.is_empty() && !ops.contains(&g.node(n).op().name()) {
             return Outcome::Skip;
         }
-        match lower(g, n, target) {
-            Ok(_) => Outcome::Skip,
-            Err(reason) => rule(g, n, target, reason),
+        match target.lacks(g, n) {
+            None => Outcome::Skip,
+            // Layouts are chosen by a pass of its own.
+            Some(reason) if reason == LAYOUT => Outcome::Skip,
+            Some(reason) => rule(g, n, target, reason),
         }
     })
 }

@@ -1,0 +1,131 @@
+//! Constants of a file: which buffer holds which, and where it lies behind the tables.
+use crate::onnx::stream::elements;
+use hoist_formats::tflite::schema;
+use hoist_formats::tflite::table::{Record, Value};
+use hoist_ir::diag::Diag;
+use hoist_ir::dtype::DType;
+use hoist_ir::tensor::Tensor;
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+/// Alignment of constants, as kernels want it.
+pub(super) const ALIGNMENT: usize = 16;
+/// Constants up to this many bytes are compared with each other, and equal ones share a buffer.
+const SHARED: usize = 1 << 10;
+
+enum Content {
+    Bytes(Vec<u8>),
+    Tensor(Tensor),
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(b) => b.len(),
+            Self::Tensor(t) => t.byte_len(),
+        }
+    }
+}
+
+/// The buffers from number 1 on; number 0 is the empty one.
+#[derive(Default)]
+pub(super) struct Buffers {
+    contents: Vec<Content>,
+    small: HashMap<Vec<u8>, usize>,
+    /// Zeros before each, and whether its length is written before its bytes.
+    padding: Vec<usize>,
+    inside: bool,
+}
+
+impl Buffers {
+    /// The number of a buffer with the elements of `t`.
+    pub(super) fn add(&mut self, t: &Tensor) -> Result<usize, Diag> {
+        let failed = |e: hoist_ir::tensor::TensorError| Diag::error("E0202", e.to_string());
+        if t.dtype() == DType::String {
+            return Ok(self.add_bytes(packed_strings(t.strings().map_err(failed)?)));
+        }
+        if t.byte_len() <= SHARED {
+            return Ok(self.add_bytes(t.bytes().map_err(failed)?.into_owned()));
+        }
+        self.contents.push(Content::Tensor(t.clone()));
+        Ok(self.contents.len())
+    }
+    /// The number of a buffer with these bytes.
+    pub(super) fn add_bytes(&mut self, bytes: Vec<u8>) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
+        if let Some(n) = self.small.get(&bytes) {
+            return *n;
+        }
+        self.contents.push(Content::Bytes(bytes.clone()));
+        self.small.insert(bytes, self.contents.len());
+        self.contents.len()
+    }
+    /// Tables of the buffers, with places for where they lie: `inside` the flatbuffer, or behind it.
+    pub(super) fn records(&self, inside: bool) -> Vec<Record> {
+        let empty = Record::new(&schema::BUFFER);
+        let one = |c: &Content| {
+            let record = Record::new(&schema::BUFFER);
+            if inside {
+                record.with("data", Value::Int(1))
+            } else {
+                record.with("offset", Value::Int(i64::MAX)).with("size", c.len())
+            }
+        };
+        std::iter::once(empty).chain(self.contents.iter().map(one)).collect()
+    }
+    /// Decides where the buffers lie behind `head`, and fills in the `places` that say so. Returns the length of the file.
+    pub(super) fn lay_out(
+        &mut self,
+        head: &mut [u8],
+        places: &[Option<usize>],
+        inside: bool,
+    ) -> Result<usize, Diag> {
+        let mut at = head.len();
+        self.padding.clear();
+        self.inside = inside;
+        let prefix = if inside { 4 } else { 0 };
+        for (content, place) in self.contents.iter().zip(places.iter().skip(1)) {
+            let place = place.ok_or_else(|| Diag::error("E0901", "a buffer has no place in the file"))?;
+            let padding = (at + prefix).next_multiple_of(ALIGNMENT) - at - prefix;
+            self.padding.push(padding);
+            at += padding;
+            if inside {
+                let distance = (at - place) as u32;
+                head[place..place + 4].copy_from_slice(&distance.to_le_bytes());
+            } else {
+                head[place..place + 8].copy_from_slice(&(at as u64).to_le_bytes());
+            }
+            at += prefix + content.len();
+        }
+        Ok(at)
+    }
+    /// Writes what comes behind the tables.
+    pub(super) fn write(&self, sink: &mut dyn Write) -> io::Result<()> {
+        for (content, padding) in self.contents.iter().zip(&self.padding) {
+            sink.write_all(&vec![0; *padding])?;
+            if self.inside {
+                sink.write_all(&(content.len() as u32).to_le_bytes())?;
+            }
+            match content {
+                Content::Bytes(b) => sink.write_all(b)?,
+                Content::Tensor(t) => elements(sink, t)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Strings as TFLite stores them: their number, the position of each and of the end, then their bytes.
+fn packed_strings(strings: &[String]) -> Vec<u8> {
+    let mut at = 4 * (strings.len() + 2);
+    let mut out = (strings.len() as i32).to_le_bytes().to_vec();
+    for s in strings {
+        out.extend((at as i32).to_le_bytes());
+        at += s.len();
+    }
+    out.extend((at as i32).to_le_bytes());
+    strings.iter().for_each(|s| out.extend(s.as_bytes()));
+    out
+}

@@ -1,0 +1,115 @@
+//! Activations, alone and fused into other operators.
+use crate::tflite::lift::{Cx as LiftCx, Lift};
+use crate::tflite::lower::{Cx, Lower, R};
+use crate::tflite::program::{Program, T};
+use crate::tflite::schema::Builtin;
+use hoist_ir::diag::Diag;
+use hoist_ir::dtype::DType;
+use hoist_ir::graph::ValueId;
+use hoist_ir::ops::elementwise::activation::Relu;
+
+/// Operators of the IR and how they are lowered.
+pub const LOWER: &[(&str, Lower)] = &[("relu", relu)];
+/// Builtin operators and how they are lifted.
+pub const LIFT: &[(Builtin, Lift)] = &[(Builtin::Relu, |cx| {
+    let x = cx.arg(0)?;
+    Ok(vec![cx.op(Relu {}, &[x])?])
+})];
+
+/// Activations that other operators take as an option: members of `ActivationFunctionType`.
+const FUSED: &[(Builtin, i64)] = &[(Builtin::Relu, 1), (Builtin::ReluN1To1, 2), (Builtin::Relu6, 3)];
+/// The option that holds a fused activation.
+const OPTION: &str = "fused_activation_function";
+
+fn relu(cx: &mut Cx<'_>) -> R<()> {
+    if cx.dtype(0)? != DType::F32 {
+        return Err(format!("element type {}", cx.dtype(0)?));
+    }
+    let x = cx.arg(0)?;
+    cx.emit(Builtin::Relu, None, &[x])
+}
+
+/// `v` after the fused activation of the operator's options.
+///
+/// # Errors
+/// For an activation that the schema does not have, or Hoist does not read.
+pub fn lift_fused(cx: &mut LiftCx<'_, '_>, v: ValueId) -> Result<ValueId, Diag> {
+    let Some(options) = cx.options.filter(|o| o.table.slot(OPTION).is_some()) else { return Ok(v) };
+    match options.int(OPTION) {
+        0 => Ok(v),
+        1 => cx.op(Relu {}, &[v]),
+        2 => clipped(cx, v, -1.0, 1.0),
+        3 => clipped(cx, v, 0.0, 6.0),
+        4 => cx.op(hoist_ir::ops::Op::by_name("tanh").ok_or_else(|| cx.bad("no tanh"))?, &[v]),
+        n => Err(cx.unsupported(format!("fused activation {n}"))),
+    }
+}
+
+/// `v` within bounds.
+///
+/// # Errors
+/// When it is no tensor of numbers.
+pub fn clipped(cx: &mut LiftCx<'_, '_>, v: ValueId, low: f64, high: f64) -> Result<ValueId, Diag> {
+    let (low, high) = (cx.b.scalar_like(low, v)?, cx.b.scalar_like(high, v)?);
+    let clip = hoist_ir::ops::Op::by_name("clip").ok_or_else(|| cx.bad("no clip"))?;
+    cx.op(clip, &[v, low, high])
+}
+
+/// Moves activations into the operators that compute their operands, where nothing else uses those.
+pub fn fuse(program: &mut Program) {
+    let mut uses = vec![0usize; program.tensors.len()];
+    let mut made = vec![None; program.tensors.len()];
+    for (i, instr) in program.instrs.iter().enumerate() {
+        instr.inputs.iter().flatten().for_each(|t| uses[t.0 as usize] += 1);
+        instr.outputs.iter().for_each(|t| made[t.0 as usize] = Some(i));
+    }
+    program.outputs.iter().for_each(|(_, t)| uses[t.0 as usize] += 1);
+    let mut gone = vec![false; program.instrs.len()];
+    for i in 0..program.instrs.len() {
+        let instr = &program.instrs[i];
+        let Some((_, number)) = FUSED.iter().find(|f| f.0 == instr.builtin) else { continue };
+        let (Some(Some(x)), [y]) = (instr.inputs.first().copied(), instr.outputs.as_slice()) else {
+            continue;
+        };
+        let y = *y;
+        let Some(producer) = made[x.0 as usize].filter(|_| uses[x.0 as usize] == 1) else { continue };
+        if let Some(options) = takes_activation(program, producer, x) {
+            options.set(OPTION, *number);
+            program.instrs[producer].outputs[0] = y;
+            made[y.0 as usize] = Some(producer);
+            gone[i] = true;
+        }
+    }
+    let mut gone = gone.into_iter();
+    program.instrs.retain(|_| !gone.next().unwrap_or(false));
+    for instr in &mut program.instrs {
+        instr.bodies.iter_mut().for_each(|(_, body)| fuse(body));
+    }
+}
+
+/// Options of `instr`, when it can apply an activation to its one result and does not yet.
+fn takes_activation(program: &mut Program, instr: usize, x: T) -> Option<&mut crate::tflite::table::Record> {
+    if program.def(x).ty.dtype != DType::F32 {
+        return None;
+    }
+    let instr = &mut program.instrs[instr];
+    if instr.outputs.len() != 1 || !APPLIES.contains(&instr.builtin) {
+        return None;
+    }
+    instr.options.as_mut().filter(|o| o.table.slot(OPTION).is_some() && o.int(OPTION) == 0)
+}
+
+/// Operators whose kernels apply a fused activation.
+const APPLIES: &[Builtin] = &[
+    Builtin::Add,
+    Builtin::AveragePool2d,
+    Builtin::Conv2d,
+    Builtin::Conv3d,
+    Builtin::DepthwiseConv2d,
+    Builtin::Div,
+    Builtin::FullyConnected,
+    Builtin::MaxPool2d,
+    Builtin::Mul,
+    Builtin::Sub,
+    Builtin::TransposeConv,
+];

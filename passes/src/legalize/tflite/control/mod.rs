@@ -1,0 +1,1 @@
+//! Control flow, matrix products, attention, recurrent operators.

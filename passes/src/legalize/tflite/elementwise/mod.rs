@@ -1,0 +1,1 @@
+//! Elementwise operators, reductions, types of elements.
