@@ -33,6 +33,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,
+        &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
