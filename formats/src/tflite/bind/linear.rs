@@ -125,9 +125,10 @@ fn absorb_bias(program: &mut Program, i: usize, made: &HashMap<T, usize>, uses: 
     for (x, c) in [(a, b), (b, a)] {
         let Some(&producer) = made.get(&x) else { continue };
         let instr = &program.instrs[producer];
-        let plain = instr.options.as_ref().is_some_and(|o| o.int(ACTIVATION) == 0);
-        let bare = instr.inputs.get(2).copied().flatten().is_none();
-        if instr.builtin != Builtin::FullyConnected || !plain || !bare || uses[x.0 as usize] != 1 {
+        let bare = instr.builtin == Builtin::FullyConnected
+            && instr.inputs.get(2).copied().flatten().is_none()
+            && instr.options.as_ref().is_some_and(|o| o.int(ACTIVATION) == 0);
+        if !bare || uses[x.0 as usize] != 1 {
             continue;
         }
         let Some(bias) = bias(program, producer, x, c) else { continue };
