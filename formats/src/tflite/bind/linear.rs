@@ -125,9 +125,11 @@ fn absorb_bias(program: &mut Program, i: usize, made: &HashMap<T, usize>, uses: 
     for (x, c) in [(a, b), (b, a)] {
         let Some(&producer) = made.get(&x) else { continue };
         let instr = &program.instrs[producer];
+        if instr.builtin != Builtin::FullyConnected || uses[x.0 as usize] != 1 {
+            continue;
+        }
         let plain = instr.options.as_ref().is_some_and(|o| o.int(ACTIVATION) == 0);
-        let bare = instr.inputs.get(2).copied().flatten().is_none();
-        if instr.builtin != Builtin::FullyConnected || !plain || !bare || uses[x.0 as usize] != 1 {
+        if !plain || instr.inputs.get(2).copied().flatten().is_some() {
             continue;
         }
         let Some(bias) = bias(program, producer, x, c) else { continue };
