@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Alignment of constants, as kernels want it.
-const ALIGNMENT: usize = 16;
+pub(super) const ALIGNMENT: usize = 16;
 /// Constants up to this many bytes are compared with each other, and equal ones share a buffer.
 const SHARED: usize = 1 << 10;
 

@@ -1,7 +1,7 @@
 //! IR to TFLite files. The tables are encoded in memory; constants are streamed behind them, so memory does not follow the model's size.
 use buffers::Buffers;
 use hoist_formats::tflite::IDENTIFIER;
-use hoist_formats::tflite::bind::activation;
+use hoist_formats::tflite::bind::{activation, linear};
 use hoist_formats::tflite::decode::places;
 use hoist_formats::tflite::dtype::to_code;
 use hoist_formats::tflite::encode::encode;
@@ -17,6 +17,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 mod buffers;
+
+#[cfg(test)]
+use buffers::ALIGNMENT;
 
 /// Version of the schema.
 const VERSION: i64 = 3;
@@ -38,14 +41,20 @@ pub struct Plan {
 /// # Errors
 /// All operators that TFLite cannot express.
 pub fn plan(model: &Model, target: &Target) -> Result<Plan, Diags> {
+    plan_within(model, target, MAX_FLATBUFFER)
+}
+
+/// [`plan`] with constants behind the flatbuffer where it would take more than `max` bytes.
+fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags> {
     let mut main = program(&model.graph, target)?;
+    linear::fuse(&mut main);
     activation::fuse(&mut main);
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);
     }
     let mut file = File::default();
     file.subgraph(&main).map_err(Diags::from)?;
-    file.finish(model, &main)
+    file.finish(model, &main, max)
 }
 
 impl Plan {
@@ -157,7 +166,7 @@ impl File {
         }
         Ok(record)
     }
-    fn finish(mut self, model: &Model, main: &Program) -> Result<Plan, Diags> {
+    fn finish(mut self, model: &Model, main: &Program, max: usize) -> Result<Plan, Diags> {
         let mut codes: Vec<(usize, Record)> = self
             .codes
             .iter()
@@ -184,7 +193,7 @@ impl File {
             Ok::<_, Diag>((head, end))
         };
         let (mut head, end) = encoded(true)?;
-        if end > MAX_FLATBUFFER {
+        if end > max {
             head = encoded(false)?.0;
         }
         Ok(Plan { head, buffers: self.buffers })
@@ -249,4 +258,62 @@ fn unique(wanted: Option<&str>, index: usize, taken: &mut HashSet<String>) -> St
         n += 1;
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_formats::tflite::decode::decode;
+    use hoist_ir::text::parse_model;
+
+    /// A sum with a constant too large to be shared with others.
+    const TEXT: &str = "graph(%x: f32[N, 400]) {\n%w = const f32[400] seeded(1)\n%y = add(%x, %w)\n%z = add(%y, %w)\nreturn z: %z\n}";
+
+    fn written(max: usize) -> (Vec<u8>, Record) {
+        let model = parse_model(TEXT).expect("valid text");
+        let plan = plan_within(&model, &Target::default(), max).expect("legal");
+        let mut bytes = vec![];
+        plan.write(&mut bytes).expect("memory");
+        let root = decode(&bytes, b"TFL3", &schema::MODEL).expect("well-formed");
+        (bytes, root)
+    }
+    /// Where the elements of the constant lie.
+    fn constant(root: &Record) -> std::ops::Range<usize> {
+        let tensors = root.records("subgraphs")[0].records("tensors");
+        let buffer = tensors.iter().map(|t| t.int("buffer")).find(|b| *b > 0).expect("a constant");
+        let buffer = &root.records("buffers")[buffer as usize];
+        let (at, size) = (buffer.int("offset") as usize, buffer.int("size") as usize);
+        buffer.span("data").unwrap_or(at..at + size)
+    }
+
+    #[test]
+    fn constants_are_aligned_and_the_same_inside_and_behind() {
+        let (inside, root) = written(usize::MAX);
+        let (behind, far) = written(0);
+        let (a, b) = (constant(&root), constant(&far));
+        assert_eq!((a.len(), a.start % ALIGNMENT, b.start % ALIGNMENT), (1600, 0, 0));
+        assert_eq!(inside[a], behind[b.clone()]);
+        assert!(far.records("buffers").iter().all(|r| r.span("data").is_none()), "nothing stays inside");
+        assert_eq!(behind.len(), behind.len().max(b.end), "the file ends with its last constant");
+    }
+
+    #[test]
+    fn open_sizes_are_in_the_signature_and_names_are_the_models() {
+        let (_, root) = written(usize::MAX);
+        let graph = &root.records("subgraphs")[0];
+        let x = &graph.records("tensors")[graph.ints("inputs")[0] as usize];
+        assert_eq!(
+            (x.ints("shape"), x.ints("shape_signature"), x.text("name")),
+            (&[1, 400][..], &[-1, 400][..], "x")
+        );
+        let signature = &root.records("signature_defs")[0];
+        assert_eq!(signature.records("outputs")[0].text("name"), "z");
+    }
+
+    #[test]
+    fn a_constant_is_stored_once() {
+        let (bytes, root) = written(usize::MAX);
+        assert!(bytes.len() < 2 * 1600 + 1000, "{} bytes", bytes.len());
+        assert!(root.records("buffers").len() <= 3);
+    }
 }

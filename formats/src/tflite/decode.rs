@@ -246,3 +246,84 @@ pub fn places(bytes: &[u8], list: usize, slot: usize) -> R<Vec<Option<usize>>> {
     let tables = d.offsets(list)?;
     tables.into_iter().map(|t| place(&d, t, slot)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tflite::encode::encode;
+    use crate::tflite::schema;
+
+    fn sample() -> Record {
+        let options = Record::new(&schema::CONV2D_OPTIONS).with("stride_w", 2).with("dilation_w_factor", 3);
+        let operator = Record::new(&schema::OPERATOR)
+            .with("inputs", vec![0, 1, -1])
+            .with("builtin_options_type", 1)
+            .with("builtin_options", options);
+        let quant = Record::new(&schema::QUANTIZATION_PARAMETERS)
+            .with("scale", vec![0.5, 0.25])
+            .with("zero_point", vec![-3, 7]);
+        let tensor = Record::new(&schema::TENSOR)
+            .with("name", "x")
+            .with("shape", vec![2, 3])
+            .with("quantization", quant);
+        let graph =
+            Record::new(&schema::SUB_GRAPH).with("tensors", vec![tensor]).with("operators", vec![operator]);
+        Record::new(&schema::MODEL)
+            .with("version", 3)
+            .with("subgraphs", vec![graph])
+            .with("description", "a model")
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let bytes = encode(&sample(), "TFL3");
+        let back = decode(&bytes, b"TFL3", &schema::MODEL).expect("well-formed");
+        assert_eq!(back, sample());
+        let options =
+            back.records("subgraphs")[0].records("operators")[0].record("builtin_options").expect("there");
+        assert_eq!(
+            (options.int("stride_w"), options.int("stride_h"), options.int("dilation_h_factor")),
+            (2, 0, 1)
+        );
+    }
+
+    #[test]
+    fn every_damaged_byte_is_refused_or_read_within_bounds() {
+        let bytes = encode(&sample(), "TFL3");
+        let mut refused = 0;
+        for at in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] = value;
+                refused += usize::from(decode(&damaged, b"TFL3", &schema::MODEL).is_err());
+            }
+        }
+        assert!(refused > bytes.len(), "{refused} of {} were refused", 5 * bytes.len());
+        for len in 0..bytes.len() {
+            // Cutting off the last bytes may leave only what nothing points to.
+            assert!(
+                decode(&bytes[..len], b"TFL3", &schema::MODEL).is_err() || len + 4 > bytes.len(),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn sharing_is_bounded() {
+        let mut graphs = vec![Record::new(&schema::SUB_GRAPH); 4000];
+        graphs[0].set("inputs", vec![7; 4000]);
+        let mut bytes = encode(&Record::new(&schema::MODEL).with("subgraphs", graphs), "TFL3");
+        decode(&bytes, b"TFL3", &schema::MODEL).expect("nothing is shared");
+        let d = Decoder { bytes: &bytes, budget: usize::MAX };
+        let root = d.forward(0).expect("well-formed");
+        let vtable = root - i32::from_le_bytes(d.array(root).expect("there")) as usize;
+        let slot = schema::MODEL.slot("subgraphs").expect("there");
+        let list = d.forward(root + d.u16(vtable + 4 + 2 * slot).expect("there")).expect("well-formed");
+        let first = d.forward(list + 4).expect("well-formed");
+        for entry in (0..4000).map(|i| list + 4 + 4 * i) {
+            bytes[entry..entry + 4].copy_from_slice(&((first - entry) as u32).to_le_bytes());
+        }
+        let error = decode(&bytes, b"TFL3", &schema::MODEL).expect_err("64 MB of inputs");
+        assert!(error.message.contains("shared"), "{error:?}");
+    }
+}
