@@ -68,6 +68,13 @@ pub fn carrier(dtype: DType, types: &[DType]) -> R<DType> {
 }
 
 impl Cx<'_> {
+    /// Whether what the list in operand `i` says is known as far as the type of the result tells: it is constant, or all its entries are sizes. A
+    /// result may be declared more precisely than that by its file, which is no promise.
+    pub fn is_followed(&self, i: usize) -> bool {
+        let Some(v) = self.value(i) else { return true };
+        let content = self.g.value(v).content();
+        self.constant(i).is_some() || content.is_some_and(|c| c.iter().all(Option::is_some))
+    }
     /// Dimensions of `t`.
     ///
     /// # Errors

@@ -98,7 +98,7 @@ pub fn expand(cx: &mut Cx<'_>) -> R<()> {
         return Err(format!("{rank} axes"));
     }
     let x = cx.moved(0, COPIED)?;
-    if let Some(sizes) = own.sizes() {
+    if let Some(sizes) = own.sizes().filter(|_| cx.is_followed(1)) {
         let list = cx.ints32(&sizes.iter().map(|n| *n as i64).collect::<Vec<_>>())?;
         return cx.emit_moved(Builtin::BroadcastTo, None, &[x, list]);
     }

@@ -19,6 +19,9 @@ fn axis_of(axis: i64, rank: usize) -> R<usize> {
 /// Whether the sizes of the result say what RESHAPE is told.
 fn by_result(cx: &mut Cx<'_>) -> R<bool> {
     let own = cx.out_ty(0)?.clone();
+    if !cx.is_followed(1) {
+        return Ok(false);
+    }
     let Some(sizes) = own.shape.as_deref().and_then(target_sizes) else { return Ok(false) };
     let (x, list) = (cx.moved(0, COPIED)?, cx.ints32(&sizes)?);
     cx.emit_moved(Builtin::Reshape, None, &[x, list])?;
