@@ -51,7 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -77,7 +77,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "remove-dead-code",
+        text: "legalize-tflite-gemm,legalize-tflite-mat-mul,legalize-tflite-mat-mul-integer",
     },
 ];
 

@@ -11,6 +11,7 @@ pub mod encode;
 pub mod lift;
 pub mod lower;
 pub mod program;
+mod runtimes;
 pub mod schema;
 pub mod table;
 pub mod versions;
