@@ -62,7 +62,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-spatial",
         doc: "Convolutions, pools, resizing, normalization.",
-        text: "remove-dead-code",
+        text: "legalize-tflite-floats,legalize-tflite-axes,legalize-tflite-groups,legalize-tflite-padding,\
+               legalize-tflite-transposed,legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-blocks,\
+               legalize-tflite-norm,legalize-tflite-layout",
     },
     Group {
         name: "legalize-tflite-elementwise",
