@@ -44,6 +44,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::legalize_pad::LegalizePad,
         &legalize::legalize_reshape::LegalizeReshape,
         &legalize::legalize_resize::LegalizeResize,
+        &legalize::tflite::control::legalize_tflite_gemm::LegalizeTfliteGemm,
+        &legalize::tflite::control::legalize_tflite_mat_mul::LegalizeTfliteMatMul,
+        &legalize::tflite::control::legalize_tflite_mat_mul_integer::LegalizeTfliteMatMulInteger,
         &legalize::legalize_expand::LegalizeExpand,
         &legalize::legalize_onnx::LegalizeOnnx,
     ]

@@ -77,7 +77,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "remove-dead-code",
+        text: "legalize-tflite-gemm,legalize-tflite-mat-mul,legalize-tflite-mat-mul-integer",
     },
 ];
 
