@@ -49,6 +49,7 @@ fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags
     let mut main = program(&model.graph, target)?;
     linear::fuse(&mut main);
     activation::fuse(&mut main);
+    main.compact();
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);
     }

@@ -97,3 +97,58 @@ impl Program {
         &mut self.tensors[t.0 as usize]
     }
 }
+
+impl Program {
+    /// Removes tensors that nothing refers to, here and in the subgraphs that are called.
+    pub fn compact(&mut self) {
+        let mut used = vec![false; self.tensors.len()];
+        let ends = self.inputs.iter().chain(&self.outputs).map(|(_, t)| t);
+        let operands = self.instrs.iter().flat_map(|i| i.inputs.iter().flatten().chain(&i.outputs));
+        ends.chain(operands).for_each(|t| used[t.0 as usize] = true);
+        let mut next = 0;
+        let places: Vec<T> = used
+            .iter()
+            .map(|used| {
+                next += u32::from(*used);
+                T(next.saturating_sub(1))
+            })
+            .collect();
+        let mut used = used.into_iter();
+        self.tensors.retain(|_| used.next().unwrap_or(false));
+        let moved = |t: &mut T| *t = places[t.0 as usize];
+        self.inputs.iter_mut().chain(&mut self.outputs).for_each(|(_, t)| moved(t));
+        for instr in &mut self.instrs {
+            instr.inputs.iter_mut().flatten().chain(&mut instr.outputs).for_each(moved);
+            instr.bodies.iter_mut().for_each(|(_, body)| body.compact());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_ir::dtype::DType;
+
+    #[test]
+    fn compaction_keeps_what_is_referred_to() {
+        let mut p = Program::default();
+        let t: Vec<T> = (1..5).map(|n| p.add(TensorDef::new(TensorType::fixed(DType::F32, &[n])))).collect();
+        p.inputs.push(("x".into(), t[1]));
+        p.outputs.push(("y".into(), t[3]));
+        let instr = Instr {
+            builtin: Builtin::Relu,
+            custom: None,
+            options: None,
+            inputs: vec![Some(t[1]), None],
+            outputs: vec![t[3]],
+            bodies: vec![],
+            label: "".into(),
+        };
+        p.instrs.push(instr);
+        p.compact();
+        let sizes: Vec<_> = p.tensors.iter().map(|t| t.ty.sizes()).collect();
+        assert_eq!(sizes, [Some(vec![2]), Some(vec![4])]);
+        assert_eq!((&p.instrs[0].inputs, &p.instrs[0].outputs), (&vec![Some(T(0)), None], &vec![T(1)]));
+        assert_eq!((p.inputs[0].1, p.outputs[0].1), (T(0), T(1)));
+    }
+}

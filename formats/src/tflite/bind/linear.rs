@@ -116,7 +116,8 @@ fn swapped(program: &Program, i: usize) -> Option<T> {
 
 /// Gives the FULLY_CONNECTED that makes an operand of addition `i` the other operand as bias; returns its position.
 fn absorb_bias(program: &mut Program, i: usize, made: &HashMap<T, usize>, uses: &[usize]) -> Option<usize> {
-    let (&[Some(a), Some(b)], &[y]) = (program.instrs[i].inputs.as_slice(), program.instrs[i].outputs.as_slice())
+    let (&[Some(a), Some(b)], &[y]) =
+        (program.instrs[i].inputs.as_slice(), program.instrs[i].outputs.as_slice())
     else {
         return None;
     };
@@ -191,7 +192,9 @@ fn fully_connected(cx: &mut LiftCx<'_, '_>) -> Lifted {
         _ => return Err(cx.bad("weights have two axes")),
     };
     let keeps = cx.flag("keep_num_dims");
-    let matches = cx.shape(x).is_some_and(|s| s.len() >= 2 && s.last().and_then(|d| d.known()) == columns.map(|k| k as u64));
+    let matches = cx
+        .shape(x)
+        .is_some_and(|s| s.len() >= 2 && s.last().and_then(|d| d.known()) == columns.map(|k| k as u64));
     let stays = matches && (keeps || cx.rank(x)? == 2);
     if !stays {
         let columns = columns.ok_or_else(|| cx.unsupported("weights of unknown size"))?;
@@ -209,4 +212,3 @@ fn fully_connected(cx: &mut LiftCx<'_, '_>) -> Lifted {
     }
     Ok(vec![cx.activated(y)?])
 }
-

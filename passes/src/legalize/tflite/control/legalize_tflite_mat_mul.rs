@@ -84,7 +84,11 @@ fn bring(g: &mut Graph, n: NodeId) -> Outcome {
     }
 }
 
-fn vectors(b: &mut Builder<'_>, (x, rx): (ValueId, usize), (w, rw): (ValueId, usize)) -> Result<ValueId, Diag> {
+fn vectors(
+    b: &mut Builder<'_>,
+    (x, rx): (ValueId, usize),
+    (w, rw): (ValueId, usize),
+) -> Result<ValueId, Diag> {
     let mut added = vec![];
     let (mut left, mut right) = (x, w);
     if rx == 1 {
@@ -121,7 +125,8 @@ fn batches(g: &Graph, operands: [ValueId; 2]) -> Option<(Vec<i64>, Vec<i64>, Vec
     let (lead_x, lead_w) = (&x[..x.len() - 2], &w[..w.len() - 2]);
     let n = lead_x.len().max(lead_w.len());
     let at = |lead: &[i64], i: usize| (i + lead.len()).checked_sub(n).map_or(1, |k| lead[k]);
-    let lead: Vec<i64> = (0..n).map(|i| if at(lead_x, i) == 1 { at(lead_w, i) } else { at(lead_x, i) }).collect();
+    let lead: Vec<i64> =
+        (0..n).map(|i| if at(lead_x, i) == 1 { at(lead_w, i) } else { at(lead_x, i) }).collect();
     let with = |tail: [i64; 2]| lead.iter().copied().chain(tail).collect::<Vec<_>>();
     let (m, k) = (x[x.len() - 2], x[x.len() - 1]);
     let columns = w[w.len() - 1];

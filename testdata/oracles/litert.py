@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Runs what Hoist wrote in LiteRT, with the XNNPACK delegate and without any.
+
+    litert.py DIR
+
+DIR holds NAME.tflite with NAME.in.npz and NAME.out.npz (arrays by name in the signature; outputs that are not listed are not compared) and NAME.tol
+(relative and absolute tolerance). Inputs whose sizes differ from the file's are resized. Each model runs in a process of its own, twice, since kernels may
+abort and may keep something between runs. Prints one line per failure, then `N run, K failed`.
+"""
+import glob
+import os
+import signal
+import sys
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+# The delegate gives 0 for exp(nan) and nan for the logistic function of large numbers, so what is not finite is left to the kernels.
+FINITE = " (XNNPACK)"
+# Seconds for one model.
+LIMIT = 60
+
+
+def compare(got, want, rtol, atol):
+    if got.dtype != want.dtype or got.shape != want.shape:
+        return f"{got.dtype}{list(got.shape)}, expected {want.dtype}{list(want.shape)}"
+    if want.dtype.kind not in "fc":
+        return "" if np.array_equal(got, want) else f"values differ: {got.ravel()[:6]} expected {want.ravel()[:6]}"
+    wide = np.complex128 if want.dtype.kind == "c" else np.float64
+    same = np.allclose(got.astype(wide), want.astype(wide), rtol=rtol, atol=atol, equal_nan=True)
+    return "" if same else f"values differ: {got.ravel()[:6]} expected {want.ravel()[:6]}"
+
+
+def run(base, resolver):
+    """'' when right, else what is wrong."""
+    rtol, atol = map(float, open(base + ".tol").read().split())
+    feeds, wanted = dict(np.load(base + ".in.npz")), dict(np.load(base + ".out.npz"))
+    model = Interpreter(model_path=base + ".tflite", num_threads=1, experimental_op_resolver_type=resolver)
+    signature = model._get_full_signature_list()["serving_default"]
+    details = {d["index"]: d for d in model.get_input_details()}
+    for name, index in signature["inputs"].items():
+        if list(details[index]["shape"]) != list(feeds[name].shape):
+            model.resize_tensor_input(index, feeds[name].shape, strict=True)
+    model.allocate_tensors()
+    for time in ("", "second run: "):
+        for name, index in signature["inputs"].items():
+            model.set_tensor(index, feeds[name])
+        model.invoke()
+        for name, index in signature["outputs"].items():
+            why = compare(model.get_tensor(index), wanted[name], max(rtol, 1e-4), max(atol, 1e-5)) if name in wanted else ""
+            if why:
+                return f"{time}{name}: {why}"
+    return ""
+
+
+def finite(base):
+    """Whether all numbers of inputs and expected outputs are finite."""
+    arrays = [*np.load(base + ".in.npz").values(), *np.load(base + ".out.npz").values()]
+    return all(np.isfinite(a).all() for a in arrays if a.dtype.kind == "f")
+
+
+def apart(base, resolver):
+    """`run` in a process of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        signal.alarm(LIMIT)
+        try:
+            why = run(base, resolver)
+        except BaseException as e:  # LiteRT raises ValueError and RuntimeError
+            why = f"{type(e).__name__} {' '.join(str(e).split())[:240]}"
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write(why)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        why = pipe.read()
+    status = os.waitpid(child, 0)[1]
+    return why if os.WIFEXITED(status) else f"ended by signal {os.WTERMSIG(status)}"
+
+
+def main(folder):
+    ways = {"": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, FINITE: OpResolverType.AUTO}
+    paths = sorted(glob.glob(os.path.join(folder, "*.tflite")))
+    failed = 0
+    for path in paths:
+        base = path[: -len(".tflite")]
+        for way, resolver in ways.items():
+            why = "" if way == FINITE and not finite(base) else apart(base, resolver)
+            if why:
+                failed += 1
+                print(f"{os.path.basename(base)}{way}: {why}")
+                break
+    print(f"{len(paths)} run, {failed} failed")
+
+
+main(sys.argv[1])
