@@ -79,7 +79,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "legalize-tflite-gemm,legalize-tflite-mat-mul,legalize-tflite-mat-mul-integer",
+        text: "legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+               legalize-tflite-mat-mul-integer",
     },
 ];
 
