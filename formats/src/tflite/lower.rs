@@ -159,14 +159,14 @@ impl<'a> Cx<'a> {
     pub fn alias(&mut self, k: usize, t: T) -> R<()> {
         let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
         let known = define(self.g, v)?;
-        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.values.get(&o)) == Some(&t)) {
+        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.state.values.get(&o)) == Some(&t)) {
             // An operand has a name of its own.
             return self.copy(k, t);
         }
-        let def = self.program.def_mut(t);
+        let def = self.state.program.def_mut(t);
         def.name = def.name.take().or(known.name);
         def.quant = def.quant.take().or(known.quant);
-        self.values.insert(v, t);
+        self.state.values.insert(v, t);
         Ok(())
     }
     /// Makes a copy of `t`, which is of the same type, result `k`.
@@ -188,7 +188,12 @@ impl<'a> Cx<'a> {
         self.state.program.add(TensorDef::constant(data))
     }
     /// A constant made of the constant `v`; every use of `v` that names the same `change` shares it.
-    pub fn derived(&mut self, v: ValueId, change: &'static str, make: impl FnOnce(&Tensor) -> R<Tensor>) -> R<T> {
+    pub fn derived(
+        &mut self,
+        v: ValueId,
+        change: &'static str,
+        make: impl FnOnce(&Tensor) -> R<Tensor>,
+    ) -> R<T> {
         if let Some(t) = self.state.derived.get(&(v, change)) {
             return Ok(*t);
         }
@@ -210,7 +215,15 @@ impl<'a> Cx<'a> {
         bodies: Vec<(&'static str, Program)>,
     ) -> R<()> {
         let options = builtin.options();
-        self.add_instr(Instr { builtin, custom: None, options, inputs, outputs, bodies, label: Arc::from("") });
+        self.add_instr(Instr {
+            builtin,
+            custom: None,
+            options,
+            inputs,
+            outputs,
+            bodies,
+            label: Arc::from(""),
+        });
         Ok(())
     }
     /// Body `i` of the node as a program. While the node is only looked at, it has inputs and outputs and no operators: what the body
