@@ -191,7 +191,12 @@ impl<'a> Cx<'a> {
         self.state.program.add(TensorDef::constant(data))
     }
     /// A constant made of the constant `v`; every use of `v` that names the same `change` shares it.
-    pub fn derived(&mut self, v: ValueId, change: &'static str, make: impl FnOnce(&Tensor) -> R<Tensor>) -> R<T> {
+    pub fn derived(
+        &mut self,
+        v: ValueId,
+        change: &'static str,
+        make: impl FnOnce(&Tensor) -> R<Tensor>,
+    ) -> R<T> {
         if let Some(t) = self.state.derived.get(&(v, change)) {
             return Ok(*t);
         }
@@ -213,7 +218,15 @@ impl<'a> Cx<'a> {
         bodies: Vec<(&'static str, Program)>,
     ) -> R<()> {
         let options = builtin.options();
-        self.add_instr(Instr { builtin, custom: None, options, inputs, outputs, bodies, label: Arc::from("") });
+        self.add_instr(Instr {
+            builtin,
+            custom: None,
+            options,
+            inputs,
+            outputs,
+            bodies,
+            label: Arc::from(""),
+        });
         Ok(())
     }
     /// Body `i` of the node as a program. While the node is only looked at, it has inputs and outputs and no operators: what the body
