@@ -266,16 +266,16 @@ impl<'a> Cx<'a> {
     /// Result `k` is operand `i`, without any operator.
     pub fn alias(&mut self, k: usize, i: usize) -> R<()> {
         let (t, v) = (self.arg(i)?, self.result(k)?);
-        self.values.insert(v, t);
+        self.state.values.insert(v, t);
         Ok(())
     }
     /// Result `k` is the intermediate tensor `t`.
     pub fn becomes(&mut self, k: usize, t: T) -> R<()> {
         let v = self.result(k)?;
-        let def = self.program.def_mut(t);
+        let def = self.state.program.def_mut(t);
         def.name.clone_from(&self.g.value(v).name);
         def.quant = bind::quant::quant_of(self.g, v);
-        self.values.insert(v, t);
+        self.state.values.insert(v, t);
         Ok(())
     }
     fn result(&self, k: usize) -> R<ValueId> {
