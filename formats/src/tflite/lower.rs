@@ -155,6 +155,29 @@ impl<'a> Cx<'a> {
         let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
         self.tensor_of(v)
     }
+    /// Makes `t`, which is of the same type, result `k`.
+    ///
+    /// # Errors
+    /// When there is no such result.
+    pub fn alias(&mut self, k: usize, t: T) -> R<()> {
+        let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
+        let known = define(self.g, v)?;
+        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.values.get(&o)) == Some(&t)) {
+            // An operand has a name of its own.
+            return self.copy(k, t);
+        }
+        let def = self.program.def_mut(t);
+        def.name = def.name.take().or(known.name);
+        def.quant = def.quant.take().or(known.quant);
+        self.values.insert(v, t);
+        Ok(())
+    }
+    /// Makes a copy of `t`, which is of the same type, result `k`.
+    fn copy(&mut self, k: usize, t: T) -> R<()> {
+        let list = self.shape_of(t)?;
+        let out = self.out(k)?;
+        self.push(Builtin::Reshape, None, &[Some(t), Some(list)], vec![out])
+    }
     /// All results.
     pub fn outs(&mut self) -> R<Vec<T>> {
         (0..self.outputs()).map(|k| self.out(k)).collect()
