@@ -62,7 +62,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-spatial",
         doc: "Convolutions, pools, resizing, normalization.",
-        text: "remove-dead-code",
+        text: "legalize-tflite-floats,legalize-tflite-axes,legalize-tflite-groups,legalize-tflite-padding,\
+               legalize-tflite-transposed,legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-blocks,\
+               legalize-tflite-norm,legalize-tflite-layout",
     },
     Group {
         name: "legalize-tflite-elementwise",
@@ -77,7 +79,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "legalize-tflite-gemm,legalize-tflite-mat-mul,legalize-tflite-mat-mul-integer",
+        text: "legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+               legalize-tflite-mat-mul-integer",
     },
 ];
 

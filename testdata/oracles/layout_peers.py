@@ -64,7 +64,9 @@ def images(folder):
     header += b" " * (117 - len(header)) + b"\n"
     draw = random.Random(0).random
     with open(os.path.join(folder, "calibration_image_sample_data_20x128x128x3_float32.npy"), "wb") as f:
-        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + array.array("f", (draw() for _ in range(count))).tobytes())
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        for _ in range(20 * 128):  # By rows: this process stays small.
+            f.write(array.array("f", [draw() for _ in range(count // (20 * 128))]).tobytes())
 
 
 def peer(python, model, out):

@@ -27,6 +27,9 @@ pub struct Target {
 /// The reason why operators on images and signals are not legal before layouts are chosen; everything else about them is looked at first.
 pub const LAYOUT: &str = "channels before the axes of the image";
 
+/// How reasons begin that are about the element type of an operand: another type may be computed.
+pub const WRONG_TYPE: &str = "element type";
+
 /// A result, or what TFLite lacks, as a phrase.
 pub type R<T> = Result<T, String>;
 
@@ -152,6 +155,29 @@ impl<'a> Cx<'a> {
         let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
         self.tensor_of(v)
     }
+    /// Makes `t`, which is of the same type, result `k`.
+    ///
+    /// # Errors
+    /// When there is no such result.
+    pub fn alias(&mut self, k: usize, t: T) -> R<()> {
+        let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
+        let known = define(self.g, v)?;
+        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.values.get(&o)) == Some(&t)) {
+            // An operand has a name of its own.
+            return self.copy(k, t);
+        }
+        let def = self.program.def_mut(t);
+        def.name = def.name.take().or(known.name);
+        def.quant = def.quant.take().or(known.quant);
+        self.values.insert(v, t);
+        Ok(())
+    }
+    /// Makes a copy of `t`, which is of the same type, result `k`.
+    fn copy(&mut self, k: usize, t: T) -> R<()> {
+        let list = self.shape_of(t)?;
+        let out = self.out(k)?;
+        self.push(Builtin::Reshape, None, &[Some(t), Some(list)], vec![out])
+    }
     /// All results.
     pub fn outs(&mut self) -> R<Vec<T>> {
         (0..self.outputs()).map(|k| self.out(k)).collect()
@@ -242,6 +268,41 @@ impl<'a> Cx<'a> {
             o.with("in_data_type", from).with("out_data_type", code(dtype).unwrap_or(0))
         });
         self.temp(Builtin::Cast, options, &[Some(t)], ty)
+    }
+    /// Element type of operand `i`, when it is one of those that the kernel computes.
+    pub fn of_type(&self, i: usize, types: &[DType]) -> R<DType> {
+        let dtype = self.dtype(i)?;
+        if types.contains(&dtype) { Ok(dtype) } else { Err(format!("{WRONG_TYPE} {dtype}")) }
+    }
+    /// A 0-d constant of the element type of `like`.
+    pub fn scalar_like(&mut self, value: f64, like: T) -> R<T> {
+        let dtype = self.def(like).ty.dtype;
+        let scalar = Tensor::scalar(value).cast(dtype, false).map_err(|e| e.to_string())?;
+        Ok(self.konst(scalar))
+    }
+    /// An operator whose one result is intermediate and of the type of `like`.
+    pub fn temp_like(&mut self, builtin: Builtin, inputs: &[T], like: T) -> R<T> {
+        let ty = self.def(like).ty.clone();
+        let inputs: Vec<Option<T>> = inputs.iter().map(|t| Some(*t)).collect();
+        self.temp(builtin, None, &inputs, ty)
+    }
+    /// Result `k` is operand `i`, without any operator.
+    pub fn alias(&mut self, k: usize, i: usize) -> R<()> {
+        let (t, v) = (self.arg(i)?, self.result(k)?);
+        self.values.insert(v, t);
+        Ok(())
+    }
+    /// Result `k` is the intermediate tensor `t`.
+    pub fn becomes(&mut self, k: usize, t: T) -> R<()> {
+        let v = self.result(k)?;
+        let def = self.program.def_mut(t);
+        def.name.clone_from(&self.g.value(v).name);
+        def.quant = bind::quant::quant_of(self.g, v);
+        self.values.insert(v, t);
+        Ok(())
+    }
+    fn result(&self, k: usize) -> R<ValueId> {
+        self.g.node(self.n).outputs().get(k).copied().ok_or_else(|| "a result left out".to_owned())
     }
     /// Adds an operator whose results are those of the node.
     pub fn emit(&mut self, builtin: Builtin, options: Option<Record>, inputs: &[T]) -> R<()> {

@@ -4,6 +4,7 @@
 //! [lowered](lower) into a [`Program`](program::Program) of builtin operators, which the emitter encodes. Each family of operators has one file under [`bind`] that holds both
 //! directions.
 pub mod bind;
+pub mod build;
 pub mod decode;
 pub mod dtype;
 pub mod encode;

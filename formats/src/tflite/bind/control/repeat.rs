@@ -62,7 +62,10 @@ pub(super) fn lower(cx: &mut Cx<'_>) -> R<()> {
     for i in 2 + n..cx.len() {
         inputs.push(cx.arg(i)?);
     }
-    let types: Vec<TensorType> = inputs.iter().map(|t| cx.def(*t).ty.clone()).collect();
+    let mut types: Vec<TensorType> = inputs.iter().map(|t| cx.def(*t).ty.clone()).collect();
+    // What grows has no fixed size.
+    let growing = |ty: &TensorType| ty.rank() == Some(1) && ty.sizes().is_some_and(|s| s == [0]);
+    types[3 + n..inputs.len() - cx.captures()].iter_mut().filter(|t| growing(t)).for_each(|t| *t = flat(t.dtype));
     let condition = condition(&types, checked);
     extend(&mut body, n, &types, &kept, one(1))?;
     let mut outputs = vec![];

@@ -138,11 +138,13 @@ fn transposed(cx: &mut Cx<'_, '_>, names: &[&str], perm: &[usize]) -> Lifted {
     };
     let strides = each(cx, "stride_#", names);
     let declared = cx.results.first().and_then(|r| r.ty.shape.clone());
-    let wanted: Option<Vec<i64>> = cx.ints(0).map(|s| s.get(1..=n).map(<[i64]>::to_vec)).unwrap_or_else(|| {
-        declared?.get(1..=n)?.iter().map(|d| d.known().and_then(|d| i64::try_from(d).ok())).collect()
-    });
+    let wanted: Option<Vec<i64>> =
+        cx.ints(0).map(|s| s.get(1..=n).map(<[i64]>::to_vec)).unwrap_or_else(|| {
+            declared?.get(1..=n)?.iter().map(|d| d.known().and_then(|d| i64::try_from(d).ok())).collect()
+        });
     let same = auto_pad(cx) == AutoPad::SameUpper;
-    let mut op = ConvTranspose { strides: strides.clone(), layout: Layout::ChannelsLast, ..Default::default() };
+    let mut op =
+        ConvTranspose { strides: strides.clone(), layout: Layout::ChannelsLast, ..Default::default() };
     let (mut begins, mut ends, mut extra) = (vec![], vec![], vec![]);
     for i in 0..n {
         let (Some(k), Some(s)) = (size(w, i + 2), strides.get(i).copied().filter(|s| *s > 0)) else {

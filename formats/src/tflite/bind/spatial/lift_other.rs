@@ -74,21 +74,15 @@ pub(super) fn resize(cx: &mut Cx<'_, '_>) -> Lifted {
 
 pub(super) fn depth_to_space(cx: &mut Cx<'_, '_>) -> Lifted {
     let x = cx.arg(0)?;
-    let op = DepthToSpace {
-        blocksize: cx.int("block_size"),
-        mode: BlockOrder::Dcr,
-        layout: Layout::ChannelsLast,
-    };
+    let op =
+        DepthToSpace { blocksize: cx.int("block_size"), mode: BlockOrder::Dcr, layout: Layout::ChannelsLast };
     Ok(vec![cx.op(op, &[x])?])
 }
 
 pub(super) fn space_to_depth(cx: &mut Cx<'_, '_>) -> Lifted {
     let x = cx.arg(0)?;
-    let op = SpaceToDepth {
-        blocksize: cx.int("block_size"),
-        mode: BlockOrder::Dcr,
-        layout: Layout::ChannelsLast,
-    };
+    let op =
+        SpaceToDepth { blocksize: cx.int("block_size"), mode: BlockOrder::Dcr, layout: Layout::ChannelsLast };
     Ok(vec![cx.op(op, &[x])?])
 }
 

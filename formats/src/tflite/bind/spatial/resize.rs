@@ -144,22 +144,13 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> R<()> {
         _ => {}
     }
     let builtin = if nearest { Builtin::ResizeNearestNeighbor } else { Builtin::ResizeBilinear };
-    let options =
-        builtin.options().map(|o| o.with("align_corners", align).with("half_pixel_centers", half));
+    let options = builtin.options().map(|o| o.with("align_corners", align).with("half_pixel_centers", half));
     let (x, size) = (cx.arg(0)?, result_size(cx, &axes)?);
     cx.emit(builtin, options, &[x, size])
 }
 
-const NEAREST: &[DType] = &[
-    DType::F32,
-    DType::I8,
-    DType::U8,
-    DType::I16,
-    DType::U16,
-    DType::I32,
-    DType::U32,
-    DType::Bool,
-];
+const NEAREST: &[DType] =
+    &[DType::F32, DType::I8, DType::U8, DType::I16, DType::U16, DType::I32, DType::U32, DType::Bool];
 
 /// `align_corners` and `half_pixel_centers` of RESIZE_BILINEAR for these axes.
 fn linear_options(op: &Resize, axes: &[Axis]) -> Option<(bool, bool)> {

@@ -33,11 +33,8 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> R<()> {
     let spatial = spatial_sizes(cx, op.layout.first_spatial_axis(), n)?;
     let padding = padding(op, &kernel, &strides, &spatial)?;
     cx.channels_last(op.layout)?;
-    let growth: Vec<i64> = if padding == VALID {
-        kernel.iter().zip(&strides).map(|(k, s)| k - s).collect()
-    } else {
-        vec![0; n]
-    };
+    let growth: Vec<i64> =
+        if padding == VALID { kernel.iter().zip(&strides).map(|(k, s)| k - s).collect() } else { vec![0; n] };
     let shape = result_shape(cx, &strides, &growth, out)?;
     let builtin = if n == 2 { Builtin::TransposeConv } else { Builtin::Conv3dTranspose };
     let perm: &[usize] = if n == 2 { &[1, 2, 3, 0] } else { &[2, 3, 4, 1, 0] };
@@ -91,13 +88,8 @@ fn is_full(op: &ConvTranspose) -> bool {
 
 /// Sizes of the result: known ones, else `size * stride + growth` of the data when the model runs.
 fn result_shape(cx: &mut Cx<'_>, strides: &[i64], growth: &[i64], channels: u64) -> R<T> {
-    let known: Option<Vec<i64>> = cx
-        .out_ty(0)?
-        .shape
-        .iter()
-        .flatten()
-        .map(|d| d.known().and_then(|n| i64::try_from(n).ok()))
-        .collect();
+    let known: Option<Vec<i64>> =
+        cx.out_ty(0)?.shape.iter().flatten().map(|d| d.known().and_then(|n| i64::try_from(n).ok())).collect();
     if let Some(known) = known.filter(|k| k.len() == strides.len() + 2) {
         return cx.ints32(&known);
     }
