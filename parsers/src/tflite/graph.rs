@@ -32,6 +32,8 @@ pub(super) struct Reader<'a> {
     errors: Diags,
     pub state: State,
     depth: usize,
+    /// Whether the subgraph of CALL_ONCE is read.
+    initializing: bool,
     operators_left: usize,
     /// Whether all sizes of the main inputs are fixed, so that what the file says about other tensors holds.
     fixed: bool,
@@ -53,6 +55,7 @@ impl<'a> Reader<'a> {
             errors: Diags::default(),
             state,
             depth: 0,
+            initializing: false,
             operators_left: operators.saturating_mul(MAX_CALLS).max(MIN_OPERATORS),
             fixed: !inputs.any(open),
             ranked: all.iter().flat_map(|s| s.records("tensors")).any(|t| t.bool("has_rank")),
@@ -245,7 +248,7 @@ impl<'a> Reader<'a> {
                 let (key, v) = (handle(sub)?, sub.value(g, operand(1))?);
                 self.state.write(&key, v);
             }
-            Builtin::CallOnce if self.depth == 0 => {
+            Builtin::CallOnce if self.depth == 0 && !self.initializing => {
                 let index = op.record("builtin_options").map_or(0, |o| o.int("init_subgraph_index"));
                 self.initialize(index)?;
             }
@@ -263,6 +266,7 @@ impl<'a> Reader<'a> {
         }
         let mut inner = Reader::new(self.file, self.mode, State::default());
         inner.interface = Interface::default();
+        inner.initializing = true;
         let (g, _) = inner.graph(index)?;
         if let Some(d) = inner.errors.0.into_iter().next() {
             return Err(d);
