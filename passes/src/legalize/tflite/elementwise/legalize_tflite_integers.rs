@@ -253,7 +253,8 @@ fn shift(f: &mut Formula<'_, '_>, op: &BitShift, x: ValueId, y: ValueId, d: DTyp
             return shifted_wide(f, op, x, place, d);
         }
         let table: Vec<i64> = (0..=width).map(|i| if i < width { 1i64 << i } else { 0 }).collect();
-        let table = Tensor::from_ints(&table).cast(d, false).map_err(|e| Diag::error("E0303", e.to_string()))?;
+        let table =
+            Tensor::from_ints(&table).cast(d, false).map_err(|e| Diag::error("E0303", e.to_string()))?;
         let table = f.b.constant(table);
         let factor = f.node(Gather { axis: 0 }, &[table, place])?;
         return f.op("mul", &[x, factor]);

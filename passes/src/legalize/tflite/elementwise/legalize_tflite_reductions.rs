@@ -61,7 +61,8 @@ fn start(op: &str, d: DType) -> Option<Tensor> {
         "reduce_max" | "reduce_min" if d.is_int() => {
             let (low, high) = d.int_range()?;
             let edge = if op == "reduce_max" { low } else { high };
-            let edge = if d == DType::U64 { Tensor::scalar(edge as u64) } else { Tensor::scalar(edge as i64) };
+            let edge =
+                if d == DType::U64 { Tensor::scalar(edge as u64) } else { Tensor::scalar(edge as i64) };
             return edge.cast(d, false).ok();
         }
         "reduce_max" | "reduce_min" if d == DType::Bool => f64::from(u8::from(op == "reduce_min")),

@@ -41,8 +41,7 @@ const INFO: PassInfo = PassInfo {
     doc: "Brings searches, cumulative products and softmax along an axis into the forms that LiteRT has.",
 };
 
-const OPS: &[&str] =
-    &["arg_max", "arg_min", "cum_prod", "hardmax", "log_softmax", "softmax", "top_k"];
+const OPS: &[&str] = &["arg_max", "arg_min", "cum_prod", "hardmax", "log_softmax", "softmax", "top_k"];
 /// Longest axis of a cumulative product: it takes as many times the memory.
 const MAX_PRODUCTS: u64 = 1024;
 
@@ -63,7 +62,9 @@ fn rewrite(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::miss("the rank is not known");
     };
     let given = match (&op, op.def().attr("axis")) {
-        (Op::CumProd(_), _) => g.const_ints(inputs.get(1).copied().flatten()).and_then(|a| a.first().copied()),
+        (Op::CumProd(_), _) => {
+            g.const_ints(inputs.get(1).copied().flatten()).and_then(|a| a.first().copied())
+        }
         (_, Some(Attr::Int(a))) => Some(a),
         _ => None,
     };
@@ -181,7 +182,9 @@ fn hardmax(b: &mut Builder<'_>, x: ValueId, axis: usize, d: DType) -> V {
 /// Each result is the product of a row of a matrix that repeats the elements, with 1 where the triangle ends.
 fn products(b: &mut Builder<'_>, op: &CumProd, x: ValueId, (axis, rank): (usize, usize), d: DType) -> V {
     let known = b.graph().ty(x).as_tensor().and_then(|t: &TensorType| t.shape.as_ref()?.get(axis)?.known());
-    let n = known.filter(|n| *n <= MAX_PRODUCTS).ok_or_else(|| Diag::error("E0302", "an axis of unknown size"))?;
+    let n = known
+        .filter(|n| *n <= MAX_PRODUCTS)
+        .ok_or_else(|| Diag::error("E0302", "an axis of unknown size"))?;
     if !matches!(d, DType::F32 | DType::I32 | DType::I64) {
         return Err(Diag::error("E0302", format!("elements of type {d}")));
     }
