@@ -162,14 +162,14 @@ impl<'a> Cx<'a> {
     pub fn alias(&mut self, k: usize, t: T) -> R<()> {
         let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
         let known = define(self.g, v)?;
-        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.values.get(&o)) == Some(&t)) {
+        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.state.values.get(&o)) == Some(&t)) {
             // An operand has a name of its own.
             return self.copy(k, t);
         }
-        let def = self.program.def_mut(t);
+        let def = self.state.program.def_mut(t);
         def.name = def.name.take().or(known.name);
         def.quant = def.quant.take().or(known.quant);
-        self.values.insert(v, t);
+        self.state.values.insert(v, t);
         Ok(())
     }
     /// Makes a copy of `t`, which is of the same type, result `k`.
@@ -191,7 +191,12 @@ impl<'a> Cx<'a> {
         self.state.program.add(TensorDef::constant(data))
     }
     /// A constant made of the constant `v`; every use of `v` that names the same `change` shares it.
-    pub fn derived(&mut self, v: ValueId, change: &'static str, make: impl FnOnce(&Tensor) -> R<Tensor>) -> R<T> {
+    pub fn derived(
+        &mut self,
+        v: ValueId,
+        change: &'static str,
+        make: impl FnOnce(&Tensor) -> R<Tensor>,
+    ) -> R<T> {
         if let Some(t) = self.state.derived.get(&(v, change)) {
             return Ok(*t);
         }
@@ -213,7 +218,15 @@ impl<'a> Cx<'a> {
         bodies: Vec<(&'static str, Program)>,
     ) -> R<()> {
         let options = builtin.options();
-        self.add_instr(Instr { builtin, custom: None, options, inputs, outputs, bodies, label: Arc::from("") });
+        self.add_instr(Instr {
+            builtin,
+            custom: None,
+            options,
+            inputs,
+            outputs,
+            bodies,
+            label: Arc::from(""),
+        });
         Ok(())
     }
     /// Body `i` of the node as a program. While the node is only looked at, it has inputs and outputs and no operators: what the body
@@ -286,18 +299,12 @@ impl<'a> Cx<'a> {
         let inputs: Vec<Option<T>> = inputs.iter().map(|t| Some(*t)).collect();
         self.temp(builtin, None, &inputs, ty)
     }
-    /// Result `k` is operand `i`, without any operator.
-    pub fn alias(&mut self, k: usize, i: usize) -> R<()> {
+    /// Result `k` is operand `i`: a copy where the model shows it under a name of its own, else without any operator.
+    pub fn forward(&mut self, k: usize, i: usize) -> R<()> {
         let (t, v) = (self.arg(i)?, self.result(k)?);
-        self.state.values.insert(v, t);
-        Ok(())
-    }
-    /// Result `k` is the intermediate tensor `t`.
-    pub fn becomes(&mut self, k: usize, t: T) -> R<()> {
-        let v = self.result(k)?;
-        let def = self.state.program.def_mut(t);
-        def.name.clone_from(&self.g.value(v).name);
-        def.quant = bind::quant::quant_of(self.g, v);
+        if self.g.is_output(v) {
+            return self.copy(k, t);
+        }
         self.state.values.insert(v, t);
         Ok(())
     }

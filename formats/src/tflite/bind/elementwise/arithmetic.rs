@@ -80,13 +80,13 @@ pub(super) fn extreme(cx: &mut Cx<'_>) -> R<()> {
     let args = cx.args()?;
     let Some((first, rest)) = args.split_first() else { return Err("no operands".to_owned()) };
     if rest.is_empty() {
-        return cx.alias(0, 0);
+        return cx.forward(0, 0);
     }
     let mut y = *first;
     for t in rest {
         y = larger_or_smaller(cx, builtin, y, *t, &ty)?;
     }
-    cx.becomes(0, y)
+    cx.alias(0, y)
 }
 
 /// Bounds for which there is an activation.
@@ -113,7 +113,7 @@ pub(super) fn clip(cx: &mut Cx<'_>) -> R<()> {
         }
     }
     if cx.value(1).is_none() && cx.value(2).is_none() {
-        return cx.alias(0, 0);
+        return cx.forward(0, 0);
     }
     let ty = cx.out_ty(0)?.clone();
     let mut y = x;
@@ -123,7 +123,7 @@ pub(super) fn clip(cx: &mut Cx<'_>) -> R<()> {
             y = cx.temp(builtin, None, &[Some(limit), Some(y)], ty.clone())?;
         }
     }
-    cx.becomes(0, y)
+    cx.alias(0, y)
 }
 
 /// A tensor of one element as one of rank 0, so that it does not add axes to what it is broadcast with.
@@ -145,7 +145,7 @@ pub(super) fn sum(cx: &mut Cx<'_>) -> R<()> {
     ranks(cx)?;
     let args = cx.args()?;
     let ty = cx.out_ty(0)?.clone();
-    let [first, middle @ .., last] = args.as_slice() else { return cx.alias(0, 0) };
+    let [first, middle @ .., last] = args.as_slice() else { return cx.forward(0, 0) };
     let mut y = *first;
     for t in middle {
         y = cx.temp(Builtin::Add, None, &[Some(y), Some(*t)], ty.clone())?;
@@ -241,7 +241,7 @@ pub(super) fn pow(cx: &mut Cx<'_>) -> R<()> {
 
 fn power(cx: &mut Cx<'_>, x: T, e: f64) -> R<()> {
     if e == 1.0 {
-        return cx.alias(0, 0);
+        return cx.forward(0, 0);
     }
     if e == 2.0 {
         return cx.emit(Builtin::Mul, None, &[x, x]);

@@ -73,7 +73,7 @@ pub const LOWER: &[(&str, Lower)] = &[
     ("bit_shift", bits::shift),
     ("cast", convert::cast),
     ("clip", arithmetic::clip),
-    ("identity", |cx| cx.alias(0, 0)),
+    ("identity", |cx| cx.forward(0, 0)),
     ("is_inf", arithmetic::is_inf),
     ("is_nan", arithmetic::is_nan),
     ("max", arithmetic::extreme),

@@ -2,7 +2,7 @@
 mod arrange;
 mod lift;
 mod pad;
-mod shape;
+pub mod shape;
 pub mod slice;
 
 use crate::tflite::lift::Lift;

@@ -85,7 +85,7 @@ fn never_zero(cx: &Cx<'_>) -> bool {
 }
 
 /// Product of the entries of a list, as a list of one.
-fn product(cx: &mut Cx<'_>, list: T) -> R<T> {
+pub fn product(cx: &mut Cx<'_>, list: T) -> R<T> {
     let dtype = cx.def(list).ty.dtype;
     let axes = cx.ints32(&[0])?;
     let options = Builtin::ReduceProd.options().map(|o| o.with("keep_dims", true));

@@ -124,7 +124,7 @@ pub(super) fn top_k(cx: &mut Cx<'_>) -> R<()> {
     let places = cx.fresh(places)?;
     cx.push(Builtin::TopkV2, None, &[Some(x), Some(k)], vec![values, places])?;
     let wide = cx.cast(places, DType::I64)?;
-    cx.becomes(1, wide)
+    cx.alias(1, wide)
 }
 
 pub(super) fn lift_top_k(cx: &mut LiftCx<'_, '_>) -> Lifted {
