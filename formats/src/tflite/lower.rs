@@ -12,7 +12,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What a model is written for, beyond LiteRT's builtin operators.
@@ -414,7 +414,38 @@ pub fn program(g: &Graph, target: &Target) -> Result<Program, Diags> {
     diags.0.extend(state.inner.take().unwrap_or_default().0);
     outputs(g, &mut state, &mut diags);
     diags.into_result()?;
+    name_apart(&mut state.program);
     Ok(state.program)
+}
+
+/// Copies outputs that are inputs or other outputs: a tensor has one name.
+fn name_apart(program: &mut Program) {
+    let mut named: BTreeSet<T> = program.inputs.iter().map(|(_, t)| *t).collect();
+    for k in 0..program.outputs.len() {
+        let t = program.outputs[k].1;
+        if named.insert(t) {
+            continue;
+        }
+        let def = program.def(t).clone();
+        let Some(rank) = def.ty.rank().filter(|_| def.handle.is_none()) else { continue };
+        let copy = program.add(TensorDef { name: None, data: None, variable: false, ..def });
+        // A size that is not known is taken as it is.
+        let from = vec![0i32; rank];
+        let whole = vec![-1i32; rank];
+        let begin = program.add(TensorDef::constant(Tensor::from_vec(&[rank], from)));
+        let size = program.add(TensorDef::constant(Tensor::from_vec(&[rank], whole)));
+        program.instrs.push(Instr {
+            builtin: Builtin::Slice,
+            custom: None,
+            options: Builtin::Slice.options(),
+            inputs: vec![Some(t), Some(begin), Some(size)],
+            outputs: vec![copy],
+            bodies: vec![],
+            label: Arc::clone(&program.outputs[k].0),
+        });
+        program.outputs[k].1 = copy;
+        named.insert(copy);
+    }
 }
 
 /// `g` as a program without operators.

@@ -74,7 +74,7 @@ impl File {
         Ok(Some((self.bytes.slice(range), span)))
     }
     /// Bytes of an operator's custom options.
-    pub(super) fn options(&self, op: &Record) -> Result<&[u8], Diag> {
+    pub(super) fn options<'a>(&'a self, op: &'a Record) -> Result<&'a [u8], Diag> {
         if let Some(Value::Bytes(bytes)) = op.get("custom_options") {
             return Ok(bytes);
         }
