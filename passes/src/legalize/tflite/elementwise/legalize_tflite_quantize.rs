@@ -11,8 +11,8 @@
 //!   operator says, then to the nearest integer, halves to the even one.
 //! - `dynamic_quantize_linear` by the largest and smallest element.
 //! - Integers of 8 and 16 bits, with which every step is exact in `f32`.
-use super::formula::{Formula, V, dtype};
-use crate::legalize::{rank, where_lacking};
+use super::formula::{Formula, V, dtype, settle};
+use crate::legalize::{rank};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -43,7 +43,7 @@ impl Pass for LegalizeTfliteQuantize {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, _| compose(g, n)))
+        Ok(settle(g, cx, OPS, compose))
     }
 }
 
