@@ -30,6 +30,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
         &shape::infer_shapes::InferShapes,
+        &shape::refine_loops::RefineLoops,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,
@@ -61,6 +62,13 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,
         &legalize::legalize_onnx::LegalizeOnnx,
+        &legalize::tflite::elementwise::legalize_tflite_activations::LegalizeTfliteActivations,
+        &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,
+        &legalize::tflite::elementwise::legalize_tflite_functions::LegalizeTfliteFunctions,
+        &legalize::tflite::elementwise::legalize_tflite_integers::LegalizeTfliteIntegers,
+        &legalize::tflite::elementwise::legalize_tflite_reductions::LegalizeTfliteReductions,
+        &legalize::tflite::elementwise::legalize_tflite_search::LegalizeTfliteSearch,
+        &legalize::tflite::elementwise::legalize_tflite_types::LegalizeTfliteTypes,
     ]
 }
 

@@ -47,8 +47,6 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     spatial::LIFT,
 ];
 
-/// Builtin operators that are lifted with stored numbers in place of real ones: they move elements, or convert them.
-pub const KEEPS_QUANTIZED: &[Builtin] = &[Builtin::Quantize, Builtin::Dequantize];
 
 /// The lowering function of an operator of the IR.
 pub fn lowering(op: &str) -> Option<Lower> {
