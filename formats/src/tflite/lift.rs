@@ -6,10 +6,10 @@ use super::table::Record;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::ValueId;
+use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{Shape, TensorType};
+use hoist_ir::types::{Shape, TensorType, Type};
 
 /// The results of an operator.
 pub type Lifted = Result<Vec<ValueId>, Diag>;
@@ -43,9 +43,30 @@ pub struct Cx<'a, 'g> {
     pub given: Vec<Option<Declared>>,
     /// What the file says about the results.
     pub results: Vec<Declared>,
+    /// Reads a subgraph whose inputs are of these types.
+    pub read: Read<'a>,
 }
 
+/// Reads the subgraph of an index with inputs of these types.
+pub type Read<'a> = &'a mut dyn FnMut(i64, &[Type]) -> Result<Graph, Diag>;
+
 impl Cx<'_, '_> {
+    /// The subgraph that option `field` names, with inputs of these types.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another number of inputs.
+    pub fn subgraph(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
+        let index = self.int(field);
+        let g = (self.read)(index, types)?;
+        if g.inputs().len() != types.len() {
+            return Err(self.bad(format!(
+                "subgraph {index} has {} inputs, it is given {} values",
+                g.inputs().len(),
+                types.len()
+            )));
+        }
+        Ok(g)
+    }
     /// Operand `i`, which must be there.
     ///
     /// # Errors

@@ -19,7 +19,16 @@ use std::collections::HashMap;
 pub(super) struct Reader<'a> {
     file: &'a File,
     pub warnings: Vec<Diag>,
+    /// Subgraphs that are being read, outer ones first.
+    open: Vec<usize>,
+    /// Operators that may still be read in subgraphs that others call: calls within calls may be many more than the file is long.
+    left: usize,
 }
+
+/// Most subgraphs within each other.
+const MAX_DEPTH: usize = 32;
+/// Most operators that are read in called subgraphs.
+const MAX_CALLED: usize = 200_000;
 
 /// A subgraph while it is read.
 struct Subgraph<'a> {
@@ -27,25 +36,47 @@ struct Subgraph<'a> {
     values: HashMap<i64, ValueId>,
     /// Quantized values as real numbers.
     real: HashMap<i64, ValueId>,
+    /// Whether others call it: sizes that the file declares are those of one call then.
+    called: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a File) -> Self {
-        Self { file, warnings: vec![] }
+        Self { file, warnings: vec![], open: vec![], left: MAX_CALLED }
     }
     /// The first subgraph.
     pub(super) fn main(&mut self) -> Result<Graph, Diags> {
-        self.graph(0)
+        self.graph(0, None)
     }
-    fn graph(&mut self, index: usize) -> Result<Graph, Diags> {
+    /// Subgraph `index`, called with inputs of these types.
+    fn called(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag> {
+        let index = usize::try_from(index).map_err(|_| bad(format!("there is no subgraph {index}")))?;
+        let count = self.file.subgraph(index)?.records("operators").len();
+        if self.open.contains(&index) || self.open.len() >= MAX_DEPTH {
+            return Err(bad(format!("subgraph {index} calls itself, or calls are nested too deeply")));
+        }
+        let left = self.left.checked_sub(count);
+        self.left = left.ok_or_else(|| bad("calls of subgraphs repeat too many operators".to_owned()))?;
+        let first = |d: Diags| d.0.into_iter().next().unwrap_or_else(|| bad("a subgraph cannot be read".to_owned()));
+        self.graph(index, Some(types)).map_err(first)
+    }
+    /// Subgraph `index`, with inputs of the declared types, or of these.
+    fn graph(&mut self, index: usize, types: Option<&[Type]>) -> Result<Graph, Diags> {
+        self.open.push(index);
+        let g = self.opened(index, types);
+        self.open.pop();
+        g
+    }
+    fn opened(&mut self, index: usize, types: Option<&[Type]>) -> Result<Graph, Diags> {
         let record = self.file.subgraph(index)?;
         let mut g = Graph::new(record.text("name"));
         let mut sub =
-            Subgraph { tensors: record.records("tensors"), values: HashMap::new(), real: HashMap::new() };
-        for i in record.ints("inputs") {
+            Subgraph { tensors: record.records("tensors"), values: HashMap::new(), real: HashMap::new(), called: types.is_some() };
+        for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
             name_dims(&mut d);
-            let v = g.add_input(&d.name, Type::Tensor(d.ty));
+            let ty = types.and_then(|t| t.get(k).cloned()).unwrap_or(Type::Tensor(d.ty));
+            let v = g.add_input(&d.name, ty);
             sub.values.insert(*i, v);
         }
         let mut diags = Diags::default();
@@ -127,14 +158,17 @@ impl<'a> Reader<'a> {
             });
         }
         let options = op.record("builtin_options").or_else(|| op.record("builtin_options2"));
-        let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results };
+        let mut read = |index: i64, types: &[Type]| self.called(index, types);
+        let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results, read: &mut read };
         let values = lift(&mut cx).map_err(located)?;
         let results = cx.results;
         for ((i, declared), v) in op.ints("outputs").iter().zip(&results).zip(values) {
             let v = if stored { v } else { quantized(&mut b, declared, v).map_err(located)? };
             let g = b.graph_mut();
             // What the file declares may be more precise; where it contradicts, the operator is right.
-            let _ = g.declare_type(v, &Type::Tensor(declared.ty.clone()));
+            if !sub.called {
+                let _ = g.declare_type(v, &Type::Tensor(declared.ty.clone()));
+            }
             if g.value(v).name.is_none() {
                 g.set_name(v, Some(declared.name.as_str().into()));
             }

@@ -48,7 +48,15 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
 ];
 
 /// Builtin operators that are lifted with stored numbers in place of real ones: they move elements, or convert them.
-pub const KEEPS_QUANTIZED: &[Builtin] = &[Builtin::Quantize, Builtin::Dequantize];
+pub const KEEPS_QUANTIZED: &[Builtin] = &[
+    Builtin::Quantize,
+    Builtin::Dequantize,
+    Builtin::If,
+    Builtin::While,
+    Builtin::Call,
+    Builtin::StablehloComposite,
+    Builtin::StablehloWhile,
+];
 
 /// The lowering function of an operator of the IR.
 pub fn lowering(op: &str) -> Option<Lower> {
