@@ -1,7 +1,7 @@
 //! Subgraphs to graphs.
 use super::file::{File, bad};
 use super::tensor::{constant, declared};
-use hoist_formats::tflite::bind::KEEPS_QUANTIZED;
+use hoist_formats::tflite::bind::{KEEPS_QUANTIZED, complex};
 use hoist_formats::tflite::lift::{Cx, Declared, lifting};
 use hoist_formats::tflite::table::Record;
 use hoist_ir::builder::Builder;
@@ -74,6 +74,9 @@ impl<'a> Reader<'a> {
             Subgraph { tensors: record.records("tensors"), values: HashMap::new(), real: HashMap::new(), called: types.is_some() };
         for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
+            if d.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("input `{}` of complex numbers is not read", d.name)).into());
+            }
             name_dims(&mut d);
             let ty = types.and_then(|t| t.get(k).cloned()).unwrap_or(Type::Tensor(d.ty));
             let v = g.add_input(&d.name, ty);
@@ -89,7 +92,10 @@ impl<'a> Reader<'a> {
         }
         diags.into_result()?;
         for (k, i) in record.ints("outputs").iter().enumerate() {
-            let name = sub.declared(*i)?.name;
+            let Declared { name, ty, .. } = sub.declared(*i)?;
+            if ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")).into());
+            }
             let name = if name.is_empty() { format!("output{k}") } else { name };
             let v = self.value(&mut g, &mut sub, *i)?;
             g.add_output(&name, v);
@@ -143,7 +149,10 @@ impl<'a> Reader<'a> {
             ..OriginPart::default()
         });
         let located = |d: Diag| if d.node.is_some() { d } else { d.node(name.clone()) };
-        let lift = lifting(builtin).ok_or_else(|| {
+        // Complex numbers are pairs in the IR: only some operators can take those.
+        let complex = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
+        let found = if complex { complex::lifting(builtin) } else { lifting(builtin) };
+        let lift = found.ok_or_else(|| {
             located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
         })?;
         let stored = KEEPS_QUANTIZED.contains(&builtin);
