@@ -9,7 +9,7 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{Shape, TensorType};
+use hoist_ir::types::{Shape, TensorType, Type};
 
 /// The results of an operator.
 pub type Lifted = Result<Vec<ValueId>, Diag>;
@@ -30,11 +30,12 @@ pub struct Declared {
 
 /// Reads the subgraphs that operators call.
 pub trait Bodies {
-    /// Subgraph `index` as a graph: its inputs and outputs are those of the subgraph in its order, and it captures nothing.
+    /// Subgraph `index` as a graph whose inputs are of these types: its inputs and outputs are those of the subgraph in its order, and it captures
+    /// nothing.
     ///
     /// # Errors
     /// The first thing wrong with it; the reader reports the rest.
-    fn body(&mut self, index: i64) -> Result<Graph, Diag>;
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag>;
 }
 
 /// One operator on its way into a graph. Operands that are quantized are `dequantize_linear`d before, results `quantize_linear`d after it, so that
@@ -59,6 +60,22 @@ pub struct Cx<'a, 'g> {
 }
 
 impl Cx<'_, '_> {
+    /// The subgraph that option `field` names, with inputs of these types.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another number of inputs.
+    pub fn subgraph(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
+        let index = self.int(field);
+        let g = self.bodies.body(index, types)?;
+        if g.inputs().len() != types.len() {
+            return Err(self.bad(format!(
+                "subgraph {index} has {} inputs, it is given {} values",
+                g.inputs().len(),
+                types.len()
+            )));
+        }
+        Ok(g)
+    }
     /// Operand `i`, which must be there.
     ///
     /// # Errors
@@ -102,14 +119,6 @@ impl Cx<'_, '_> {
     /// Constant integers of operand `i`.
     pub fn ints(&self, i: usize) -> Option<Vec<i64>> {
         self.b.graph().const_ints(self.opt(i))
-    }
-    /// The subgraph whose index is option `field`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn body(&mut self, field: &str) -> Result<Graph, Diag> {
-        let index = self.int(field);
-        self.bodies.body(index)
     }
     /// Integer option; its default when absent.
     pub fn int(&self, name: &str) -> i64 {

@@ -5,6 +5,7 @@ use super::operands::{Subgraph, quantized};
 use super::state::State;
 use super::tensor::is_handle;
 use crate::pytorch::lift::state::StateMode;
+use hoist_formats::tflite::bind::complex;
 use hoist_formats::tflite::bind::quant::keeps_stored;
 use hoist_formats::tflite::lift::{Bodies, Cx, Declared, lifting};
 use hoist_formats::tflite::schema::Builtin;
@@ -12,6 +13,7 @@ use hoist_formats::tflite::table::Record;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, OriginPart, ValueId};
 use hoist_ir::types::{TensorType, Type};
 use std::sync::Arc;
@@ -63,7 +65,7 @@ impl<'a> Reader<'a> {
     }
     /// The first subgraph.
     pub(super) fn main(&mut self) -> Result<(Graph, Option<(String, String)>), Diags> {
-        let g = self.graph(0);
+        let g = self.graph(0, &[]);
         let errors = std::mem::take(&mut self.errors);
         let (mut g, sub) = match g {
             Ok(g) => g,
@@ -78,18 +80,22 @@ impl<'a> Reader<'a> {
     fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
         let mut names = Names::default();
         for (k, i) in record.ints("outputs").iter().enumerate() {
-            let name = self.interface.output(k, *i, sub.record(*i)?.text("name"));
+            let declared = sub.declared(*i)?;
+            if declared.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("output `{}` of complex numbers is not read", declared.name)));
+            }
+            let name = self.interface.output(k, *i, &declared.name);
             let v = sub.value(g, *i)?;
             g.add_output(&names.unique(&name), v);
         }
         Ok(())
     }
     /// Subgraph `index` without outputs, with its tensors; what is refused is in `errors`.
-    fn graph(&mut self, index: i64) -> Result<(Graph, Subgraph<'a>), Diag> {
+    fn graph(&mut self, index: i64, types: &[Type]) -> Result<(Graph, Subgraph<'a>), Diag> {
         let record = self.file.subgraph(index)?;
         let mut g = Graph::new(record.text("name"));
         let mut sub = Subgraph::new(self.file, record);
-        self.inputs(&mut g, &mut sub, record)?;
+        self.inputs(&mut g, &mut sub, record, types)?;
         for (k, op) in record.records("operators").iter().enumerate() {
             self.operators_left = self
                 .operators_left
@@ -109,15 +115,20 @@ impl<'a> Reader<'a> {
         }
         Ok((g, sub))
     }
-    fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record) -> Result<(), Diag> {
+    /// Adds the inputs of a subgraph: of these types where another calls it.
+    fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record, types: &[Type]) -> Result<(), Diag> {
         let (mut names, mut sizes) = (Names::default(), Names::default());
         for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
             if d.ty.shape.is_none() && !self.ranked {
                 d.ty.shape = Some([].into_iter().collect());
             }
+            if d.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("input `{}` of complex numbers is not read", d.name)));
+            }
             if self.depth > 0 {
-                let v = g.add_input(&names.unique(&d.name), Type::Tensor(d.ty));
+                let ty = types.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
+                let v = g.add_input(&names.unique(&d.name), ty);
                 sub.values.insert(*i, v);
                 continue;
             }
@@ -145,7 +156,10 @@ impl<'a> Reader<'a> {
         let given = |i: &i64| if *i == -1 { Ok(None) } else { sub.declared(*i).map(Some) };
         let given = op.ints("inputs").iter().map(given).collect::<Result<Vec<Option<Declared>>, _>>();
         let given = given.map_err(located)?;
-        let lift = lifting(builtin).ok_or_else(|| {
+        // Complex numbers are pairs in the IR: only some operators can take those.
+        let complex = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
+        let found = if complex { complex::lifting(builtin) } else { lifting(builtin) };
+        let lift = found.ok_or_else(|| {
             located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
         })?;
         let origin = Origin::new(OriginPart {
@@ -205,7 +219,8 @@ impl<'a> Reader<'a> {
             let m = format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
-        let trusted = if self.fixed { declared.ty.clone() } else { ranks_only(&declared.ty) };
+        // Sizes that the file declares in a subgraph are those of one call.
+        let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
         if g.value(v).name.is_none() {
@@ -267,7 +282,7 @@ impl<'a> Reader<'a> {
         let mut inner = Reader::new(self.file, self.mode, State::default());
         inner.interface = Interface::default();
         inner.initializing = true;
-        let (g, _) = inner.graph(index)?;
+        let (g, _) = inner.graph(index, &[])?;
         if let Some(d) = inner.errors.0.into_iter().next() {
             return Err(d);
         }
@@ -279,13 +294,13 @@ impl<'a> Reader<'a> {
 }
 
 impl Bodies for Reader<'_> {
-    fn body(&mut self, index: i64) -> Result<Graph, Diag> {
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag> {
         if self.depth >= MAX_DEPTH {
             return Err(bad("subgraphs call each other too deep"));
         }
         self.depth += 1;
         let before = self.errors.0.len();
-        let found = self.graph(index);
+        let found = self.graph(index, types);
         self.depth -= 1;
         let (mut g, mut sub) = found?;
         if self.errors.0.len() > before
