@@ -70,7 +70,7 @@ pub const GROUPS: &[Group] = &[
         name: "legalize-tflite-elementwise",
         doc: "Elementwise operators, reductions, types of elements.",
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
-               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout",
+               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize",
     },
     Group {
         name: "legalize-tflite-movement",
