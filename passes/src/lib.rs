@@ -9,6 +9,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod layout;
 pub mod legalize;
 pub mod pass;
 pub mod pipeline;
@@ -30,6 +31,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
         &shape::infer_shapes::InferShapes,
+        &shape::refine_loops::RefineLoops,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,
@@ -37,6 +39,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,
         &legalize::legalize_softmax::LegalizeSoftmax,

@@ -81,7 +81,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
                legalize-tflite-mat-mul-integer",
     },
 ];

@@ -12,7 +12,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a model is written for, beyond LiteRT's builtin operators.
@@ -418,33 +418,30 @@ pub fn program(g: &Graph, target: &Target) -> Result<Program, Diags> {
     Ok(state.program)
 }
 
-/// Copies outputs that are inputs or other outputs: a tensor has one name.
-fn name_apart(program: &mut Program) {
-    let mut named: BTreeSet<T> = program.inputs.iter().map(|(_, t)| *t).collect();
-    for k in 0..program.outputs.len() {
-        let t = program.outputs[k].1;
-        if named.insert(t) {
+/// Gives outputs that are inputs, or other outputs, tensors of their own: a tensor has one name only.
+pub fn name_apart(p: &mut Program) {
+    let mut taken: HashSet<T> = p.inputs.iter().map(|(_, t)| *t).collect();
+    for i in 0..p.outputs.len() {
+        let t = p.outputs[i].1;
+        if taken.insert(t) {
             continue;
         }
-        let def = program.def(t).clone();
-        let Some(rank) = def.ty.rank().filter(|_| def.handle.is_none()) else { continue };
-        let copy = program.add(TensorDef { name: None, data: None, variable: false, ..def });
-        // A size that is not known is taken as it is.
-        let from = vec![0i32; rank];
-        let whole = vec![-1i32; rank];
-        let begin = program.add(TensorDef::constant(Tensor::from_vec(&[rank], from)));
-        let size = program.add(TensorDef::constant(Tensor::from_vec(&[rank], whole)));
-        program.instrs.push(Instr {
-            builtin: Builtin::Slice,
-            custom: None,
-            options: Builtin::Slice.options(),
-            inputs: vec![Some(t), Some(begin), Some(size)],
-            outputs: vec![copy],
-            bodies: vec![],
-            label: Arc::clone(&program.outputs[k].0),
-        });
-        program.outputs[k].1 = copy;
-        named.insert(copy);
+        let def = TensorDef { name: None, data: None, variable: false, ..p.def(t).clone() };
+        let rank = def.ty.rank();
+        let shape = match def.ty.sizes() {
+            Some(s) => p.add(TensorDef::constant(Tensor::from_vec(&[s.len()], s.iter().map(|n| *n as i32).collect()))),
+            None => {
+                let list = rank.map_or_else(|| TensorType::of_rank(DType::I32, 1), |r| TensorType::fixed(DType::I32, &[r]));
+                let shape = p.add(TensorDef::new(list));
+                let options = Builtin::Shape.options().map(|o| o.with("out_type", to_code(DType::I32).unwrap_or(0)));
+                p.instrs.push(Instr::plain(Builtin::Shape, options, &[t], shape));
+                shape
+            }
+        };
+        let copy = p.add(def);
+        p.instrs.push(Instr::plain(Builtin::Reshape, None, &[t, shape], copy));
+        p.outputs[i].1 = copy;
+        taken.insert(copy);
     }
 }
 
