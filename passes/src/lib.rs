@@ -63,6 +63,13 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,
         &legalize::legalize_onnx::LegalizeOnnx,
+        &legalize::tflite::elementwise::legalize_tflite_activations::LegalizeTfliteActivations,
+        &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,
+        &legalize::tflite::elementwise::legalize_tflite_functions::LegalizeTfliteFunctions,
+        &legalize::tflite::elementwise::legalize_tflite_integers::LegalizeTfliteIntegers,
+        &legalize::tflite::elementwise::legalize_tflite_reductions::LegalizeTfliteReductions,
+        &legalize::tflite::elementwise::legalize_tflite_search::LegalizeTfliteSearch,
+        &legalize::tflite::elementwise::legalize_tflite_types::LegalizeTfliteTypes,
     ]
 }
 

@@ -69,7 +69,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-elementwise",
         doc: "Elementwise operators, reductions, types of elements.",
-        text: "legalize-reduce",
+        text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
+               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout",
     },
     Group {
         name: "legalize-tflite-movement",

@@ -414,6 +414,7 @@ pub fn program(g: &Graph, target: &Target) -> Result<Program, Diags> {
     diags.0.extend(state.inner.take().unwrap_or_default().0);
     outputs(g, &mut state, &mut diags);
     diags.into_result()?;
+    name_apart(&mut state.program);
     Ok(state.program)
 }
 

@@ -20,6 +20,8 @@ use schema::{BUILTINS, Builtin};
 
 /// File identifier.
 pub const IDENTIFIER: &str = "TFL3";
+/// What is kept of a file's metadata in [`Model::opaque`](hoist_ir::model::Model::opaque): this and the entry's name.
+pub const METADATA: &str = "tflite.metadata.";
 
 impl Builtin {
     /// The operator of a code.

@@ -42,7 +42,7 @@ pub const LIFT: &[(Builtin, Lift)] = &[
 /// Activations that other operators take as an option: members of `ActivationFunctionType`.
 const FUSED: &[(Builtin, i64)] = &[(Builtin::Relu, 1), (Builtin::ReluN1To1, 2), (Builtin::Relu6, 3)];
 /// The option that holds a fused activation.
-const OPTION: &str = "fused_activation_function";
+pub(super) const OPTION: &str = "fused_activation_function";
 
 fn plain(cx: &mut Cx<'_>, builtin: Builtin) -> R<()> {
     cx.of_type(0, &[DType::F32])?;

@@ -74,7 +74,7 @@ fn transform(cx: &mut Cx<'_, '_>) -> Lifted {
         return Err(cx.bad("an image has two axes"));
     }
     let lengths = cx.wide(1)?;
-    let mut length = |cx: &mut Cx<'_, '_>, at: i64| match cx.ints(1) {
+    let length = |cx: &mut Cx<'_, '_>, at: i64| match cx.ints(1) {
         Some(list) if list.len() == 2 => Ok(cx.b.scalar(list[at as usize])),
         _ => {
             let at = cx.b.scalar(at);
