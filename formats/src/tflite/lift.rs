@@ -30,8 +30,8 @@ pub struct Declared {
 
 /// Reads the subgraphs that operators call.
 pub trait Bodies {
-    /// Subgraph `index` as a graph whose inputs are of these types: its inputs and outputs are those of the subgraph in its order, and it captures
-    /// nothing.
+    /// Subgraph `index` as a graph: its inputs and outputs are those of the subgraph in its order, and it captures nothing. Its inputs are
+    /// of `types`: what the file declares is what one call gives.
     ///
     /// # Errors
     /// The first thing wrong with it; the reader reports the rest.
@@ -60,22 +60,6 @@ pub struct Cx<'a, 'g> {
 }
 
 impl Cx<'_, '_> {
-    /// The subgraph that option `field` names, with inputs of these types.
-    ///
-    /// # Errors
-    /// When it cannot be read, or has another number of inputs.
-    pub fn subgraph(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
-        let index = self.int(field);
-        let g = self.bodies.body(index, types)?;
-        if g.inputs().len() != types.len() {
-            return Err(self.bad(format!(
-                "subgraph {index} has {} inputs, it is given {} values",
-                g.inputs().len(),
-                types.len()
-            )));
-        }
-        Ok(g)
-    }
     /// Operand `i`, which must be there.
     ///
     /// # Errors
@@ -119,6 +103,19 @@ impl Cx<'_, '_> {
     /// Constant integers of operand `i`.
     pub fn ints(&self, i: usize) -> Option<Vec<i64>> {
         self.b.graph().const_ints(self.opt(i))
+    }
+    /// The subgraph whose index is option `field`, with inputs of these types.
+    ///
+    /// # Errors
+    /// What is wrong with it, or when it has another number of inputs.
+    pub fn body(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
+        let index = self.int(field);
+        let g = self.bodies.body(index, types)?;
+        if g.inputs().len() != types.len() {
+            let m = format!("subgraph {index} takes {} values, not {}", g.inputs().len(), types.len());
+            return Err(self.bad(m));
+        }
+        Ok(g)
     }
     /// Integer option; its default when absent.
     pub fn int(&self, name: &str) -> i64 {

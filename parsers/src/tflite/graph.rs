@@ -34,6 +34,8 @@ pub(super) struct Reader<'a> {
     errors: Diags,
     pub state: State,
     depth: usize,
+    /// Types of the inputs of the subgraph that is read next, where another calls it.
+    given: Vec<Type>,
     /// Whether the subgraph of CALL_ONCE is read.
     initializing: bool,
     operators_left: usize,
@@ -57,6 +59,7 @@ impl<'a> Reader<'a> {
             errors: Diags::default(),
             state,
             depth: 0,
+            given: vec![],
             initializing: false,
             operators_left: operators.saturating_mul(MAX_CALLS).max(MIN_OPERATORS),
             fixed: !inputs.any(open),
@@ -65,7 +68,7 @@ impl<'a> Reader<'a> {
     }
     /// The first subgraph.
     pub(super) fn main(&mut self) -> Result<(Graph, Option<(String, String)>), Diags> {
-        let g = self.graph(0, &[]);
+        let g = self.graph(0);
         let errors = std::mem::take(&mut self.errors);
         let (mut g, sub) = match g {
             Ok(g) => g,
@@ -80,22 +83,21 @@ impl<'a> Reader<'a> {
     fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
         let mut names = Names::default();
         for (k, i) in record.ints("outputs").iter().enumerate() {
-            let declared = sub.declared(*i)?;
-            if declared.ty.dtype == DType::C64 {
-                return Err(Diag::error("E0301", format!("output `{}` of complex numbers is not read", declared.name)));
+            let name = self.interface.output(k, *i, sub.record(*i)?.text("name"));
+            if sub.declared(*i)?.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
             }
-            let name = self.interface.output(k, *i, &declared.name);
             let v = sub.value(g, *i)?;
             g.add_output(&names.unique(&name), v);
         }
         Ok(())
     }
     /// Subgraph `index` without outputs, with its tensors; what is refused is in `errors`.
-    fn graph(&mut self, index: i64, types: &[Type]) -> Result<(Graph, Subgraph<'a>), Diag> {
+    fn graph(&mut self, index: i64) -> Result<(Graph, Subgraph<'a>), Diag> {
         let record = self.file.subgraph(index)?;
         let mut g = Graph::new(record.text("name"));
         let mut sub = Subgraph::new(self.file, record);
-        self.inputs(&mut g, &mut sub, record, types)?;
+        self.inputs(&mut g, &mut sub, record)?;
         for (k, op) in record.records("operators").iter().enumerate() {
             self.operators_left = self
                 .operators_left
@@ -115,19 +117,15 @@ impl<'a> Reader<'a> {
         }
         Ok((g, sub))
     }
-    /// Adds the inputs of a subgraph: of these types where another calls it.
-    fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record, types: &[Type]) -> Result<(), Diag> {
+    fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record) -> Result<(), Diag> {
         let (mut names, mut sizes) = (Names::default(), Names::default());
         for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
             if d.ty.shape.is_none() && !self.ranked {
                 d.ty.shape = Some([].into_iter().collect());
             }
-            if d.ty.dtype == DType::C64 {
-                return Err(Diag::error("E0301", format!("input `{}` of complex numbers is not read", d.name)));
-            }
             if self.depth > 0 {
-                let ty = types.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
+                let ty = self.given.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
                 let v = g.add_input(&names.unique(&d.name), ty);
                 sub.values.insert(*i, v);
                 continue;
@@ -156,9 +154,8 @@ impl<'a> Reader<'a> {
         let given = |i: &i64| if *i == -1 { Ok(None) } else { sub.declared(*i).map(Some) };
         let given = op.ints("inputs").iter().map(given).collect::<Result<Vec<Option<Declared>>, _>>();
         let given = given.map_err(located)?;
-        // Complex numbers are pairs in the IR: only some operators can take those.
-        let complex = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
-        let found = if complex { complex::lifting(builtin) } else { lifting(builtin) };
+        let pairs = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
+        let found = if pairs { complex::lifting(builtin) } else { lifting(builtin) };
         let lift = found.ok_or_else(|| {
             located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
         })?;
@@ -215,11 +212,15 @@ impl<'a> Reader<'a> {
     /// Makes `v` tensor `i`.
     fn result(&self, g: &mut Graph, sub: &mut Subgraph<'a>, (i, declared): (i64, &Declared), v: ValueId) -> Result<(), Diag> {
         let dtype = g.ty(v).as_tensor().map(|t| t.dtype);
+        // Complex numbers are pairs in the IR.
+        if declared.ty.dtype == DType::C64 && dtype == Some(DType::F32) {
+            sub.values.insert(i, v);
+            return Ok(());
+        }
         if dtype.is_some_and(|d| d != declared.ty.dtype) {
             let m = format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
-        // Sizes that the file declares in a subgraph are those of one call.
         let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
@@ -282,7 +283,7 @@ impl<'a> Reader<'a> {
         let mut inner = Reader::new(self.file, self.mode, State::default());
         inner.interface = Interface::default();
         inner.initializing = true;
-        let (g, _) = inner.graph(index, &[])?;
+        let (g, _) = inner.graph(index)?;
         if let Some(d) = inner.errors.0.into_iter().next() {
             return Err(d);
         }
@@ -300,7 +301,8 @@ impl Bodies for Reader<'_> {
         }
         self.depth += 1;
         let before = self.errors.0.len();
-        let found = self.graph(index, types);
+        self.given = types.to_vec();
+        let found = self.graph(index);
         self.depth -= 1;
         let (mut g, mut sub) = found?;
         if self.errors.0.len() > before

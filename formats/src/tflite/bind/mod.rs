@@ -50,17 +50,6 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     spatial::LIFT,
 ];
 
-/// Builtin operators that are lifted with stored numbers in place of real ones: they move elements, or convert them.
-pub const KEEPS_QUANTIZED: &[Builtin] = &[
-    Builtin::Quantize,
-    Builtin::Dequantize,
-    Builtin::If,
-    Builtin::While,
-    Builtin::Call,
-    Builtin::StablehloComposite,
-    Builtin::StablehloWhile,
-];
-
 /// The lowering function of an operator of the IR.
 pub fn lowering(op: &str) -> Option<Lower> {
     LOWER.iter().flat_map(|f| f.iter()).find(|r| r.0 == op).map(|r| r.1)

@@ -26,7 +26,7 @@ fn types(cx: &Cx<'_, '_>, values: &[ValueId]) -> Vec<Type> {
 pub(super) fn branch(cx: &mut Cx<'_, '_>) -> Lifted {
     let (cond, values) = (cx.arg(0)?, operands(cx, 1)?);
     let types = types(cx, &values);
-    let bodies = vec![cx.subgraph("then_subgraph_index", &types)?, cx.subgraph("else_subgraph_index", &types)?];
+    let bodies = vec![cx.body("then_subgraph_index", &types)?, cx.body("else_subgraph_index", &types)?];
     let inputs: Vec<Option<ValueId>> = std::iter::once(cond).chain(values.iter().copied()).map(Some).collect();
     cx.b.add_node(NewNode {
         outputs: cx.results.len(),
@@ -40,7 +40,7 @@ pub(super) fn branch(cx: &mut Cx<'_, '_>) -> Lifted {
 pub(super) fn call(cx: &mut Cx<'_, '_>, field: &str) -> Lifted {
     let values = operands(cx, 0)?;
     let types = types(cx, &values);
-    let body = cx.subgraph(field, &types)?;
+    let body = cx.body(field, &types)?;
     Splicer::new(&body).splice(cx.b, &values)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn call(cx: &mut Cx<'_, '_>, field: &str) -> Lifted {
 pub(super) fn repeat(cx: &mut Cx<'_, '_>) -> Lifted {
     let values = operands(cx, 0)?;
     let (body, types) = settled(cx, types(cx, &values))?;
-    let condition = cx.subgraph("cond_subgraph_index", &types)?;
+    let condition = cx.body("cond_subgraph_index", &types)?;
     if condition.outputs().len() != 1 {
         return Err(cx.bad("a condition is one value"));
     }
@@ -77,7 +77,7 @@ pub(super) fn repeat(cx: &mut Cx<'_, '_>) -> Lifted {
 /// The body, with inputs of types that it gives again.
 fn settled(cx: &mut Cx<'_, '_>, mut types: Vec<Type>) -> Result<(Graph, Vec<Type>), Diag> {
     for round in 0..=MAX_ROUNDS {
-        let body = cx.subgraph("body_subgraph_index", &types)?;
+        let body = cx.body("body_subgraph_index", &types)?;
         if body.outputs().len() != types.len() {
             return Err(cx.bad("a body gives what it takes"));
         }
