@@ -192,7 +192,7 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
         InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
         InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
-        InputFormat::TfLite => tflite::read(&source),
+        InputFormat::TfLite => tflite::read(&source, options.state.into()),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
             let weights = weights(&source, path, options)?;

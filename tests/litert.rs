@@ -28,7 +28,8 @@ use variant::How;
 /// Least number of forms that are written; it only grows.
 const LEAST_WRITTEN: usize = 200;
 /// What is known of the inputs. A symbol for each size of its own, or nothing of sizes, asks for more at run time.
-const HOWS: [How; 5] = [How::Given, How::SymbolPerSize, How::SymbolPerAxis, How::Unknown, How::Constant];
+const HOWS: [How; 6] =
+    [How::Given, How::SymbolPerSize, How::SymbolPerAxis, How::Unknown, How::Unranked, How::Constant];
 
 /// The TFLite file of `graph`, or the reasons why TFLite cannot express it.
 fn emitted(graph: &Graph, place: &str) -> Result<Vec<u8>, BTreeSet<String>> {

@@ -28,6 +28,7 @@ pub mod model;
 pub mod opaque;
 pub mod ops;
 pub mod pattern;
+pub mod splice;
 pub mod tensor;
 pub mod text;
 pub mod types;

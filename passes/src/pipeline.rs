@@ -62,12 +62,16 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-spatial",
         doc: "Convolutions, pools, resizing, normalization.",
-        text: "remove-dead-code",
+        text: "legalize-tflite-floats,legalize-tflite-axes,legalize-tflite-groups,legalize-tflite-padding,\
+               legalize-tflite-transposed,legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-blocks,\
+               legalize-tflite-norm,legalize-tflite-layout",
     },
     Group {
         name: "legalize-tflite-elementwise",
         doc: "Elementwise operators, reductions, types of elements.",
-        text: "legalize-reduce",
+        text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
+               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
+               legalize-tflite-losses,legalize-tflite-windows",
     },
     Group {
         name: "legalize-tflite-movement",
@@ -77,7 +81,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "legalize-tflite-gemm,legalize-tflite-mat-mul,legalize-tflite-mat-mul-integer",
+        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-dft,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+               legalize-tflite-mat-mul-integer",
     },
 ];
 

@@ -7,12 +7,14 @@ MODELS holds folders NAME with `model.onnx` and `io.npz` (in0.., out0..), as tes
 Hoist is measured. FOLDER keeps the .tflite files, and the peer's are not written again. For each model:
 
     transposes   TRANSPOSE operators in all subgraphs, and the bytes of the tensors that they copy
-    ms           one inference in LiteRT, one thread: the median over runs in which the two files take turns in one process
+    ms           one inference in LiteRT, one thread: the median over runs in which the files take turns in one process
+    ratio        of those times to onnx2tf's
     convert      seconds of the whole process: Hoist with its check of the outputs switched off; onnx2tf with its defaults
     peak         largest resident set of that process, MB
     difference   largest |got - want| / max |want| over the outputs, `want` from ONNX Runtime without optimization
 
-onnx2tf may change the layout of inputs and outputs: each is transposed to fit by its shape. Needs (this Python) numpy==2.4.6 onnxruntime==1.32.0
+A column holds Hoist's figure with the interface as it is in ONNX, Hoist's with `--io-layout nhwc`, and onnx2tf's. As onnx2tf changes the layout of inputs and
+outputs that are images, the second is what compares with it. Each is transposed to fit by its shape where the layout may change. Needs (this Python) numpy==2.4.6 onnxruntime==1.32.0
 ai-edge-litert==2.3.0. A PYTHON with the newest onnx2tf for Python 3.11: `python3.11 -m venv P && P/bin/pip install onnx2tf==1.29.24`, which brings
 onnx==1.19.1 onnx-graphsurgeon==0.5.8 onnxsim==0.4.36 tensorflow==2.19.0 tf-keras==2.19.0.
 """
@@ -23,6 +25,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import statistics
 import struct
 import subprocess
@@ -45,16 +48,16 @@ def measured(command, folder=None, limit=600):
         return seconds, usage.ru_maxrss / 1024, p.returncode, log.read()
 
 
-def hoist(binary, model, out):
-    rows = [measured([binary, "convert", model, "-o", out, "--no-verify"]) for _ in range(3)]
-    best = min(rows, key=lambda r: r[0])
-    checked = measured([binary, "convert", model, "-o", out + ".checked.tflite"]) if best[2] == 0 else None
-    if os.path.exists(out + ".checked.tflite"):
-        os.remove(out + ".checked.tflite")
-    return {
-        "ok": best[2] == 0 and os.path.exists(out), "seconds": best[0], "peak": best[1], "why": best[3].strip()[-1500:] if best[2] else "",
-        "checked_seconds": checked and checked[0], "checked_peak": checked and checked[1], "check": (checked[3].strip()[-1500:] if checked[2] else "") if checked else "",
-    }
+def hoist(binary, model, out, options):
+    command = [binary, "convert", model, "-o", out, *options]
+    if os.path.exists(out):
+        os.remove(out)
+    checked = measured(command) if not options else None
+    best = min((measured([*command, "--no-verify"]) for _ in range(3)), key=lambda r: r[0])
+    found = {"ok": best[2] == 0 and os.path.exists(out), "seconds": best[0], "peak": best[1], "why": best[3].strip()[-1500:] if best[2] else ""}
+    if checked:
+        found.update(checked_seconds=checked[0], checked_peak=checked[1], check=checked[3].strip()[-1500:] if checked[2] else "")
+    return found
 
 
 def images(folder):
@@ -64,7 +67,20 @@ def images(folder):
     header += b" " * (117 - len(header)) + b"\n"
     draw = random.Random(0).random
     with open(os.path.join(folder, "calibration_image_sample_data_20x128x128x3_float32.npy"), "wb") as f:
-        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + array.array("f", (draw() for _ in range(count))).tobytes())
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        for _ in range(20 * 128):  # By rows: this process stays small.
+            f.write(array.array("f", [draw() for _ in range(count // (20 * 128))]).tobytes())
+
+
+def holds(path, text):
+    """Whether the file has `text`, read in pieces."""
+    with open(path, "rb") as f:
+        end = b""
+        while piece := f.read(1 << 20):
+            if text in end + piece:
+                return True
+            end = piece[-len(text) :]
+    return False
 
 
 def peer(python, model, out):
@@ -79,17 +95,15 @@ def peer(python, model, out):
             command = [python, "-m", "onnx2tf", "-i", os.path.abspath(model), "-o", "out", "-v", "error", *options]
             seconds, peak, code, text = measured(command, folder)
             found = glob.glob(os.path.join(folder, "out", "*_float32.tflite"))
-            data = open(found[0], "rb").read() if found else b""
-        if not data or b"Flex" not in data:
+            if found:
+                shutil.copyfile(found[0], out)
+        if not found or not holds(out, b"Flex"):
             break
-    if data:
-        with open(out, "wb") as copy:
-            copy.write(data)
-    why = "" if data else "exit %d: %s" % (code, text.strip()[-1500:])
-    found = {"ok": bool(data), "seconds": seconds, "peak": peak, "options": options, "why": why}
+    why = "" if found else "exit %d: %s" % (code, text.strip()[-1500:])
+    figures = {"ok": bool(found), "seconds": seconds, "peak": peak, "options": options, "why": why}
     with open(notes, "w") as f:
-        json.dump(found, f)
-    return found
+        json.dump(figures, f)
+    return figures
 
 
 def operators(path):
@@ -206,7 +220,7 @@ def measure(folder, files, seconds):
         try:
             counts, moved = operators(path)
             row.update(operators=counts, transposes=len(moved), bytes=sum(m[1] for m in moved), moved=[m[0] for m in moved], size=os.path.getsize(path))
-            runner = Runner(path, ins, names, label == "peer")
+            runner = Runner(path, ins, names, label != "hoist")
             runner.it.invoke()
             row["difference"] = runner.worst(want)
             runners[label] = runner
@@ -226,30 +240,38 @@ def measure(folder, files, seconds):
     print(json.dumps(result))
 
 
+SIDES = ("hoist", "nhwc", "peer")
+
+
 def row(label, columns):
-    return "%-20s" % label + " ".join(str(c).rjust(w) for c, w in zip(columns, (11, 17, 17, 7, 15, 13, 19)))
+    return "%-20s" % label + " ".join(str(c).rjust(w) for c, w in zip(columns, (13, 29, 20, 12, 18, 15, 27)))
 
 
 def show(name, found):
-    """One line of the table: ours / theirs in each column."""
-    def pair(key, form, source="run"):
-        values = [found.get(side, {}).get(source, {}).get(key) for side in ("hoist", "peer")]
+    """One line of the table."""
+    def cell(key, form, source="run"):
+        values = [found.get(side, {}).get(source, {}).get(key) for side in SIDES]
         return " / ".join("-" if v is None else form % v for v in values)
 
-    mine, theirs = (found.get(side, {}).get("run", {}).get("ms") for side in ("hoist", "peer"))
-    ratio = "%.2f" % (mine / theirs) if mine and theirs else "-"
-    print(row(name, (pair("transposes", "%d"), pair("bytes", "%d"), pair("ms", "%.2f"), ratio, pair("seconds", "%.2f", "convert"), pair("peak", "%.0f", "convert"), pair("difference", "%.1e"))), flush=True)
-    for side in ("hoist", "peer"):
-        why = found.get(side, {}).get("convert", {}).get("why") or found.get(side, {}).get("convert", {}).get("check") or found.get(side, {}).get("run", {}).get("error")
+    ms = [found.get(side, {}).get("run", {}).get("ms") for side in SIDES]
+    ratio = " / ".join("%.2f" % (m / ms[2]) if m and ms[2] else "-" for m in ms[:2])
+    cells = (cell("transposes", "%d"), cell("bytes", "%d"), cell("ms", "%.2f"), ratio, cell("seconds", "%.2f", "convert"), cell("peak", "%.0f", "convert"), cell("difference", "%.1e"))
+    print(row(name, cells), flush=True)
+    for side in SIDES:
+        convert, run = found.get(side, {}).get("convert", {}), found.get(side, {}).get("run", {})
+        why = convert.get("why") or convert.get("check") or run.get("error")
         if why:
             print("    %s: %s" % (side, why.splitlines()[-1][:200]))
+        if convert.get("options"):
+            print("    %s: %s" % (side, " ".join(convert["options"])))
 
 
 def one(a, name, keep):
     folder = os.path.join(a.models, name)
     model = os.path.join(folder, "model.onnx")
     found, files = {}, []
-    for side, convert in (("hoist", lambda out: hoist(a.hoist, model, out)), ("peer", lambda out: peer(a.peer, model, out))):
+    ways = (lambda out: hoist(a.hoist, model, out, []), lambda out: hoist(a.hoist, model, out, ["--io-layout", "nhwc"]), lambda out: peer(a.peer, model, out))
+    for side, convert in zip(SIDES, ways):
         if side == "peer" and not a.peer:
             continue
         out = os.path.join(keep, "%s.%s.tflite" % (name, side))
@@ -261,7 +283,7 @@ def one(a, name, keep):
         for side, values in json.loads(text.strip().splitlines()[-1]).items():
             found[side]["run"] = values
     except (ValueError, IndexError):
-        found.setdefault("hoist", {})["run"] = {"error": "LiteRT's process ended with %d: %s" % (code, text.strip()[-200:])}
+        found["hoist"]["run"] = {"error": "LiteRT's process ended with %d: %s" % (code, text.strip()[-200:])}
     show(name, found)
     if a.operators:
         for side in files[::2]:

@@ -6,10 +6,10 @@ use super::table::Record;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::ValueId;
+use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{Shape, TensorType};
+use hoist_ir::types::{Shape, TensorType, Type};
 
 /// The results of an operator.
 pub type Lifted = Result<Vec<ValueId>, Diag>;
@@ -28,8 +28,18 @@ pub struct Declared {
     pub name: String,
 }
 
+/// Reads the subgraphs that operators call.
+pub trait Bodies {
+    /// Subgraph `index` as a graph: its inputs and outputs are those of the subgraph in its order, and it captures nothing. Its inputs are
+    /// of `types`: what the file declares is what one call gives.
+    ///
+    /// # Errors
+    /// The first thing wrong with it; the reader reports the rest.
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag>;
+}
+
 /// One operator on its way into a graph. Operands that are quantized are `dequantize_linear`d before, results `quantize_linear`d after it, so that
-/// lifting functions see real numbers; those listed in [`bind::KEEPS_QUANTIZED`] see stored ones.
+/// lifting functions see real numbers; those of [`bind::quant::keeps_stored`] see stored ones.
 pub struct Cx<'a, 'g> {
     /// Adds nodes.
     pub b: &'a mut Builder<'g>,
@@ -43,6 +53,10 @@ pub struct Cx<'a, 'g> {
     pub given: Vec<Option<Declared>>,
     /// What the file says about the results.
     pub results: Vec<Declared>,
+    /// Name and options of a custom operator.
+    pub custom: (&'a str, &'a [u8]),
+    /// Reads the subgraphs that it calls.
+    pub bodies: &'a mut dyn Bodies,
 }
 
 impl Cx<'_, '_> {
@@ -89,6 +103,19 @@ impl Cx<'_, '_> {
     /// Constant integers of operand `i`.
     pub fn ints(&self, i: usize) -> Option<Vec<i64>> {
         self.b.graph().const_ints(self.opt(i))
+    }
+    /// The subgraph whose index is option `field`, with inputs of these types.
+    ///
+    /// # Errors
+    /// What is wrong with it, or when it has another number of inputs.
+    pub fn body(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
+        let index = self.int(field);
+        let g = self.bodies.body(index, types)?;
+        if g.inputs().len() != types.len() {
+            let m = format!("subgraph {index} takes {} values, not {}", g.inputs().len(), types.len());
+            return Err(self.bad(m));
+        }
+        Ok(g)
     }
     /// Integer option; its default when absent.
     pub fn int(&self, name: &str) -> i64 {

@@ -12,7 +12,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a model is written for, beyond LiteRT's builtin operators.
@@ -26,6 +26,9 @@ pub struct Target {
 
 /// The reason why operators on images and signals are not legal before layouts are chosen; everything else about them is looked at first.
 pub const LAYOUT: &str = "channels before the axes of the image";
+
+/// How reasons begin that are about the element type of an operand: another type may be computed.
+pub const WRONG_TYPE: &str = "element type";
 
 /// A result, or what TFLite lacks, as a phrase.
 pub type R<T> = Result<T, String>;
@@ -41,8 +44,18 @@ pub struct Cx<'a> {
     pub n: NodeId,
     /// What is written for.
     pub target: &'a Target,
-    program: &'a mut Program,
-    values: &'a mut HashMap<ValueId, T>,
+    state: &'a mut State,
+}
+
+/// A program while it grows.
+#[derive(Default)]
+struct State {
+    program: Program,
+    values: HashMap<ValueId, T>,
+    /// Constants made of constants of the graph, by what was done to them.
+    derived: HashMap<(ValueId, &'static str), T>,
+    /// What bodies of nodes lack; nothing while a node is only looked at.
+    inner: Option<Diags>,
 }
 
 impl<'a> Cx<'a> {
@@ -80,11 +93,11 @@ impl<'a> Cx<'a> {
         (0..self.len()).map(|i| self.arg(i)).collect()
     }
     fn tensor_of(&mut self, v: ValueId) -> R<T> {
-        if let Some(t) = self.values.get(&v) {
+        if let Some(t) = self.state.values.get(&v) {
             return Ok(*t);
         }
-        let t = self.program.add(define(self.g, v)?);
-        self.values.insert(v, t);
+        let t = self.state.program.add(define(self.g, v)?);
+        self.state.values.insert(v, t);
         Ok(t)
     }
     /// Type of operand `i`.
@@ -142,17 +155,93 @@ impl<'a> Cx<'a> {
         let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
         self.tensor_of(v)
     }
+    /// Makes `t`, which is of the same type, result `k`.
+    ///
+    /// # Errors
+    /// When there is no such result.
+    pub fn alias(&mut self, k: usize, t: T) -> R<()> {
+        let v = *self.g.node(self.n).outputs().get(k).ok_or("a result left out")?;
+        let known = define(self.g, v)?;
+        if (0..self.len()).any(|i| self.value(i).and_then(|o| self.state.values.get(&o)) == Some(&t)) {
+            // An operand has a name of its own.
+            return self.copy(k, t);
+        }
+        let def = self.state.program.def_mut(t);
+        def.name = def.name.take().or(known.name);
+        def.quant = def.quant.take().or(known.quant);
+        self.state.values.insert(v, t);
+        Ok(())
+    }
+    /// Makes a copy of `t`, which is of the same type, result `k`.
+    fn copy(&mut self, k: usize, t: T) -> R<()> {
+        let list = self.shape_of(t)?;
+        let out = self.out(k)?;
+        self.push(Builtin::Reshape, None, &[Some(t), Some(list)], vec![out])
+    }
     /// All results.
     pub fn outs(&mut self) -> R<Vec<T>> {
         (0..self.outputs()).map(|k| self.out(k)).collect()
     }
     /// What `t` is.
     pub fn def(&self, t: T) -> &TensorDef {
-        self.program.def(t)
+        self.state.program.def(t)
     }
     /// A constant.
     pub fn konst(&mut self, data: Tensor) -> T {
-        self.program.add(TensorDef::constant(data))
+        self.state.program.add(TensorDef::constant(data))
+    }
+    /// A constant made of the constant `v`; every use of `v` that names the same `change` shares it.
+    pub fn derived(
+        &mut self,
+        v: ValueId,
+        change: &'static str,
+        make: impl FnOnce(&Tensor) -> R<Tensor>,
+    ) -> R<T> {
+        if let Some(t) = self.state.derived.get(&(v, change)) {
+            return Ok(*t);
+        }
+        let data = make(self.g.constant(v).ok_or("an operand that is computed")?)?;
+        let t = self.konst(data);
+        self.state.derived.insert((v, change), t);
+        Ok(t)
+    }
+    /// Number of operands that the bodies capture.
+    pub fn captures(&self) -> usize {
+        self.g.node(self.n).captures()
+    }
+    /// Adds an operator that calls `bodies`, each with the option that names it.
+    pub fn call(
+        &mut self,
+        builtin: Builtin,
+        inputs: Vec<Option<T>>,
+        outputs: Vec<T>,
+        bodies: Vec<(&'static str, Program)>,
+    ) -> R<()> {
+        let options = builtin.options();
+        self.add_instr(Instr {
+            builtin,
+            custom: None,
+            options,
+            inputs,
+            outputs,
+            bodies,
+            label: Arc::from(""),
+        });
+        Ok(())
+    }
+    /// Body `i` of the node as a program. While the node is only looked at, it has inputs and outputs and no operators: what the body
+    /// lacks is found in the body.
+    pub fn body(&mut self, i: usize) -> R<Program> {
+        let body = self.g.node(self.n).bodies().get(i).ok_or_else(|| format!("body {i} left out"))?;
+        let target = self.target;
+        let Some(inner) = &mut self.state.inner else { return interface(body) };
+        match program(body, target) {
+            Ok(p) => Ok(p),
+            Err(diags) => {
+                inner.0.extend(diags.0);
+                interface(body)
+            }
+        }
     }
     /// A 1-d constant of 32-bit integers, refused when one does not fit.
     pub fn ints32(&mut self, values: &[i64]) -> R<T> {
@@ -193,6 +282,35 @@ impl<'a> Cx<'a> {
         });
         self.temp(Builtin::Cast, options, &[Some(t)], ty)
     }
+    /// Element type of operand `i`, when it is one of those that the kernel computes.
+    pub fn of_type(&self, i: usize, types: &[DType]) -> R<DType> {
+        let dtype = self.dtype(i)?;
+        if types.contains(&dtype) { Ok(dtype) } else { Err(format!("{WRONG_TYPE} {dtype}")) }
+    }
+    /// A 0-d constant of the element type of `like`.
+    pub fn scalar_like(&mut self, value: f64, like: T) -> R<T> {
+        let dtype = self.def(like).ty.dtype;
+        let scalar = Tensor::scalar(value).cast(dtype, false).map_err(|e| e.to_string())?;
+        Ok(self.konst(scalar))
+    }
+    /// An operator whose one result is intermediate and of the type of `like`.
+    pub fn temp_like(&mut self, builtin: Builtin, inputs: &[T], like: T) -> R<T> {
+        let ty = self.def(like).ty.clone();
+        let inputs: Vec<Option<T>> = inputs.iter().map(|t| Some(*t)).collect();
+        self.temp(builtin, None, &inputs, ty)
+    }
+    /// Result `k` is operand `i`: a copy where the model shows it under a name of its own, else without any operator.
+    pub fn forward(&mut self, k: usize, i: usize) -> R<()> {
+        let (t, v) = (self.arg(i)?, self.result(k)?);
+        if self.g.is_output(v) {
+            return self.copy(k, t);
+        }
+        self.state.values.insert(v, t);
+        Ok(())
+    }
+    fn result(&self, k: usize) -> R<ValueId> {
+        self.g.node(self.n).outputs().get(k).copied().ok_or_else(|| "a result left out".to_owned())
+    }
     /// Adds an operator whose results are those of the node.
     pub fn emit(&mut self, builtin: Builtin, options: Option<Record>, inputs: &[T]) -> R<()> {
         let inputs: Vec<Option<T>> = inputs.iter().map(|t| Some(*t)).collect();
@@ -208,18 +326,18 @@ impl<'a> Cx<'a> {
         ty: TensorType,
     ) -> R<T> {
         checked(&ty)?;
-        let out = self.program.add(TensorDef::new(ty));
+        let out = self.state.program.add(TensorDef::new(ty));
         self.push(builtin, options, inputs, vec![out])?;
         Ok(out)
     }
     /// An intermediate tensor.
     pub fn fresh(&mut self, ty: TensorType) -> R<T> {
         checked(&ty)?;
-        Ok(self.program.add(TensorDef::new(ty)))
+        Ok(self.state.program.add(TensorDef::new(ty)))
     }
     /// Adds any tensor.
     pub fn add(&mut self, def: TensorDef) -> T {
-        self.program.add(def)
+        self.state.program.add(def)
     }
     /// Adds an operator.
     pub fn push(
@@ -244,7 +362,7 @@ impl<'a> Cx<'a> {
     /// Adds an operator with everything given; its label is filled in.
     pub fn add_instr(&mut self, mut instr: Instr) {
         instr.label = self.g.node_label(self.n).into();
-        self.program.instrs.push(instr);
+        self.state.program.instrs.push(instr);
     }
 }
 
@@ -268,10 +386,9 @@ fn define(g: &Graph, v: ValueId) -> R<TensorDef> {
 /// # Errors
 /// What TFLite lacks, as a phrase.
 pub fn lower(g: &Graph, n: NodeId, target: &Target) -> R<Vec<Instr>> {
-    let mut program = Program::default();
-    let mut values = HashMap::new();
-    node(&mut Cx { g, n, target, program: &mut program, values: &mut values })?;
-    Ok(program.instrs)
+    let mut state = State::default();
+    node(&mut Cx { g, n, target, state: &mut state })?;
+    Ok(state.program.instrs)
 }
 
 fn node(cx: &mut Cx<'_>) -> R<()> {
@@ -285,37 +402,88 @@ fn node(cx: &mut Cx<'_>) -> R<()> {
 /// # Errors
 /// Every node that has no form, and every input and output of a type that TFLite lacks.
 pub fn program(g: &Graph, target: &Target) -> Result<Program, Diags> {
-    let mut program = Program { name: g.name.to_string(), ..Program::default() };
-    let (mut values, mut diags) = (HashMap::new(), Diags::default());
-    let lacking = |m: String| Diag::error("E0302", format!("TFLite has no {m}"));
-    for v in g.inputs() {
-        match define(g, *v) {
-            Ok(def) => {
-                let t = program.add(def);
-                values.insert(*v, t);
-                program.inputs.push((g.value_label(*v).into(), t));
-            }
-            Err(m) => diags.push(lacking(format!("input `{}`: {m}", g.value_label(*v)))),
-        }
-    }
+    let mut state = State { inner: Some(Diags::default()), ..State::default() };
+    state.program.name = g.name.to_string();
+    let mut diags = Diags::default();
+    inputs(g, &mut state, &mut diags);
     for n in g.order() {
-        if let Err(m) = node(&mut Cx { g, n, target, program: &mut program, values: &mut values }) {
+        if let Err(m) = node(&mut Cx { g, n, target, state: &mut state }) {
             diags.push(refusal(g, n, &m));
         }
     }
-    for o in g.outputs() {
-        let known =
-            values.get(&o.value).copied().map_or_else(|| define(g, o.value).map(|d| program.add(d)), Ok);
-        match known {
-            Ok(t) => {
-                values.insert(o.value, t);
-                program.outputs.push((o.name.clone(), t));
+    diags.0.extend(state.inner.take().unwrap_or_default().0);
+    outputs(g, &mut state, &mut diags);
+    diags.into_result()?;
+    name_apart(&mut state.program);
+    Ok(state.program)
+}
+
+/// Gives outputs that are inputs, or other outputs, tensors of their own: a tensor has one name only.
+pub fn name_apart(p: &mut Program) {
+    let mut taken: HashSet<T> = p.inputs.iter().map(|(_, t)| *t).collect();
+    for i in 0..p.outputs.len() {
+        let t = p.outputs[i].1;
+        if taken.insert(t) {
+            continue;
+        }
+        let def = TensorDef { name: None, data: None, variable: false, ..p.def(t).clone() };
+        let rank = def.ty.rank();
+        let shape = match def.ty.sizes() {
+            Some(s) => p.add(TensorDef::constant(Tensor::from_vec(&[s.len()], s.iter().map(|n| *n as i32).collect()))),
+            None => {
+                let list = rank.map_or_else(|| TensorType::of_rank(DType::I32, 1), |r| TensorType::fixed(DType::I32, &[r]));
+                let shape = p.add(TensorDef::new(list));
+                let options = Builtin::Shape.options().map(|o| o.with("out_type", to_code(DType::I32).unwrap_or(0)));
+                p.instrs.push(Instr::plain(Builtin::Shape, options, &[t], shape));
+                shape
             }
-            Err(m) => diags.push(lacking(format!("output `{}`: {m}", o.name))),
+        };
+        let copy = p.add(def);
+        p.instrs.push(Instr::plain(Builtin::Reshape, None, &[t, shape], copy));
+        p.outputs[i].1 = copy;
+        taken.insert(copy);
+    }
+}
+
+/// `g` as a program without operators.
+fn interface(g: &Graph) -> R<Program> {
+    let (mut state, mut diags) = (State::default(), Diags::default());
+    inputs(g, &mut state, &mut diags);
+    outputs(g, &mut state, &mut diags);
+    match diags.0.into_iter().next() {
+        Some(d) => Err(format!("a body: {}", d.message)),
+        None => Ok(state.program),
+    }
+}
+
+fn lacking(m: &str) -> Diag {
+    Diag::error("E0302", format!("TFLite has no {m}"))
+}
+
+fn inputs(g: &Graph, state: &mut State, diags: &mut Diags) {
+    for v in g.inputs() {
+        match define(g, *v) {
+            Ok(def) => {
+                let t = state.program.add(def);
+                state.values.insert(*v, t);
+                state.program.inputs.push((g.value_label(*v).into(), t));
+            }
+            Err(m) => diags.push(lacking(&format!("input `{}`: {m}", g.value_label(*v)))),
         }
     }
-    diags.into_result()?;
-    Ok(program)
+}
+
+fn outputs(g: &Graph, state: &mut State, diags: &mut Diags) {
+    for o in g.outputs() {
+        let known = state.values.get(&o.value).copied();
+        match known.map_or_else(|| define(g, o.value).map(|d| state.program.add(d)), Ok) {
+            Ok(t) => {
+                state.values.insert(o.value, t);
+                state.program.outputs.push((o.name.clone(), t));
+            }
+            Err(m) => diags.push(lacking(&format!("output `{}`: {m}", o.name))),
+        }
+    }
 }
 
 /// The error for a node without a form.

@@ -4,6 +4,7 @@
 //! [lowered](lower) into a [`Program`](program::Program) of builtin operators, which the emitter encodes. Each family of operators has one file under [`bind`] that holds both
 //! directions.
 pub mod bind;
+pub mod build;
 pub mod decode;
 pub mod dtype;
 pub mod encode;
@@ -19,6 +20,8 @@ use schema::{BUILTINS, Builtin};
 
 /// File identifier.
 pub const IDENTIFIER: &str = "TFL3";
+/// What is kept of a file's metadata in [`Model::opaque`](hoist_ir::model::Model::opaque): this and the entry's name.
+pub const METADATA: &str = "tflite.metadata.";
 
 impl Builtin {
     /// The operator of a code.

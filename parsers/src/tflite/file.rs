@@ -3,7 +3,7 @@ use crate::source::Source;
 use bytes::Bytes;
 use hoist_formats::tflite::decode::decode;
 use hoist_formats::tflite::schema::{self, Builtin};
-use hoist_formats::tflite::table::Record;
+use hoist_formats::tflite::table::{Record, Value};
 use hoist_ir::diag::Diag;
 use hoist_ir::tensor::FileSpan;
 
@@ -31,21 +31,25 @@ impl File {
         }
         Ok(Self { root, bytes, path: source.path().into() })
     }
-    /// Subgraph `i`.
-    pub(super) fn subgraph(&self, i: usize) -> Result<&Record, Diag> {
-        let all = self.root.records("subgraphs");
-        all.get(i).ok_or_else(|| bad(format!("subgraph {i} of {}", all.len())))
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
-    /// Operator of a code, with its custom name.
-    pub(super) fn code(&self, i: i64) -> Result<(Builtin, &str), Diag> {
+    /// Subgraph `i`.
+    pub(super) fn subgraph(&self, i: i64) -> Result<&Record, Diag> {
+        let all = self.root.records("subgraphs");
+        let found = usize::try_from(i).ok().and_then(|i| all.get(i));
+        found.ok_or_else(|| bad(format!("subgraph {i} of {}", all.len())))
+    }
+    /// Operator of a code, with its custom name; the code itself for one that is not in the schema.
+    pub(super) fn code(&self, i: i64) -> Result<(Result<Builtin, i64>, &str), Diag> {
         let codes = self.root.records("operator_codes");
         let missing = || bad(format!("operator code {i} of {}", codes.len()));
         let record = usize::try_from(i).ok().and_then(|i| codes.get(i)).ok_or_else(missing)?;
         // Files of old writers have only the narrow field, those of new ones both.
-        let code = record.int("builtin_code").max(record.int("deprecated_builtin_code"));
-        let builtin =
-            Builtin::from_code(code).ok_or_else(|| bad(format!("builtin operator {code} is unknown")))?;
-        Ok((builtin, record.text("custom_code")))
+        let (new, old) = (record.int("builtin_code"), record.int("deprecated_builtin_code"));
+        let code = if old < 0 { old } else { new.max(old) };
+        Ok((Builtin::from_code(code).ok_or(code), record.text("custom_code")))
     }
     /// Bytes of a buffer and where they lie in the file; none for an empty one.
     pub(super) fn buffer(&self, i: i64) -> Result<Option<(Bytes, FileSpan)>, Diag> {
@@ -68,5 +72,18 @@ impl File {
         }
         let span = FileSpan { file: self.path.clone(), offset: range.start as u64 };
         Ok(Some((self.bytes.slice(range), span)))
+    }
+    /// Bytes of an operator's custom options.
+    pub(super) fn options<'a>(&'a self, op: &'a Record) -> Result<&'a [u8], Diag> {
+        if let Some(Value::Bytes(bytes)) = op.get("custom_options") {
+            return Ok(bytes);
+        }
+        let (at, len) = (op.int("large_custom_options_offset"), op.int("large_custom_options_size"));
+        let range = match op.span("custom_options") {
+            Some(range) => range,
+            None if at > 1 => usize::try_from(at).unwrap_or(usize::MAX)..usize::try_from(at.saturating_add(len)).unwrap_or(0),
+            None => 0..0,
+        };
+        self.bytes.get(range).ok_or_else(|| bad("the options of a custom operator lie beyond the end of the file"))
     }
 }

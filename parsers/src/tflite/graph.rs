@@ -1,201 +1,359 @@
 //! Subgraphs to graphs.
 use super::file::{File, bad};
-use super::tensor::{constant, declared};
-use hoist_formats::tflite::bind::KEEPS_QUANTIZED;
-use hoist_formats::tflite::lift::{Cx, Declared, lifting};
+use super::names::{Interface, Names, name_dims};
+use super::operands::{Subgraph, quantized};
+use super::state::State;
+use super::tensor::is_handle;
+use crate::pytorch::lift::state::StateMode;
+use hoist_formats::tflite::bind::complex;
+use hoist_formats::tflite::bind::quant::keeps_stored;
+use hoist_formats::tflite::lift::{Bodies, Cx, Declared, lifting};
+use hoist_formats::tflite::schema::Builtin;
 use hoist_formats::tflite::table::Record;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, OriginPart, ValueId};
-use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
-use hoist_ir::ops::quant::quantize_linear::QuantizeLinear;
-use hoist_ir::tensor::Tensor;
-use hoist_ir::types::Type;
-use std::collections::HashMap;
+use hoist_ir::types::{TensorType, Type};
+use std::sync::Arc;
+
+/// Deepest nesting of subgraphs.
+const MAX_DEPTH: usize = 24;
+/// Operators that are read for each operator of the file: subgraphs may be called from several places.
+const MAX_CALLS: usize = 16;
+/// Operators that may be read whatever the file holds.
+const MIN_OPERATORS: usize = 10_000;
 
 /// Reads subgraphs of one file.
 pub(super) struct Reader<'a> {
     file: &'a File,
-    pub warnings: Vec<Diag>,
-}
-
-/// A subgraph while it is read.
-struct Subgraph<'a> {
-    tensors: &'a [Record],
-    values: HashMap<i64, ValueId>,
-    /// Quantized values as real numbers.
-    real: HashMap<i64, ValueId>,
+    mode: StateMode,
+    interface: Interface,
+    /// What was refused.
+    errors: Diags,
+    pub state: State,
+    depth: usize,
+    /// Types of the inputs of the subgraph that is read next, where another calls it.
+    given: Vec<Type>,
+    /// Whether the subgraph of CALL_ONCE is read.
+    initializing: bool,
+    operators_left: usize,
+    /// Whether all sizes of the main inputs are fixed, so that what the file says about other tensors holds.
+    fixed: bool,
+    /// Whether the file tells numbers from tensors of unknown rank.
+    ranked: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a File) -> Self {
-        Self { file, warnings: vec![] }
+    pub(super) fn new(file: &'a File, mode: StateMode, state: State) -> Self {
+        let all = file.root.records("subgraphs");
+        let operators: usize = all.iter().map(|s| s.records("operators").len()).sum();
+        let open = |t: &Record| t.ints("shape_signature").contains(&-1);
+        let inputs = all.first().map(|s| (s.ints("inputs"), s.records("tensors")));
+        let mut inputs = inputs.into_iter().flat_map(|(i, t)| i.iter().filter_map(|i| t.get(*i as usize)));
+        Self {
+            file,
+            mode,
+            interface: Interface::new(&file.root).0,
+            errors: Diags::default(),
+            state,
+            depth: 0,
+            given: vec![],
+            initializing: false,
+            operators_left: operators.saturating_mul(MAX_CALLS).max(MIN_OPERATORS),
+            fixed: !inputs.any(open),
+            ranked: all.iter().flat_map(|s| s.records("tensors")).any(|t| t.bool("has_rank")),
+        }
     }
     /// The first subgraph.
-    pub(super) fn main(&mut self) -> Result<Graph, Diags> {
-        self.graph(0)
+    pub(super) fn main(&mut self) -> Result<(Graph, Option<(String, String)>), Diags> {
+        let g = self.graph(0);
+        let errors = std::mem::take(&mut self.errors);
+        let (mut g, sub) = match g {
+            Ok(g) => g,
+            Err(d) => return Err(Diags(errors.0.into_iter().chain([d]).collect())),
+        };
+        grouped(errors).into_result()?;
+        let record = self.file.subgraph(0)?;
+        self.outputs(&mut g, sub, record)?;
+        let property = self.state.expose(&mut g);
+        Ok((g, property))
     }
-    fn graph(&mut self, index: usize) -> Result<Graph, Diags> {
+    fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
+        let mut names = Names::default();
+        for (k, i) in record.ints("outputs").iter().enumerate() {
+            let name = self.interface.output(k, *i, sub.record(*i)?.text("name"));
+            if sub.declared(*i)?.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
+            }
+            let v = sub.value(g, *i)?;
+            g.add_output(&names.unique(&name), v);
+        }
+        Ok(())
+    }
+    /// Subgraph `index` without outputs, with its tensors; what is refused is in `errors`.
+    fn graph(&mut self, index: i64) -> Result<(Graph, Subgraph<'a>), Diag> {
         let record = self.file.subgraph(index)?;
         let mut g = Graph::new(record.text("name"));
-        let mut sub =
-            Subgraph { tensors: record.records("tensors"), values: HashMap::new(), real: HashMap::new() };
-        for i in record.ints("inputs") {
-            let mut d = sub.declared(*i)?;
-            name_dims(&mut d);
-            let v = g.add_input(&d.name, Type::Tensor(d.ty));
-            sub.values.insert(*i, v);
-        }
-        let mut diags = Diags::default();
+        let mut sub = Subgraph::new(self.file, record);
+        self.inputs(&mut g, &mut sub, record)?;
         for (k, op) in record.records("operators").iter().enumerate() {
-            if let Err(d) = self.operator(&mut g, &mut sub, op, k) {
-                // Without its results, what follows cannot be looked at as it is.
-                sub.stand_in(&mut g, op)?;
-                diags.push(d);
+            self.operators_left = self
+                .operators_left
+                .checked_sub(1)
+                .ok_or_else(|| bad("subgraphs are called from so many places that the model is many times the file"))?;
+            let operands = op.ints("inputs");
+            let unread = operands.iter().any(|i| sub.unread.contains(i));
+            let Err(d) = self.operator(&mut g, &mut sub, op, k) else {
+                sub.unread.extend(op.ints("outputs").iter().filter(|_| unread));
+                continue;
+            };
+            // What depends on an operator that is not read may look wrong for that reason only.
+            if !unread || d.code == "E0301" {
+                self.errors.push(d);
+            }
+            stand_in(&mut g, &mut sub, op)?;
+        }
+        Ok((g, sub))
+    }
+    fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record) -> Result<(), Diag> {
+        let (mut names, mut sizes) = (Names::default(), Names::default());
+        for (k, i) in record.ints("inputs").iter().enumerate() {
+            let mut d = sub.declared(*i)?;
+            if d.ty.shape.is_none() && !self.ranked {
+                d.ty.shape = Some([].into_iter().collect());
+            }
+            if self.depth > 0 {
+                let ty = self.given.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
+                let v = g.add_input(&names.unique(&d.name), ty);
+                sub.values.insert(*i, v);
+                continue;
+            }
+            let name = names.unique(&self.interface.input(k, *i, &d.name));
+            name_dims(&name, &mut d.ty.shape, &mut sizes);
+            let v = g.add_input(&name, Type::Tensor(d.ty));
+            if sub.values.insert(*i, v).is_some() {
+                return Err(bad(format!("tensor {i} (`{}`) is an input twice", d.name)));
             }
         }
-        diags.into_result()?;
-        for (k, i) in record.ints("outputs").iter().enumerate() {
-            let name = sub.declared(*i)?.name;
-            let name = if name.is_empty() { format!("output{k}") } else { name };
-            let v = self.value(&mut g, &mut sub, *i)?;
-            g.add_output(&name, v);
-        }
-        Ok(g)
+        Ok(())
     }
-    /// Tensor `i` as it is stored.
-    fn value(&mut self, g: &mut Graph, sub: &mut Subgraph<'_>, i: i64) -> Result<ValueId, Diag> {
-        if let Some(v) = sub.values.get(&i) {
-            return Ok(*v);
-        }
-        let (record, declared) = (sub.record(i)?, sub.declared(i)?);
-        let tensor = constant(self.file, record, &declared.ty)?;
-        let tensor = match (tensor, declared.ty.sizes()) {
-            (Some(t), _) => t,
-            (None, Some(sizes)) if sizes.contains(&0) => {
-                Tensor::from_bytes(declared.ty.dtype, &sizes, bytes::Bytes::new(), None)
-                    .map_err(|e| bad(e.to_string()))?
-            }
-            _ => return Err(bad(format!("tensor `{}` is used and nothing computes it", declared.name))),
-        };
-        let v = g.add_const(tensor);
-        g.set_name(v, Some(declared.name.as_str().into()));
-        sub.values.insert(i, v);
-        Ok(v)
-    }
-    /// Tensor `i` as real numbers.
-    fn real(&mut self, b: &mut Builder<'_>, sub: &mut Subgraph<'_>, i: i64) -> Result<ValueId, Diag> {
-        if let Some(v) = sub.real.get(&i) {
-            return Ok(*v);
-        }
-        let v = self.value(b.graph_mut(), sub, i)?;
-        let declared = sub.declared(i)?;
-        let Some(q) = declared.quant.filter(|_| is_quantized(declared.ty.dtype)) else { return Ok(v) };
-        let (scale, zero) = parameters(b, &q, declared.ty.dtype)?;
-        let op = DequantizeLinear { axis: q.axis as i64, ..Default::default() };
-        let real = b.add(op, &[Some(v), Some(scale), Some(zero)])?[0];
-        sub.real.insert(i, real);
-        Ok(real)
-    }
-    fn operator(&mut self, g: &mut Graph, sub: &mut Subgraph<'_>, op: &Record, k: usize) -> Result<(), Diag> {
+    fn operator(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, op: &Record, k: usize) -> Result<(), Diag> {
         let (builtin, custom) = self.file.code(op.int("opcode_index"))?;
-        let results: Vec<Declared> =
-            op.ints("outputs").iter().map(|i| sub.declared(*i)).collect::<Result<_, _>>()?;
-        let given = |i: &i64| if *i < 0 { Ok(None) } else { sub.declared(*i).map(Some) };
-        let given: Vec<Option<Declared>> = op.ints("inputs").iter().map(given).collect::<Result<_, _>>()?;
-        let name = results.first().map_or_else(|| format!("{}_{k}", builtin.name()), |r| r.name.clone());
+        let builtin = builtin.map_err(|code| {
+            Diag::error("E0301", format!("builtin operator {code} is unknown")).op(format!("builtin {code}"))
+        })?;
+        let name = self.name(sub, op, builtin, k);
+        let located = |d: Diag| if d.node.is_some() { d } else { d.node(name.clone()) };
+        if self.variable(g, sub, op, builtin).map_err(located)? {
+            return Ok(());
+        }
+        let results = op.ints("outputs").iter().map(|i| sub.declared(*i)).collect::<Result<Vec<_>, _>>();
+        let results = results.map_err(located)?;
+        let given = |i: &i64| if *i == -1 { Ok(None) } else { sub.declared(*i).map(Some) };
+        let given = op.ints("inputs").iter().map(given).collect::<Result<Vec<Option<Declared>>, _>>();
+        let given = given.map_err(located)?;
+        let pairs = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
+        let found = if pairs { complex::lifting(builtin) } else { lifting(builtin) };
+        let lift = found.ok_or_else(|| {
+            located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
+        })?;
         let origin = Origin::new(OriginPart {
             name: name.as_str().into(),
             op: if custom.is_empty() { builtin.name().into() } else { custom.into() },
             ..OriginPart::default()
         });
-        let located = |d: Diag| if d.node.is_some() { d } else { d.node(name.clone()) };
-        let lift = lifting(builtin).ok_or_else(|| {
-            located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
-        })?;
-        let stored = KEEPS_QUANTIZED.contains(&builtin);
+        let stored = keeps_stored(builtin, op.record("builtin_options"), &given, &results);
         let mut b = Builder::at_end(g, origin);
         b.set_name(Some(name.as_str().into()));
         let mut inputs = vec![];
         for i in op.ints("inputs") {
-            inputs.push(match *i {
-                i if i < 0 => None,
-                i if stored => Some(self.value(b.graph_mut(), sub, i)?),
-                i => Some(self.real(&mut b, sub, i)?),
-            });
+            let v = self.operand(&mut b, sub, *i, stored);
+            inputs.push(v.map_err(located)?);
         }
         let options = op.record("builtin_options").or_else(|| op.record("builtin_options2"));
-        let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results };
+        let custom = (custom, self.file.options(op)?);
+        let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results, custom, bodies: self };
         let values = lift(&mut cx).map_err(located)?;
         let results = cx.results;
+        if values.len() < results.len() {
+            return Err(located(bad(format!("`{}` has {} results", builtin.name(), results.len()))));
+        }
         for ((i, declared), v) in op.ints("outputs").iter().zip(&results).zip(values) {
             let v = if stored { v } else { quantized(&mut b, declared, v).map_err(located)? };
-            let g = b.graph_mut();
-            // What the file declares may be more precise; where it contradicts, the operator is right.
-            let _ = g.declare_type(v, &Type::Tensor(declared.ty.clone()));
-            if g.value(v).name.is_none() {
-                g.set_name(v, Some(declared.name.as_str().into()));
+            self.result(b.graph_mut(), sub, (*i, declared), v)?;
+        }
+        Ok(())
+    }
+    /// Name of the operator: that of its first result.
+    fn name(&self, sub: &Subgraph<'a>, op: &Record, builtin: Builtin, k: usize) -> String {
+        let first = op.ints("outputs").first().and_then(|i| sub.record(*i).ok());
+        let name = first.map_or("", |r| r.text("name"));
+        if name.is_empty() { format!("{}_{k}", builtin.name()) } else { name.to_owned() }
+    }
+    fn operand(
+        &mut self,
+        b: &mut Builder<'_>,
+        sub: &mut Subgraph<'a>,
+        i: i64,
+        stored: bool,
+    ) -> Result<Option<ValueId>, Diag> {
+        if i == -1 {
+            return Ok(None);
+        }
+        if sub.record(i)?.bool("is_variable") && !sub.values.contains_key(&i) && sub.constant(i)?.is_none() {
+            let zero = super::variables::reset(&sub.declared(i)?)?;
+            let v = b.constant(zero);
+            sub.values.insert(i, v);
+        }
+        if stored { sub.value(b.graph_mut(), i).map(Some) } else { sub.real(b, i).map(Some) }
+    }
+    /// Makes `v` tensor `i`.
+    fn result(&self, g: &mut Graph, sub: &mut Subgraph<'a>, (i, declared): (i64, &Declared), v: ValueId) -> Result<(), Diag> {
+        let dtype = g.ty(v).as_tensor().map(|t| t.dtype);
+        // Complex numbers are pairs in the IR.
+        if declared.ty.dtype == DType::C64 && dtype == Some(DType::F32) {
+            sub.values.insert(i, v);
+            return Ok(());
+        }
+        if dtype.is_some_and(|d| d != declared.ty.dtype) {
+            let m = format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
+            return Err(bad(m));
+        }
+        let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
+        // What the file declares may be more precise; where it contradicts, the operator is right.
+        let _ = g.declare_type(v, &Type::Tensor(trusted));
+        if g.value(v).name.is_none() {
+            g.set_name(v, Some(declared.name.as_str().into()));
+        }
+        if sub.values.insert(i, v).is_some() {
+            return Err(bad(format!("tensor {i} (`{}`) is computed twice", declared.name)));
+        }
+        Ok(())
+    }
+    /// Reads an operator on variables; whether it is one.
+    fn variable(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, op: &Record, builtin: Builtin) -> Result<bool, Diag> {
+        let operand = |k: usize| op.ints("inputs").get(k).copied().unwrap_or(-1);
+        let handle = |sub: &Subgraph<'a>| -> Result<Arc<str>, Diag> {
+            let key = sub.handles.get(&operand(0)).cloned();
+            key.ok_or_else(|| Diag::error("E0301", "variables are read only where their handle is made").op(builtin.name()))
+        };
+        match builtin {
+            Builtin::VarHandle => {
+                let options = op.record("builtin_options");
+                let text = |name| options.map_or("", |o| o.text(name));
+                let (container, shared) = (text("container"), text("shared_name"));
+                let key = if container.is_empty() { shared.to_owned() } else { format!("{container}/{shared}") };
+                let result = op.ints("outputs").first().ok_or_else(|| bad("a handle without a tensor"))?;
+                if !is_handle(sub.record(*result)?) {
+                    return Err(bad("a handle whose tensor is none"));
+                }
+                sub.handles.insert(*result, key.into());
             }
-            sub.values.insert(*i, v);
+            Builtin::ReadVariable => {
+                let key = handle(sub)?;
+                let result = *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
+                let declared = sub.declared(result)?;
+                let v = self.state.read(g, &key, Type::Tensor(declared.ty.clone()), &key)?;
+                if sub.values.insert(result, v).is_some() {
+                    return Err(bad(format!("tensor {result} (`{}`) is computed twice", declared.name)));
+                }
+            }
+            Builtin::AssignVariable => {
+                let (key, v) = (handle(sub)?, sub.value(g, operand(1))?);
+                self.state.write(&key, v);
+            }
+            Builtin::CallOnce if self.depth == 0 && !self.initializing => {
+                let index = op.record("builtin_options").map_or(0, |o| o.int("init_subgraph_index"));
+                self.initialize(index)?;
+            }
+            _ => return Ok(false),
+        }
+        if self.depth > 0 {
+            return Err(Diag::error("E0301", format!("`{}` inside a subgraph is not read", builtin.name())).op(builtin.name()));
+        }
+        Ok(true)
+    }
+    /// Reads what the subgraph of CALL_ONCE assigns.
+    fn initialize(&mut self, index: i64) -> Result<(), Diag> {
+        if index == 0 {
+            return Err(bad("CALL_ONCE calls the main subgraph"));
+        }
+        let mut inner = Reader::new(self.file, self.mode, State::default());
+        inner.interface = Interface::default();
+        inner.initializing = true;
+        let (g, _) = inner.graph(index)?;
+        if let Some(d) = inner.errors.0.into_iter().next() {
+            return Err(d);
+        }
+        for (key, content) in inner.state.assigned(&g)? {
+            self.state.begin(&key, content);
         }
         Ok(())
     }
 }
 
-impl Subgraph<'_> {
-    fn record(&self, i: i64) -> Result<&Record, Diag> {
-        let found = usize::try_from(i).ok().and_then(|i| self.tensors.get(i));
-        found.ok_or_else(|| bad(format!("tensor {i} of {}", self.tensors.len())))
+impl Bodies for Reader<'_> {
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag> {
+        if self.depth >= MAX_DEPTH {
+            return Err(bad("subgraphs call each other too deep"));
+        }
+        self.depth += 1;
+        let before = self.errors.0.len();
+        self.given = types.to_vec();
+        let found = self.graph(index);
+        self.depth -= 1;
+        let (mut g, mut sub) = found?;
+        if self.errors.0.len() > before
+            && let Some(last) = self.errors.0.pop()
+        {
+            return Err(last);
+        }
+        let mut names = Names::default();
+        for i in self.file.subgraph(index)?.ints("outputs") {
+            let v = sub.value(&mut g, *i)?;
+            g.add_output(&names.unique(sub.record(*i)?.text("name")), v);
+        }
+        Ok(g)
     }
-    fn declared(&self, i: i64) -> Result<Declared, Diag> {
-        declared(self.record(i)?)
-    }
-    /// Gives the results of an operator that is not read values of their declared types, so that the rest can be looked at.
-    fn stand_in(&mut self, g: &mut Graph, op: &Record) -> Result<(), Diag> {
-        for i in op.ints("outputs") {
-            let d = self.declared(*i)?;
+}
+
+/// Gives the results of an operator that is not read values of their declared types, so that the rest can be looked at.
+fn stand_in(g: &mut Graph, sub: &mut Subgraph<'_>, op: &Record) -> Result<(), Diag> {
+    for i in op.ints("outputs") {
+        sub.unread.insert(*i);
+        if let Ok(d) = sub.declared(*i) {
             let v = g.add_input(&format!("{}.unread", d.name), Type::Tensor(d.ty));
-            self.values.insert(*i, v);
-        }
-        Ok(())
-    }
-}
-
-/// Names the open sizes of an input.
-fn name_dims(d: &mut Declared) {
-    for (axis, dim) in d.ty.shape.iter_mut().flatten().enumerate() {
-        if *dim == Dim::Unknown {
-            *dim = Dim::symbol(&format!("{}_{axis}", d.name));
+            sub.values.insert(*i, v);
+        } else {
+            sub.record(*i)?;
         }
     }
+    Ok(())
 }
 
-fn is_quantized(dtype: DType) -> bool {
-    dtype.is_int() && dtype != DType::I64
+/// The type with its sizes forgotten.
+fn ranks_only(ty: &TensorType) -> TensorType {
+    let shape = ty.shape.as_ref().map(|s| s.iter().map(|_| Dim::Unknown).collect());
+    TensorType { dtype: ty.dtype, shape }
 }
 
-/// Scale and zero point as constants: 0-d per tensor, 1-d along an axis.
-fn parameters(
-    b: &mut Builder<'_>,
-    q: &hoist_formats::tflite::program::Quant,
-    dtype: DType,
-) -> Result<(ValueId, ValueId), Diag> {
-    let shape: &[usize] = if q.scale.len() == 1 { &[] } else { &[q.scale.len()] };
-    let zero =
-        Tensor::from_vec(shape, q.zero_point.clone()).cast(dtype, false).map_err(|e| bad(e.to_string()))?;
-    let scale = b.constant(Tensor::from_vec(shape, q.scale.clone()));
-    Ok((scale, b.constant(zero)))
-}
-
-/// `v` as the declared result stores it.
-fn quantized(b: &mut Builder<'_>, declared: &Declared, v: ValueId) -> Result<ValueId, Diag> {
-    let float = b.graph().ty(v).as_tensor().is_some_and(|t| t.dtype.is_float());
-    let Some(q) = declared.quant.as_ref().filter(|_| float && is_quantized(declared.ty.dtype)) else {
-        return Ok(v);
+/// One error for each kind of operator and reason.
+fn grouped(errors: Diags) -> Diags {
+    let mut out: Vec<(Diag, Vec<String>)> = vec![];
+    for d in errors.0 {
+        match out.iter_mut().find(|(o, _)| o.message == d.message && o.op == d.op) {
+            Some((_, others)) => others.extend(d.node),
+            None => out.push((d, vec![])),
+        }
+    }
+    let one = |(d, others): (Diag, Vec<String>)| {
+        let names: Vec<&str> = others.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return d;
+        }
+        d.note(format!("{} operators in all; also {}", names.len() + 1, super::state::listed(&names)))
     };
-    let (scale, zero) = parameters(b, q, declared.ty.dtype)?;
-    let op = QuantizeLinear { axis: q.axis as i64, ..Default::default() };
-    Ok(b.add(op, &[Some(v), Some(scale), Some(zero)])?[0])
+    Diags(out.into_iter().map(one).collect())
 }

@@ -1,29 +1,75 @@
 //! TFLite files to IR.
 //!
 //! The whole file is verified while it is decoded; constants stay slices of the memory map. Operators are lifted by the functions of
-//! [`hoist_formats::tflite::bind`]. Quantized tensors become `dequantize_linear` before and `quantize_linear` after the operators that compute with them.
+//! [`hoist_formats::tflite::bind`]. Quantized tensors become `dequantize_linear` before and `quantize_linear` after the operators that compute with them. Variables become
+//! inputs and outputs, as those of PyTorch programs do.
+use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use file::File;
+use graph::Reader;
+use hoist_formats::tflite::METADATA;
 use hoist_ir::diag::{Diag, Diags};
-use hoist_ir::model::Model;
+use hoist_ir::eval::Value;
+use hoist_ir::model::{Model, Sample};
+use names::Interface;
+use state::State;
 
 mod file;
 mod graph;
+mod names;
+mod operands;
+mod sparse;
+mod state;
 mod tensor;
+mod variables;
 
-/// Reads a TFLite model.
+/// Metadata that the writer makes itself.
+const RUNTIME: &str = "min_runtime_version";
+
+/// Reads a TFLite model; `mode` says what becomes of its variables.
 ///
 /// # Errors
 /// Everything that is wrong with the file or the model in it, and every operator that is not read.
-pub fn read(source: &Source) -> Result<Model, Diags> {
+pub fn read(source: &Source, mode: StateMode) -> Result<Model, Diags> {
     if source.bytes().is_empty() {
         return Err(Diag::error("E0201", "the file is empty").into());
     }
     let file = File::open(source)?;
     let mut model =
         Model { source: "tflite".into(), doc: file.root.text("description").into(), ..Model::default() };
-    let mut reader = graph::Reader::new(&file);
-    model.graph = reader.main()?;
-    model.warnings = reader.warnings;
+    let (_, others) = Interface::new(&file.root);
+    let mut reader = Reader::new(&file, mode, State::default());
+    let (mut graph, mut property) = reader.main()?;
+    if let Some(state) = reader.state.held(mode) {
+        reader = Reader::new(&file, mode, state);
+        (graph, property) = reader.main()?;
+    }
+    model.warnings.extend(reader.state.notes());
+    if !others.is_empty() {
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let m = format!("the file has further signatures, which are left out: {}", state::listed(&others));
+        model.warnings.push(Diag::warning("E0302", m));
+    }
+    if property.is_some() && graph.inputs().len() == reader.state.initial().count() {
+        let inputs = reader.state.initial().cloned().map(Value::Tensor).collect();
+        model.samples.push(Sample { inputs });
+    }
+    model.props.extend(property);
+    model.graph = graph;
+    metadata(&file, &mut model)?;
     Ok(model)
+}
+
+/// Keeps what the file says about the model beside its graph.
+fn metadata(file: &File, model: &mut Model) -> Result<(), Diag> {
+    for entry in file.root.records("metadata") {
+        let name = entry.text("name");
+        // Entries that point to nothing say nothing.
+        if name != RUNTIME
+            && let Ok(Some((bytes, _))) = file.buffer(entry.int("buffer"))
+        {
+            model.opaque.push((format!("{METADATA}{name}"), bytes));
+        }
+    }
+    Ok(())
 }

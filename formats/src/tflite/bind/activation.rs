@@ -1,32 +1,104 @@
 //! Activations, alone and fused into other operators.
-use crate::tflite::lift::{Cx as LiftCx, Lift};
+use super::elementwise::MAX_RANK;
+use crate::tflite::lift::{Cx as LiftCx, Lift, Lifted};
 use crate::tflite::lower::{Cx, Lower, R};
 use crate::tflite::program::{Program, T};
 use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::ValueId;
-use hoist_ir::ops::elementwise::activation::Relu;
+use hoist_ir::ops::Op;
+use hoist_ir::ops::elementwise::activation::{Approximate, Elu, Gelu, HardSwish, LeakyRelu, Relu};
+use hoist_ir::ops::elementwise::p_relu::PRelu;
 
 /// Operators of the IR and how they are lowered.
-pub const LOWER: &[(&str, Lower)] = &[("relu", relu)];
+pub const LOWER: &[(&str, Lower)] = &[
+    ("elu", elu),
+    ("gelu", gelu),
+    ("hard_swish", |cx| plain(cx, Builtin::HardSwish)),
+    ("leaky_relu", leaky_relu),
+    ("p_relu", p_relu),
+    ("relu", |cx| plain(cx, Builtin::Relu)),
+];
 /// Builtin operators and how they are lifted.
-pub const LIFT: &[(Builtin, Lift)] = &[(Builtin::Relu, |cx| {
-    let x = cx.arg(0)?;
-    Ok(vec![cx.op(Relu {}, &[x])?])
-})];
+pub const LIFT: &[(Builtin, Lift)] = &[
+    (Builtin::Elu, |cx| lift_plain(cx, Elu { alpha: 1.0 })),
+    (Builtin::Gelu, lift_gelu),
+    (Builtin::HardSwish, |cx| lift_plain(cx, HardSwish {})),
+    (Builtin::LeakyRelu, |cx| {
+        let alpha = cx.float("alpha") as f32;
+        lift_plain(cx, LeakyRelu { alpha })
+    }),
+    (Builtin::Prelu, |cx| {
+        let (x, slope) = (cx.arg(0)?, cx.arg(1)?);
+        Ok(vec![cx.op(PRelu {}, &[x, slope])?])
+    }),
+    (Builtin::Relu, |cx| lift_plain(cx, Relu {})),
+    (Builtin::Relu0To1, |cx| lift_clipped(cx, 0.0, 1.0)),
+    (Builtin::Relu6, |cx| lift_clipped(cx, 0.0, 6.0)),
+    (Builtin::ReluN1To1, |cx| lift_clipped(cx, -1.0, 1.0)),
+];
 
 /// Activations that other operators take as an option: members of `ActivationFunctionType`.
 const FUSED: &[(Builtin, i64)] = &[(Builtin::Relu, 1), (Builtin::ReluN1To1, 2), (Builtin::Relu6, 3)];
 /// The option that holds a fused activation.
-const OPTION: &str = "fused_activation_function";
+pub(super) const OPTION: &str = "fused_activation_function";
 
-fn relu(cx: &mut Cx<'_>) -> R<()> {
-    if cx.dtype(0)? != DType::F32 {
-        return Err(format!("element type {}", cx.dtype(0)?));
+fn plain(cx: &mut Cx<'_>, builtin: Builtin) -> R<()> {
+    cx.of_type(0, &[DType::F32])?;
+    let x = cx.arg(0)?;
+    cx.emit(builtin, None, &[x])
+}
+
+fn elu(cx: &mut Cx<'_>) -> R<()> {
+    let Op::Elu(op) = cx.op() else { return Err("no slope".to_owned()) };
+    if op.alpha.to_bits() != 1f32.to_bits() {
+        return Err(format!("alpha {}", op.alpha));
+    }
+    plain(cx, Builtin::Elu)
+}
+
+fn gelu(cx: &mut Cx<'_>) -> R<()> {
+    cx.of_type(0, &[DType::F32])?;
+    let Op::Gelu(op) = cx.op() else { return Err("no formula".to_owned()) };
+    let tanh = op.approximate == Approximate::Tanh;
+    let x = cx.arg(0)?;
+    cx.emit(Builtin::Gelu, Builtin::Gelu.options().map(|o| o.with("approximate", tanh)), &[x])
+}
+
+fn leaky_relu(cx: &mut Cx<'_>) -> R<()> {
+    cx.of_type(0, &[DType::F32])?;
+    let Op::LeakyRelu(op) = cx.op() else { return Err("no slope".to_owned()) };
+    let alpha = f64::from(op.alpha);
+    if alpha.is_nan() {
+        return Err("a slope that is no number".to_owned());
     }
     let x = cx.arg(0)?;
-    cx.emit(Builtin::Relu, None, &[x])
+    cx.emit(Builtin::LeakyRelu, Builtin::LeakyRelu.options().map(|o| o.with("alpha", alpha)), &[x])
+}
+
+fn p_relu(cx: &mut Cx<'_>) -> R<()> {
+    cx.of_type(0, &[DType::F32])?;
+    if cx.rank(0)? > MAX_RANK {
+        return Err(format!("an operand of more than {MAX_RANK} axes"));
+    }
+    let (x, slope) = (cx.arg(0)?, cx.arg(1)?);
+    cx.emit(Builtin::Prelu, None, &[x, slope])
+}
+
+fn lift_plain(cx: &mut LiftCx<'_, '_>, op: impl Into<Op>) -> Lifted {
+    let x = cx.arg(0)?;
+    Ok(vec![cx.op(op, &[x])?])
+}
+
+fn lift_gelu(cx: &mut LiftCx<'_, '_>) -> Lifted {
+    let approximate = if cx.flag("approximate") { Approximate::Tanh } else { Approximate::None };
+    lift_plain(cx, Gelu { approximate })
+}
+
+fn lift_clipped(cx: &mut LiftCx<'_, '_>, low: f64, high: f64) -> Lifted {
+    let x = cx.arg(0)?;
+    Ok(vec![clipped(cx, x, low, high)?])
 }
 
 /// `v` after the fused activation of the operator's options.

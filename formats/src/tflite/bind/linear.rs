@@ -33,11 +33,10 @@ fn mat_mul(cx: &mut Cx<'_>) -> R<()> {
     if a < 2 || b < 2 {
         return Err("a vector as operand".into());
     }
-    let weights = cx.constant(1).filter(|w| w.rank() == 2 && !w.is_empty()).cloned();
-    if let Some(w) = weights {
-        let transposed = w.permute(&[1, 0]).map_err(|e| e.to_string())?;
+    let weights = cx.constant(1).is_some_and(|w| w.rank() == 2 && !w.is_empty());
+    if let Some(w) = cx.value(1).filter(|_| weights) {
         let x = cx.arg(0)?;
-        let w = cx.konst(transposed);
+        let w = cx.derived(w, "transposed", |w| w.permute(&[1, 0]).map_err(|e| e.to_string()))?;
         let options = Builtin::FullyConnected.options().map(|o| o.with("keep_num_dims", a > 2));
         return cx.emit(Builtin::FullyConnected, options, &[x, w]);
     }

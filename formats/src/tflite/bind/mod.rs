@@ -3,6 +3,7 @@
 //! A lowering function checks that LiteRT's kernel computes exactly this form (element types, ranks, options) and says what is missing otherwise; the passes of
 //! `legalize-tflite` then rewrite the node.
 pub mod activation;
+pub mod complex;
 pub mod control;
 pub mod elementwise;
 pub mod index;
@@ -20,8 +21,10 @@ use super::schema::Builtin;
 
 const LOWER: &[&[(&str, Lower)]] = &[
     activation::LOWER,
+    complex::LOWER,
     control::LOWER,
     elementwise::LOWER,
+    elementwise::LOWER_PLAIN,
     index::LOWER,
     linear::LOWER,
     movement::LOWER,
@@ -33,8 +36,10 @@ const LOWER: &[&[(&str, Lower)]] = &[
 ];
 const LIFT: &[&[(Builtin, Lift)]] = &[
     activation::LIFT,
+    complex::LIFT,
     control::LIFT,
     elementwise::LIFT,
+    elementwise::LIFT_PLAIN,
     index::LIFT,
     linear::LIFT,
     movement::LIFT,
@@ -44,9 +49,6 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     reduce::LIFT,
     spatial::LIFT,
 ];
-
-/// Builtin operators that are lifted with stored numbers in place of real ones: they move elements, or convert them.
-pub const KEEPS_QUANTIZED: &[Builtin] = &[Builtin::Quantize, Builtin::Dequantize];
 
 /// The lowering function of an operator of the IR.
 pub fn lowering(op: &str) -> Option<Lower> {

@@ -2,9 +2,12 @@
 use super::compute::{Compute, count, zeros};
 use super::einsum_terms::{Equation, Label, Labels};
 use super::ints::{int_tensor, multiply_ints};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::kernel::gemm::{BatchOperand, batched_matmul};
 use crate::op::{OpError, Semantics};
@@ -292,7 +295,8 @@ fn evaluate<T: Number>(
 }
 
 impl Einsum {
-    fn labels(&self, shapes: &[&[Dim]]) -> Result<(Labels, Vec<(Label, Dim)>), OpError> {
+    /// Labels of all axes, and the size of each label.
+    pub(super) fn labels(&self, shapes: &[&[Dim]]) -> Result<(Labels, Vec<(Label, Dim)>), OpError> {
         let ranks: Vec<usize> = shapes.iter().map(|s| s.len()).collect();
         let labels = Equation::parse(&self.equation)?.labels(&ranks)?;
         let sizes = label_sizes(&labels, shapes)?;
@@ -342,6 +346,9 @@ impl Semantics for Einsum {
                 int_tensor(dtype, &shape, values)?
             }
         })
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        super::einsum_expand::expand(self, b, inputs)
     }
     fn macs(&self, inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
         let shapes: Option<Vec<&[Dim]>> =

@@ -2,6 +2,7 @@
 pub(crate) mod compute;
 pub mod det;
 pub mod einsum;
+mod einsum_expand;
 mod einsum_terms;
 pub mod gemm;
 pub(crate) mod ints;

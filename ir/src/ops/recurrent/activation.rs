@@ -1,6 +1,14 @@
 //! Activation functions of recurrent cells, by name and with their parameters.
+use crate::builder::Builder;
+use crate::diag::Diag;
+use crate::graph::ValueId;
 use crate::op::OpError;
+use crate::ops::elementwise::activation as elementwise;
+use crate::ops::elementwise::arithmetic::{Add, Mul};
+use crate::ops::elementwise::compare::Less;
 use crate::ops::elementwise::math;
+use crate::ops::elementwise::select::Where;
+use crate::ops::elementwise::unary::Tanh;
 use crate::ops::linear::compute::Compute;
 
 /// Elementary functions of the types that cells are computed in.
@@ -167,6 +175,42 @@ impl Activation {
             Kind::Elu => each(x, |v| if v < zero { a * v.exp_m1() } else { v }),
             Kind::Softsign => each(x, |v| v / (one + v.magnitude())),
             Kind::Softplus => each(x, T::softplus),
+        }
+    }
+}
+
+impl Activation {
+    /// Adds the function to a graph.
+    ///
+    /// # Errors
+    /// Never for floats.
+    pub(super) fn build(self, b: &mut Builder<'_>, v: ValueId) -> Result<ValueId, Diag> {
+        let (alpha, beta) = (self.alpha, self.beta);
+        match self.kind {
+            Kind::Relu => b.relu(elementwise::Relu {}, v),
+            Kind::Tanh => b.tanh(Tanh {}, v),
+            Kind::Sigmoid => b.sigmoid(elementwise::Sigmoid {}, v),
+            Kind::LeakyRelu => b.leaky_relu(elementwise::LeakyRelu { alpha }, v),
+            Kind::HardSigmoid => b.hard_sigmoid(elementwise::HardSigmoid { alpha, beta }, v),
+            Kind::Elu => b.elu(elementwise::Elu { alpha }, v),
+            Kind::Softsign => b.softsign(elementwise::Softsign {}, v),
+            Kind::Softplus => b.softplus(elementwise::Softplus {}, v),
+            Kind::Affine => {
+                let (a, c) = (b.scalar_like(alpha.into(), v)?, b.scalar_like(beta.into(), v)?);
+                let scaled = b.mul(Mul {}, a, v)?;
+                b.plus(Add {}, scaled, c)
+            }
+            Kind::ScaledTanh => {
+                let (a, c) = (b.scalar_like(alpha.into(), v)?, b.scalar_like(beta.into(), v)?);
+                let scaled = b.mul(Mul {}, c, v)?;
+                let t = b.tanh(Tanh {}, scaled)?;
+                b.mul(Mul {}, a, t)
+            }
+            Kind::ThresholdedRelu => {
+                let (a, zero) = (b.scalar_like(alpha.into(), v)?, b.scalar_like(0.0, v)?);
+                let below = b.less(Less {}, v, a)?;
+                b.r#where(Where {}, below, zero, v)
+            }
         }
     }
 }

@@ -1,9 +1,13 @@
 //! `lstm`
 use super::activation::Curve;
 use super::common::{Direction, Kind, Shared, macs};
+use super::expansion::expand;
 use super::sequence::{Cell, State, eval};
+use crate::builder::Builder;
 use crate::dtype::{DType, DTypeSet, FLOATS};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::kernel::gemm::Output;
 use crate::op::{OpError, Semantics};
@@ -58,6 +62,9 @@ impl Semantics for Lstm {
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         eval(&self.shared(), &cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expand(&self.shared(), b, inputs, outputs)
     }
     fn macs(&self, inputs: &[Option<&Type>], _outputs: &[&Type]) -> Option<u64> {
         macs(inputs)

@@ -3,8 +3,10 @@
 //! The three differ in their cell only. Sizes and types are in [`common`], activation functions in [`activation`], the loop over time in
 //! [`sequence`].
 mod activation;
+mod cells;
 mod common;
 pub mod dynamic_quantize_lstm;
+mod expansion;
 pub mod gru;
 pub mod lstm;
 pub mod rnn;

@@ -1,7 +1,10 @@
 //! Control flow, matrix products, attention, recurrent operators.
+pub mod legalize_tflite_captures;
+pub mod legalize_tflite_dft;
 pub mod legalize_tflite_gemm;
 pub mod legalize_tflite_mat_mul;
 pub mod legalize_tflite_mat_mul_integer;
+pub mod legalize_tflite_scan;
 
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -42,4 +45,9 @@ fn turned(b: &mut Builder<'_>, v: ValueId) -> Result<ValueId, Diag> {
         }
     }
     b.transpose(Transpose { perm }, v)
+}
+
+/// An input of `to` that is like input `v` of `from`.
+fn copied(to: &mut Graph, from: &Graph, v: ValueId) -> ValueId {
+    to.add_input(&from.value_label(v), from.ty(v).clone())
 }
