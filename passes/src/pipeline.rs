@@ -64,7 +64,7 @@ pub const GROUPS: &[Group] = &[
         doc: "Convolutions, pools, resizing, normalization.",
         text: "legalize-tflite-floats,legalize-tflite-axes,legalize-tflite-groups,legalize-tflite-padding,\
                legalize-tflite-transposed,legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-blocks,\
-               legalize-tflite-norm,legalize-tflite-layout",
+               legalize-tflite-norm",
     },
     Group {
         name: "legalize-tflite-elementwise",

@@ -3,7 +3,6 @@ pub mod legalize_tflite_axes;
 pub mod legalize_tflite_blocks;
 pub mod legalize_tflite_floats;
 pub mod legalize_tflite_groups;
-pub mod legalize_tflite_layout;
 pub mod legalize_tflite_norm;
 pub mod legalize_tflite_padding;
 pub mod legalize_tflite_pool;
