@@ -60,6 +60,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_gemm::LegalizeTfliteGemm,
         &legalize::tflite::control::legalize_tflite_mat_mul::LegalizeTfliteMatMul,
         &legalize::tflite::control::legalize_tflite_mat_mul_integer::LegalizeTfliteMatMulInteger,
+        &legalize::tflite::control::legalize_tflite_dft::LegalizeTfliteDft,
         &legalize::tflite::control::legalize_tflite_scan::LegalizeTfliteScan,
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,

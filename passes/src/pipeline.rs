@@ -45,13 +45,13 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-opset",
         doc: "Replaces what the ONNX operator set to write lacks by what it has.",
-        text: "fixpoint(legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
+        text: "fixpoint(legalize-layout,legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
                legalize-resize,legalize-expand)",
     },
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -81,7 +81,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-dft,legalize-tflite-gemm,legalize-tflite-mat-mul,\
                legalize-tflite-mat-mul-integer",
     },
 ];
