@@ -1,8 +1,12 @@
 //! `negative_log_likelihood_loss` and `softmax_cross_entropy_loss`
+use super::expansions::{self, Loss};
 use crate::attr::Word;
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{FLOATS, INDEX};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{PARALLEL, count};
@@ -51,13 +55,6 @@ crate::op! {
         /// What becomes of the losses of all samples.
         reduction: LossReduction = LossReduction::Mean,
     } where T: FLOATS, I: INDEX;
-}
-
-/// The attributes of both.
-#[derive(Clone, Copy)]
-struct Loss {
-    ignore: Option<i64>,
-    reduction: LossReduction,
 }
 
 impl Loss {
@@ -154,6 +151,10 @@ impl Semantics for NegativeLogLikelihoodLoss {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.infer(cx)?.into()])
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
+        expansions::likelihood(loss, b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.eval(&cx, &cx.tensor(0)?.to_f64s()?)?.into()])
@@ -164,6 +165,10 @@ impl Semantics for SoftmaxCrossEntropyLoss {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.infer(cx)?.into(), cx.ty(0)?.clone()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
+        expansions::cross_entropy(loss, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let x = cx.tensor(0)?;
