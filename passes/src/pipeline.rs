@@ -45,13 +45,13 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-opset",
         doc: "Replaces what the ONNX operator set to write lacks by what it has.",
-        text: "fixpoint(legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
+        text: "fixpoint(legalize-layout,legalize-types,legalize-reduce,legalize-softmax,legalize-split,legalize-pad,legalize-reshape,\
                legalize-resize,legalize-expand)",
     },
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -70,7 +70,8 @@ pub const GROUPS: &[Group] = &[
         name: "legalize-tflite-elementwise",
         doc: "Elementwise operators, reductions, types of elements.",
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
-               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout",
+               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
+               legalize-tflite-losses,legalize-tflite-windows",
     },
     Group {
         name: "legalize-tflite-movement",

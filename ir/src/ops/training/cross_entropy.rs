@@ -1,5 +1,5 @@
 //! `negative_log_likelihood_loss` and `softmax_cross_entropy_loss`
-use super::expansions::{self, Loss};
+use super::expansions;
 use crate::attr::Word;
 use crate::builder::Builder;
 use crate::dim::Dim;
@@ -55,6 +55,13 @@ crate::op! {
         /// What becomes of the losses of all samples.
         reduction: LossReduction = LossReduction::Mean,
     } where T: FLOATS, I: INDEX;
+}
+
+/// The attributes of both.
+#[derive(Clone, Copy)]
+struct Loss {
+    ignore: Option<i64>,
+    reduction: LossReduction,
 }
 
 impl Loss {
@@ -151,13 +158,12 @@ impl Semantics for NegativeLogLikelihoodLoss {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.infer(cx)?.into()])
     }
-    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
-        let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
-        expansions::likelihood(loss, b, inputs)
-    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.eval(&cx, &cx.tensor(0)?.to_f64s()?)?.into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::negative_log_likelihood(self, b, inputs, outputs)
     }
 }
 
@@ -165,10 +171,6 @@ impl Semantics for SoftmaxCrossEntropyLoss {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.infer(cx)?.into(), cx.ty(0)?.clone()])
-    }
-    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
-        let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
-        expansions::cross_entropy(loss, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let x = cx.tensor(0)?;
@@ -180,6 +182,9 @@ impl Semantics for SoftmaxCrossEntropyLoss {
             results.push(Tensor::from_wide(x.dtype(), x.shape(), &Wide::F64(logs), false)?.into());
         }
         Ok(results)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::softmax_cross_entropy(self, b, inputs, outputs)
     }
 }
 

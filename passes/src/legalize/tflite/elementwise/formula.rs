@@ -1,14 +1,37 @@
 //! Formulas as nodes: what the passes of this folder write them with.
+use crate::legalize::where_lacking;
+use crate::pass::{Changed, Ctx, Outcome};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::{Graph, ValueId};
+use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::cast::Cast;
 use hoist_ir::tensor::Tensor;
 
 /// A value, or why it cannot be computed.
 pub(super) type V = Result<ValueId, Diag>;
+
+/// Most rounds of rules that give each other work.
+const MAX_ROUNDS: usize = 8;
+
+/// Applies `rule` where the target lacks one of `ops`, and again to what that adds.
+pub(super) fn settle(
+    g: &mut Graph,
+    cx: &Ctx,
+    ops: &[&str],
+    rule: impl Fn(&mut Graph, NodeId) -> Outcome,
+) -> Changed {
+    let mut changed = Changed::default();
+    for _ in 0..MAX_ROUNDS {
+        let round = where_lacking(g, cx, ops, |g, n, _, _| rule(g, n));
+        if !round.any() {
+            break;
+        }
+        changed.0 = changed.0.saturating_add(round.0);
+    }
+    changed
+}
 
 /// Element type of `v`, when it is a tensor.
 pub(super) fn dtype(g: &Graph, v: ValueId) -> Option<DType> {

@@ -7,8 +7,7 @@
 //! ```
 //! - Activations of `f32` that are no builtin operators. `shrink` and `thresholded_relu` choose element by element.
 //! - `shrink` of integers is computed in `f32`, where that holds them exactly.
-use super::formula::{Formula, V, dtype};
-use crate::legalize::where_lacking;
+use super::formula::{Formula, V, dtype, settle};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -43,7 +42,7 @@ impl Pass for LegalizeTfliteActivations {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, _| compose(g, n)))
+        Ok(settle(g, cx, OPS, compose))
     }
 }
 

@@ -5,11 +5,10 @@
 //!                     %c = cos(%x)
 //!                     %y = div(%s, %c)
 //! ```
-//! - `tan`, hyperbolic functions and their inverses, `erf`, of `f32`.
+//! - `tan`, hyperbolic functions and their inverses, `erf`, of `f32`. Powers of `f32` with whole exponents.
 //!
 //! The formulas keep their relative precision near zero and hold at infinities: `elu` stands for `e^x - 1`.
-use super::formula::{Formula, V, dtype};
-use crate::legalize::where_lacking;
+use super::formula::{Formula, V, dtype, settle};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -44,19 +43,45 @@ impl Pass for LegalizeTfliteFunctions {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        let names: Vec<&str> = RULES.iter().map(|r| r.0).collect();
-        Ok(where_lacking(g, cx, &names, |g, n, _, _| compose(g, n)))
+        let names: Vec<&str> = RULES.iter().map(|r| r.0).chain(["pow"]).collect();
+        Ok(settle(g, cx, &names, compose))
     }
 }
 
 fn compose(g: &mut Graph, n: NodeId) -> Outcome {
     let name = g.node(n).op().name();
+    if name == "pow" {
+        return whole_power(g, n);
+    }
     let Some(rule) = RULES.iter().find(|r| r.0 == name) else { return Outcome::Skip };
     let Some(x) = g.node(n).input(0) else { return Outcome::Skip };
     if dtype(g, x) != Some(DType::F32) {
         return Outcome::miss("the elements are not of type f32");
     }
     Outcome::of(g.rewrite(n, &[], |b| Ok(vec![rule.1(&mut Formula::new(b, DType::F32), x)?])))
+}
+
+/// A power with a whole exponent: as a product of two powers, of the exponent rounded to `f32` and of what that lost.
+fn whole_power(g: &mut Graph, n: NodeId) -> Outcome {
+    let node = g.node(n);
+    let (Some(x), Some(y)) = (node.input(0), node.input(1)) else { return Outcome::Skip };
+    let whole = dtype(g, y).is_some_and(|d| d.is_int() && d != DType::U64);
+    if dtype(g, x) != Some(DType::F32) || !whole {
+        return Outcome::miss("it is no power of type f32 with a whole exponent");
+    }
+    Outcome::of(g.rewrite(n, &[], |b| {
+        let f = &mut Formula::new(b, DType::F32);
+        let high = f.cast(y, DType::F32)?;
+        let large = f.op("pow", &[x, high])?;
+        if dtype(f.b.graph(), y).is_some_and(|d| d.bits() <= 16) {
+            return Ok(vec![large]);
+        }
+        let (wide, back) = (f.cast(y, DType::I64)?, f.cast(high, DType::I64)?);
+        let lost = f.op("sub", &[wide, back])?;
+        let low = f.cast(lost, DType::F32)?;
+        let small = f.op("pow", &[x, low])?;
+        Ok(vec![f.op("mul", &[large, small])?])
+    }))
 }
 
 /// `u` with the sign of `x`.

@@ -9,8 +9,7 @@
 //! - Order of 64-bit integers without a sign is that of those with one, moved by half the range.
 //!
 //! All of it is exact modulo the range of the type, as the IR has it.
-use super::formula::{Formula, V, dtype};
-use crate::legalize::where_lacking;
+use super::formula::{Formula, V, dtype, settle};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -55,7 +54,7 @@ impl Pass for LegalizeTfliteIntegers {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, _| compose(g, n)))
+        Ok(settle(g, cx, OPS, compose))
     }
 }
 
@@ -169,7 +168,7 @@ fn truncated(f: &mut Formula<'_, '_>, a: ValueId, b: ValueId) -> V {
 /// Most factors of a power with a constant exponent.
 const MAX_POWER: i64 = 1 << 20;
 
-/// With a constant exponent, products; else, for 32 bits, the kernel's power with negative exponents set right.
+/// With a constant exponent, products; else those of the exponent's bits, with negative exponents set apart.
 fn power(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId, d: DType) -> V {
     let g = f.b.graph();
     let single = g.constant(y).filter(|t| t.len() == 1 && t.rank() == 0);
@@ -178,10 +177,12 @@ fn power(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId, d: DType) -> V {
         return by_squares(f, x, e as i64);
     }
     let kind = dtype(g, y);
-    if d != DType::I32 || !kind.is_some_and(|k| k.is_int() && k.bits() <= 32 && k != DType::U32) {
+    if !kind.is_some_and(|k| k.is_int() && k != DType::U64) {
         return Err(none("pow"));
     }
-    let y = f.cast(y, DType::I32)?;
+    let y = f.cast(y, DType::I64)?;
+    let base = d;
+    let (x, f) = (f.cast(x, DType::I64)?, &mut Formula::new(f.b, DType::I64));
     let (zero, one, two) = (f.int(0)?, f.int(1)?, f.int(2)?);
     // Set apart from the exponent, so that the power is computed of numbers that are not negative.
     let (negative, minus_one) = (f.op("less", &[y, zero])?, f.int(-1)?);
@@ -192,22 +193,27 @@ fn power(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId, d: DType) -> V {
     let small = f.op("where", &[is_minus, sign, zero])?;
     let small = f.op("where", &[is_one, one, small])?;
     let large = product_of_bits(f, x, y)?;
-    f.op("where", &[negative, small, large])
+    let result = f.op("where", &[negative, small, large])?;
+    f.cast(result, base)
 }
 
-/// `x^e` for `0 <= e`, bit by bit of the exponent: 32-bit powers beyond the last bit wrap like products.
+/// `x^y` where `0 <= y`, bit by bit of the exponent, modulo the range.
 fn product_of_bits(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId) -> V {
-    const BITS: usize = 31;
-    let (zero, one, two) = (f.int(0)?, f.int(1)?, f.int(2)?);
-    let mut rest = f.op("max", &[zero, y])?;
+    const LAST: u32 = 62;
+    let one = f.int(1)?;
     let (mut square, mut result) = (x, one);
-    for bit in 0..BITS {
-        let odd = f.node(Mod { fmod: false }, &[rest, two])?;
-        let is_odd = f.op("equal", &[odd, one])?;
-        let factor = f.op("where", &[is_odd, square, one])?;
+    for bit in 0..=LAST {
+        let low = if bit == LAST {
+            y
+        } else {
+            let next = f.int(1i64 << (bit + 1))?;
+            f.node(Mod { fmod: false }, &[y, next])?
+        };
+        let weight = f.int(1i64 << bit)?;
+        let is_set = f.op("greater_or_equal", &[low, weight])?;
+        let factor = f.op("where", &[is_set, square, one])?;
         result = f.op("mul", &[result, factor])?;
-        if bit + 1 < BITS {
-            rest = f.op("div", &[rest, two])?;
+        if bit < LAST {
             square = f.op("mul", &[square, square])?;
         }
     }
@@ -260,9 +266,42 @@ fn shift(f: &mut Formula<'_, '_>, op: &BitShift, x: ValueId, y: ValueId, d: DTyp
         return f.op("mul", &[x, factor]);
     }
     if width > 32 {
-        return Err(none("bit_shift"));
+        return shifted_right(f, x, place);
     }
     shifted_wide(f, op, x, place, d)
+}
+
+/// The quotient by the power of two, rounded down. That by 2^63 and all beyond is the sign.
+fn shifted_right(f: &mut Formula<'_, '_>, x: ValueId, place: ValueId) -> V {
+    const LAST: i64 = 62;
+    let last = f.int(LAST)?;
+    let near = f.op("min", &[last, place])?;
+    let table: Vec<i64> = (0..=LAST).map(|i| 1i64 << i).collect();
+    let table = f.b.ints(&table);
+    let power = f.node(Gather { axis: 0 }, &[table, near])?;
+    let rest = f.node(Mod { fmod: false }, &[x, power])?;
+    let whole = f.op("sub", &[x, rest])?;
+    let quotient = f.op("div", &[whole, power])?;
+    let (zero, minus) = (f.int(0)?, f.int(-1)?);
+    let below = f.op("less", &[x, zero])?;
+    let sign = f.op("where", &[below, minus, zero])?;
+    let far = f.op("greater", &[place, last])?;
+    f.op("where", &[far, sign, quotient])
+}
+
+/// Bits that a shift to the right of a number with a sign fills with it are cleared.
+fn shifted_right_unsigned(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId) -> V {
+    const WIDTH: i64 = 64;
+    let (zero, limit) = (f.int(0)?, f.int(WIDTH)?);
+    let (low, high) = (f.op("less", &[y, zero])?, f.op("greater", &[y, limit])?);
+    let outside = f.op("or", &[low, high])?;
+    let place = f.op("where", &[outside, limit, y])?;
+    let filled = shifted_right(f, x, place)?;
+    let kept = |i: i64| if i == 0 { -1 } else if i == WIDTH { 0 } else { (u64::MAX >> i) as i64 };
+    let table: Vec<i64> = (0..=WIDTH).map(kept).collect();
+    let table = f.b.ints(&table);
+    let mask = f.node(Gather { axis: 0 }, &[table, place])?;
+    f.op("bitwise_and", &[filled, mask])
 }
 
 /// The shift of a number of at most 32 bits among those of 64: a product, or a quotient rounded down.
@@ -288,12 +327,15 @@ fn unsigned(f: &mut Formula<'_, '_>, op: &Op, inputs: &[ValueId]) -> V {
     for v in inputs {
         given.push(bits(f, *v, DType::I64)?);
     }
-    if let (Op::BitShift(BitShift { direction: Direction::Left }), [x, y]) = (op, given.as_slice()) {
+    if let (Op::BitShift(s), [x, y]) = (op, given.as_slice()) {
         let f = &mut Formula::new(f.b, DType::I64);
-        let y = shift(f, &BitShift { direction: Direction::Left }, *x, *y, DType::I64)?;
+        let y = match s.direction {
+            Direction::Left => shift(f, s, *x, *y, DType::I64)?,
+            Direction::Right => shifted_right_unsigned(f, *x, *y)?,
+        };
         return bits(f, y, DType::U64);
     }
-    if matches!(op.name(), "bitwise_not") {
+    if matches!(op.name(), "bitwise_not" | "bitwise_or" | "bitwise_xor") {
         let f = &mut Formula::new(f.b, DType::I64);
         let y = signed(f, op, &given, DType::I64)?;
         return bits(f, y, DType::U64);

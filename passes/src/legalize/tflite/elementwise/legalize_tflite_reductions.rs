@@ -6,7 +6,7 @@
 //!                                  %y = sqrt(%r)
 //! ```
 //! - Reductions that LiteRT lacks: norms, sums of squares, logarithms of sums. Those with roots or logarithms of floats only.
-//! - A reduction of nothing, or to nothing, is a constant.
+//! - A reduction of nothing, or to nothing, is a constant. Axes that are computed but known to be none are so too.
 use super::formula::{Formula, V, dtype};
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
@@ -44,6 +44,10 @@ impl Pass for LegalizeTfliteReductions {
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(where_lacking(g, cx, OPS, |g, n, _, _| {
+            let outcome = all_axes(g, n);
+            if outcome != Outcome::Skip {
+                return outcome;
+            }
             let outcome = nothing(g, n);
             if outcome == Outcome::Skip { compose(g, n) } else { outcome }
         }))
@@ -79,10 +83,24 @@ fn nothing(g: &mut Graph, n: NodeId) -> Outcome {
     let Some(x) = x.filter(|_| empty) else { return Outcome::Skip };
     let y = node.outputs().first().and_then(|y| g.ty(*y).as_tensor()).and_then(|t| t.sizes());
     let Some(sizes) = y else { return Outcome::miss("the result's shape is not known") };
-    // Sizes that are reduced and those that stay are told apart by the axes.
-    let Some(value) = start(node.op().name(), x.dtype) else { return Outcome::Skip };
+    let value = if sizes.contains(&0) { Tensor::scalar(0f32).cast(x.dtype, false).ok() } else { start(node.op().name(), x.dtype) };
+    let Some(value) = value else { return Outcome::Skip };
     let Ok(value) = Tensor::splat(&value, &sizes) else { return Outcome::Skip };
     Outcome::of(g.rewrite(n, &[], |b| Ok(vec![b.constant(value)])))
+}
+
+/// Axes that are computed and known to be none become constant.
+fn all_axes(g: &mut Graph, n: NodeId) -> Outcome {
+    let node = g.node(n);
+    let (op, inputs) = (node.op().clone(), node.inputs().to_vec());
+    let Some(axes) = node.input(1).filter(|a| g.constant(*a).is_none()) else { return Outcome::Skip };
+    if g.ty(axes).as_tensor().and_then(|t| t.sizes()) != Some(vec![0]) {
+        return Outcome::Skip;
+    }
+    Outcome::of(g.rewrite(n, &[], |b| {
+        let none = b.ints(&[]);
+        b.add(op, &[inputs.first().copied().flatten(), Some(none)])
+    }))
 }
 
 /// One reduction of another kind with the attributes of the node.

@@ -10,8 +10,8 @@
 //! - `arg_max`, `arg_min` of the last among equals, by the reversed axis; of 64-bit integers, by the truth of being the extreme.
 //! - `hardmax` by the position of the largest. `cum_prod` along an axis of known size by products of what a triangle leaves.
 //! - `softmax`, `log_softmax` along another axis than the last.
-use super::formula::{Formula, V, dtype};
-use crate::legalize::{rank, where_lacking, with_attr};
+use super::formula::{Formula, V, dtype, settle};
+use crate::legalize::{rank, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -50,7 +50,7 @@ impl Pass for LegalizeTfliteSearch {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, _| rewrite(g, n)))
+        Ok(settle(g, cx, OPS, rewrite))
     }
 }
 
