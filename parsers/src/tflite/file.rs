@@ -3,7 +3,7 @@ use crate::source::Source;
 use bytes::Bytes;
 use hoist_formats::tflite::decode::decode;
 use hoist_formats::tflite::schema::{self, Builtin};
-use hoist_formats::tflite::table::{Record, Value};
+use hoist_formats::tflite::table::Record;
 use hoist_ir::diag::Diag;
 use hoist_ir::tensor::FileSpan;
 
@@ -75,15 +75,17 @@ impl File {
     }
     /// Bytes of an operator's custom options.
     pub(super) fn options(&self, op: &Record) -> Result<&[u8], Diag> {
-        if let Some(Value::Bytes(bytes)) = op.get("custom_options") {
-            return Ok(bytes);
-        }
         let (at, len) = (op.int("large_custom_options_offset"), op.int("large_custom_options_size"));
         let range = match op.span("custom_options") {
             Some(range) => range,
-            None if at > 1 => usize::try_from(at).unwrap_or(usize::MAX)..usize::try_from(at.saturating_add(len)).unwrap_or(0),
+            None if at > 1 => {
+                usize::try_from(at).unwrap_or(usize::MAX)
+                    ..usize::try_from(at.saturating_add(len)).unwrap_or(0)
+            }
             None => 0..0,
         };
-        self.bytes.get(range).ok_or_else(|| bad("the options of a custom operator lie beyond the end of the file"))
+        self.bytes
+            .get(range)
+            .ok_or_else(|| bad("the options of a custom operator lie beyond the end of the file"))
     }
 }

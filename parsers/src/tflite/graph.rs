@@ -91,10 +91,9 @@ impl<'a> Reader<'a> {
         let mut sub = Subgraph::new(self.file, record);
         self.inputs(&mut g, &mut sub, record)?;
         for (k, op) in record.records("operators").iter().enumerate() {
-            self.operators_left = self
-                .operators_left
-                .checked_sub(1)
-                .ok_or_else(|| bad("subgraphs are called from so many places that the model is many times the file"))?;
+            self.operators_left = self.operators_left.checked_sub(1).ok_or_else(|| {
+                bad("subgraphs are called from so many places that the model is many times the file")
+            })?;
             let operands = op.ints("inputs");
             let unread = operands.iter().any(|i| sub.unread.contains(i));
             let Err(d) = self.operator(&mut g, &mut sub, op, k) else {
@@ -199,10 +198,17 @@ impl<'a> Reader<'a> {
         if stored { sub.value(b.graph_mut(), i).map(Some) } else { sub.real(b, i).map(Some) }
     }
     /// Makes `v` tensor `i`.
-    fn result(&self, g: &mut Graph, sub: &mut Subgraph<'a>, (i, declared): (i64, &Declared), v: ValueId) -> Result<(), Diag> {
+    fn result(
+        &self,
+        g: &mut Graph,
+        sub: &mut Subgraph<'a>,
+        (i, declared): (i64, &Declared),
+        v: ValueId,
+    ) -> Result<(), Diag> {
         let dtype = g.ty(v).as_tensor().map(|t| t.dtype);
         if dtype.is_some_and(|d| d != declared.ty.dtype) {
-            let m = format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
+            let m =
+                format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
         let trusted = if self.fixed { declared.ty.clone() } else { ranks_only(&declared.ty) };
@@ -217,18 +223,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
     /// Reads an operator on variables; whether it is one.
-    fn variable(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, op: &Record, builtin: Builtin) -> Result<bool, Diag> {
+    fn variable(
+        &mut self,
+        g: &mut Graph,
+        sub: &mut Subgraph<'a>,
+        op: &Record,
+        builtin: Builtin,
+    ) -> Result<bool, Diag> {
         let operand = |k: usize| op.ints("inputs").get(k).copied().unwrap_or(-1);
         let handle = |sub: &Subgraph<'a>| -> Result<Arc<str>, Diag> {
             let key = sub.handles.get(&operand(0)).cloned();
-            key.ok_or_else(|| Diag::error("E0301", "variables are read only where their handle is made").op(builtin.name()))
+            key.ok_or_else(|| {
+                Diag::error("E0301", "variables are read only where their handle is made").op(builtin.name())
+            })
         };
         match builtin {
             Builtin::VarHandle => {
                 let options = op.record("builtin_options");
                 let text = |name| options.map_or("", |o| o.text(name));
                 let (container, shared) = (text("container"), text("shared_name"));
-                let key = if container.is_empty() { shared.to_owned() } else { format!("{container}/{shared}") };
+                let key =
+                    if container.is_empty() { shared.to_owned() } else { format!("{container}/{shared}") };
                 let result = op.ints("outputs").first().ok_or_else(|| bad("a handle without a tensor"))?;
                 if !is_handle(sub.record(*result)?) {
                     return Err(bad("a handle whose tensor is none"));
@@ -237,7 +252,8 @@ impl<'a> Reader<'a> {
             }
             Builtin::ReadVariable => {
                 let key = handle(sub)?;
-                let result = *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
+                let result =
+                    *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
                 let declared = sub.declared(result)?;
                 let v = self.state.read(g, &key, Type::Tensor(declared.ty.clone()), &key)?;
                 if sub.values.insert(result, v).is_some() {
@@ -255,7 +271,8 @@ impl<'a> Reader<'a> {
             _ => return Ok(false),
         }
         if self.depth > 0 {
-            return Err(Diag::error("E0301", format!("`{}` inside a subgraph is not read", builtin.name())).op(builtin.name()));
+            return Err(Diag::error("E0301", format!("`{}` inside a subgraph is not read", builtin.name()))
+                .op(builtin.name()));
         }
         Ok(true)
     }
