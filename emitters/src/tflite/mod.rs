@@ -1,7 +1,7 @@
 //! IR to TFLite files. The tables are encoded in memory; constants are streamed behind them, so memory does not follow the model's size.
 use buffers::Buffers;
 use hoist_formats::tflite::IDENTIFIER;
-use hoist_formats::tflite::bind::{activation, linear};
+use hoist_formats::tflite::bind::{activation, linear, quant};
 use hoist_formats::tflite::decode::places;
 use hoist_formats::tflite::dtype::to_code;
 use hoist_formats::tflite::encode::encode;
@@ -49,6 +49,7 @@ fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags
     let mut main = program(&model.graph, target)?;
     linear::fuse(&mut main);
     activation::fuse(&mut main);
+    quant::fuse::fuse(&mut main);
     main.compact();
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);

@@ -5,6 +5,7 @@
 mod found;
 pub mod fuse;
 mod stored;
+mod weights;
 
 pub use found::quant_of;
 pub use stored::keeps_stored;
