@@ -98,6 +98,18 @@ impl Graph {
         if self.values[value].def == Def::Erased || self.ty(old).meet(self.ty(value)).is_none() {
             return Err(refused(format!("output `{}` cannot show this value", self.outputs[i].name)));
         }
+        self.redirect_output(i, value)
+    }
+    /// Makes output `i` show `value`, whatever its type: a change of the interface.
+    ///
+    /// # Errors
+    /// When there is no such output, or `value` is erased.
+    pub fn redirect_output(&mut self, i: usize, value: ValueId) -> Result<(), Diag> {
+        let Some(old) =
+            self.outputs.get(i).map(|o| o.value).filter(|_| self.values[value].def != Def::Erased)
+        else {
+            return Err(refused(format!("there is no output {i}, or nothing that it could show")));
+        };
         if let Some(at) = self.values[old].uses.iter().position(|u| *u == Use::Output(i as u32)) {
             self.values[old].uses.swap_remove(at);
             self.fix_use_position(old, at);

@@ -59,8 +59,7 @@ impl<'a> Splicer<'a> {
             return Ok(*known);
         }
         let tensor = self.body.constant(v);
-        let tensor =
-            tensor.ok_or_else(|| Diag::error("E0401", "a body uses a value it does not define"))?;
+        let tensor = tensor.ok_or_else(|| Diag::error("E0401", "a body uses a value it does not define"))?;
         let copy = b.constant(tensor.clone());
         self.constants.insert(v, copy);
         Ok(copy)
@@ -75,7 +74,9 @@ mod tests {
 
     #[test]
     fn copies_share_constants() {
-        let body = parse_graph("graph @b(%x: f32[2]) {\n  %c = const f32[2] [1.0, 2.0]\n  %y = add(%x, %c)\n  return y: %y\n}");
+        let body = parse_graph(
+            "graph @b(%x: f32[2]) {\n  %c = const f32[2] [1.0, 2.0]\n  %y = add(%x, %c)\n  return y: %y\n}",
+        );
         let body = body.expect("reads");
         let mut g = parse_graph("graph @main(%x: f32[2]) {\n  return\n}").expect("reads");
         let x = g.inputs()[0];

@@ -9,6 +9,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod layout;
 pub mod legalize;
 pub mod pass;
 pub mod pipeline;
@@ -30,6 +31,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
         &shape::infer_shapes::InferShapes,
+        &shape::refine_loops::RefineLoops,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,
@@ -37,6 +39,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,
         &legalize::legalize_softmax::LegalizeSoftmax,
@@ -61,6 +64,14 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,
         &legalize::legalize_onnx::LegalizeOnnx,
+        &legalize::tflite::elementwise::legalize_tflite_activations::LegalizeTfliteActivations,
+        &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,
+        &legalize::tflite::elementwise::legalize_tflite_functions::LegalizeTfliteFunctions,
+        &legalize::tflite::elementwise::legalize_tflite_integers::LegalizeTfliteIntegers,
+        &legalize::tflite::elementwise::legalize_tflite_quantize::LegalizeTfliteQuantize,
+        &legalize::tflite::elementwise::legalize_tflite_reductions::LegalizeTfliteReductions,
+        &legalize::tflite::elementwise::legalize_tflite_search::LegalizeTfliteSearch,
+        &legalize::tflite::elementwise::legalize_tflite_types::LegalizeTfliteTypes,
     ]
 }
 

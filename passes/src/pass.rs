@@ -162,6 +162,10 @@ pub struct Ctx {
 }
 
 impl Ctx {
+    /// Whether misses of `pass` are asked for.
+    pub fn asks_why(&self, pass: &str) -> bool {
+        self.why.wanted.as_ref().is_some_and(|w| w.pass == pass)
+    }
     /// Records that the running pass does not apply at `n`. Costs nothing unless asked for.
     pub fn miss(&self, g: &Graph, n: NodeId, reason: impl fmt::Display) {
         let Some(wanted) = &self.why.wanted else { return };

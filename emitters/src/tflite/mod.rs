@@ -5,7 +5,7 @@ use hoist_formats::tflite::bind::{activation, linear, quant};
 use hoist_formats::tflite::decode::places;
 use hoist_formats::tflite::dtype::to_code;
 use hoist_formats::tflite::encode::encode;
-use hoist_formats::tflite::lower::{Target, dimension, program};
+use hoist_formats::tflite::lower::{Target, dimension, name_apart, program};
 use hoist_formats::tflite::program::{Instr, Program, TensorDef};
 use hoist_formats::tflite::schema::{self, Builtin};
 use hoist_formats::tflite::table::{Record, Value};
@@ -47,6 +47,7 @@ pub fn plan(model: &Model, target: &Target) -> Result<Plan, Diags> {
 /// [`plan`] with constants behind the flatbuffer where it would take more than `max` bytes.
 fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags> {
     let mut main = program(&model.graph, target)?;
+    name_apart(&mut main);
     linear::fuse(&mut main);
     activation::fuse(&mut main);
     quant::fuse::fuse(&mut main);

@@ -12,7 +12,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a model is written for, beyond LiteRT's builtin operators.
@@ -414,7 +414,35 @@ pub fn program(g: &Graph, target: &Target) -> Result<Program, Diags> {
     diags.0.extend(state.inner.take().unwrap_or_default().0);
     outputs(g, &mut state, &mut diags);
     diags.into_result()?;
+    name_apart(&mut state.program);
     Ok(state.program)
+}
+
+/// Gives outputs that are inputs, or other outputs, tensors of their own: a tensor has one name only.
+pub fn name_apart(p: &mut Program) {
+    let mut taken: HashSet<T> = p.inputs.iter().map(|(_, t)| *t).collect();
+    for i in 0..p.outputs.len() {
+        let t = p.outputs[i].1;
+        if taken.insert(t) {
+            continue;
+        }
+        let def = TensorDef { name: None, data: None, variable: false, ..p.def(t).clone() };
+        let rank = def.ty.rank();
+        let shape = match def.ty.sizes() {
+            Some(s) => p.add(TensorDef::constant(Tensor::from_vec(&[s.len()], s.iter().map(|n| *n as i32).collect()))),
+            None => {
+                let list = rank.map_or_else(|| TensorType::of_rank(DType::I32, 1), |r| TensorType::fixed(DType::I32, &[r]));
+                let shape = p.add(TensorDef::new(list));
+                let options = Builtin::Shape.options().map(|o| o.with("out_type", to_code(DType::I32).unwrap_or(0)));
+                p.instrs.push(Instr::plain(Builtin::Shape, options, &[t], shape));
+                shape
+            }
+        };
+        let copy = p.add(def);
+        p.instrs.push(Instr::plain(Builtin::Reshape, None, &[t, shape], copy));
+        p.outputs[i].1 = copy;
+        taken.insert(copy);
+    }
 }
 
 /// `g` as a program without operators.

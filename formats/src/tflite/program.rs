@@ -67,6 +67,21 @@ pub struct Instr {
     pub label: Arc<str>,
 }
 
+impl Instr {
+    /// An operator with one result; without `options` it has the operator's defaults.
+    pub fn plain(builtin: Builtin, options: Option<Record>, inputs: &[T], output: T) -> Self {
+        Self {
+            builtin,
+            custom: None,
+            options: options.or_else(|| builtin.options()),
+            inputs: inputs.iter().map(|t| Some(*t)).collect(),
+            outputs: vec![output],
+            bodies: vec![],
+            label: Arc::from(""),
+        }
+    }
+}
+
 /// A subgraph.
 #[derive(Clone, Debug, Default)]
 pub struct Program {

@@ -1,2 +1,3 @@
 //! Passes about shapes.
 pub mod infer_shapes;
+pub mod refine_loops;

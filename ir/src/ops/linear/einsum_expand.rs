@@ -136,7 +136,8 @@ impl Term {
             (0..self.labels.len()).filter(|i| !needed(self.labels[*i])).map(|i| i as i64).collect();
         if !summed.is_empty() {
             let axes = b.ints(&summed);
-            self.v = b.reduce_sum(ReduceSum { keepdims: false, ..ReduceSum::default() }, self.v, Some(axes))?;
+            self.v =
+                b.reduce_sum(ReduceSum { keepdims: false, ..ReduceSum::default() }, self.v, Some(axes))?;
             self.labels.retain(|l| needed(*l));
         }
         Ok(())
@@ -144,7 +145,13 @@ impl Term {
 }
 
 /// `v`, whose axes are `lead` axes, then `first`, then `second`, as matrices behind the `lead` axes.
-fn matrices(b: &mut Builder<'_>, v: ValueId, lead: usize, first: usize, second: usize) -> Result<ValueId, Diag> {
+fn matrices(
+    b: &mut Builder<'_>,
+    v: ValueId,
+    lead: usize,
+    first: usize,
+    second: usize,
+) -> Result<ValueId, Diag> {
     if first == 1 && second == 1 {
         return Ok(v);
     }

@@ -1,12 +1,12 @@
 //! Activation functions of recurrent cells, by name and with their parameters.
-use crate::op::OpError;
-use crate::ops::elementwise::math;
 use crate::builder::Builder;
 use crate::diag::Diag;
 use crate::graph::ValueId;
+use crate::op::OpError;
 use crate::ops::elementwise::activation as elementwise;
 use crate::ops::elementwise::arithmetic::{Add, Mul};
 use crate::ops::elementwise::compare::Less;
+use crate::ops::elementwise::math;
 use crate::ops::elementwise::select::Where;
 use crate::ops::elementwise::unary::Tanh;
 use crate::ops::linear::compute::Compute;

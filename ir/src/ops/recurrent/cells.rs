@@ -44,7 +44,8 @@ impl Cell<'_> {
     ) -> Result<Vec<ValueId>, Diag> {
         let mut b = Builder::at_end(g, Origin::default());
         let b = &mut b;
-        let (gates, states) = inputs.split_last().ok_or_else(|| Diag::error("E0901", "a cell without gates"))?;
+        let (gates, states) =
+            inputs.split_last().ok_or_else(|| Diag::error("E0901", "a cell without gates"))?;
         let part = |p: Part| parts.iter().find(|q| q.0 == p).map(|q| q.1);
         let weights = part(Part::Weights).ok_or_else(|| Diag::error("E0901", "a cell without weights"))?;
         let recur = b.mat_mul(MatMul {}, states[0], weights)?;

@@ -89,7 +89,8 @@ pub(super) fn expand(
     inputs: &[Option<ValueId>],
     outputs: usize,
 ) -> Expanded {
-    let (Some(dtype), Some(hidden)) = (dtype_of(b, operand(inputs, X)?), hidden(b, operand(inputs, R)?)) else {
+    let (Some(dtype), Some(hidden)) = (dtype_of(b, operand(inputs, X)?), hidden(b, operand(inputs, R)?))
+    else {
         return Ok(None);
     };
     let batch_first = shared.batch_first().map_err(failed)?;

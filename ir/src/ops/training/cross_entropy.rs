@@ -1,8 +1,12 @@
 //! `negative_log_likelihood_loss` and `softmax_cross_entropy_loss`
+use super::expansions;
 use crate::attr::Word;
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{FLOATS, INDEX};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{PARALLEL, count};
@@ -158,6 +162,9 @@ impl Semantics for NegativeLogLikelihoodLoss {
         let loss = Loss { ignore: self.ignore_index, reduction: self.reduction };
         Ok(vec![loss.eval(&cx, &cx.tensor(0)?.to_f64s()?)?.into()])
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::negative_log_likelihood(self, b, inputs, outputs)
+    }
 }
 
 impl Semantics for SoftmaxCrossEntropyLoss {
@@ -175,6 +182,9 @@ impl Semantics for SoftmaxCrossEntropyLoss {
             results.push(Tensor::from_wide(x.dtype(), x.shape(), &Wide::F64(logs), false)?.into());
         }
         Ok(results)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], outputs: usize) -> Expanded {
+        expansions::softmax_cross_entropy(self, b, inputs, outputs)
     }
 }
 

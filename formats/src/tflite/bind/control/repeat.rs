@@ -5,7 +5,6 @@
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::program::{Instr, Program, T, TensorDef};
 use crate::tflite::schema::Builtin;
-use crate::tflite::table::Record;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::ops::control::loop_::may_stop;
@@ -104,8 +103,8 @@ fn scans(cx: &Cx<'_>, n: usize) -> R<Vec<Kept>> {
     let mut out = vec![];
     for o in body.outputs().iter().skip(1 + n) {
         let ty = body.ty(o.value).as_tensor().ok_or("a scan value that is no tensor")?.clone();
-        let shape = ty.shape.clone().ok_or("a scan value of unknown rank")?;
-        let known = shape.iter().all(|d| d.known().is_some());
+        let known = ty.sizes().is_some();
+        let shape = ty.shape.clone().unwrap_or_default();
         if let Some(trips) = trips.filter(|t| known && i32::try_from(*t).is_ok()) {
             let whole: Shape = std::iter::once(Dim::from(trips as usize)).chain(shape).collect();
             out.push(Kept::Whole(TensorType::new(ty.dtype, whole)));
@@ -164,7 +163,6 @@ fn shown(cx: &mut Cx<'_>, how: &Kept, k: usize, at: usize, outputs: &mut [T]) ->
 
 /// Result `k` from its elements, the first of `kept`.
 fn shaped(cx: &mut Cx<'_>, k: usize, element: &TensorType, count: T, kept: &[T], open: bool) -> R<()> {
-    let rank = element.rank().unwrap_or(0);
     let count = cx.cast(count, DType::I32)?;
     let one = cx.ints32(&[1])?;
     let list = |n: usize| TensorType::fixed(DType::I32, &[n]);
@@ -175,10 +173,11 @@ fn shaped(cx: &mut Cx<'_>, k: usize, element: &TensorType, count: T, kept: &[T],
         let sizes = element.sizes().unwrap_or_default();
         cx.ints32(&sizes.iter().map(|n| *n as i64).collect::<Vec<_>>())?
     };
-    let shape = if rank == 0 {
+    let shape = if element.rank() == Some(0) {
         count
     } else {
-        cx.temp(Builtin::Concatenation, None, &[Some(count), Some(sizes)], list(rank + 1))?
+        let ty = element.rank().map_or_else(|| TensorType::of_rank(DType::I32, 1), |r| list(r + 1));
+        cx.temp(Builtin::Concatenation, None, &[Some(count), Some(sizes)], ty)?
     };
     let out = cx.out(k)?;
     cx.push(Builtin::Reshape, None, &[Some(kept[0]), Some(shape)], vec![out])
@@ -200,26 +199,14 @@ fn condition(types: &[TensorType], checked: bool) -> Program {
     let carried = named(types, &mut p);
     let truth = TensorType::new(DType::Bool, types[0].shape.clone().unwrap_or_default());
     let mut go = p.add(TensorDef::new(truth.clone()));
-    p.instrs.push(instr(Builtin::Less, None, &[carried[0], carried[1]], go));
+    p.instrs.push(Instr::plain(Builtin::Less, None, &[carried[0], carried[1]], go));
     if checked {
         let both = p.add(TensorDef::new(truth));
-        p.instrs.push(instr(Builtin::LogicalAnd, None, &[go, carried[2]], both));
+        p.instrs.push(Instr::plain(Builtin::LogicalAnd, None, &[go, carried[2]], both));
         go = both;
     }
     p.outputs.push(("go".into(), go));
     p
-}
-
-fn instr(builtin: Builtin, options: Option<Record>, inputs: &[T], output: T) -> Instr {
-    Instr {
-        builtin,
-        custom: None,
-        options: options.or_else(|| builtin.options()),
-        inputs: inputs.iter().map(|t| Some(*t)).collect(),
-        outputs: vec![output],
-        bodies: vec![],
-        label: Arc::from("loop"),
-    }
 }
 
 /// Makes the body of the loop take and give all that WHILE carries.
@@ -231,7 +218,7 @@ fn extend(body: &mut Program, n: usize, types: &[TensorType], kept: &[Kept], one
     let counter = given[0].1;
     let one = body.add(TensorDef::constant(one));
     let next = body.add(TensorDef::new(types[0].clone()));
-    body.instrs.push(instr(Builtin::Add, None, &[counter, one], next));
+    body.instrs.push(Instr::plain(Builtin::Add, None, &[counter, one], next));
     let limit = body.add(TensorDef::new(types[1].clone()));
     let mut inputs = vec![given[0].clone(), ("limit".into(), limit), given[1].clone()];
     let mut outputs: Vec<(Arc<str>, T)> = vec![("next".into(), next), ("limit".into(), limit), made[0].clone()];
@@ -251,7 +238,7 @@ fn extend(body: &mut Program, n: usize, types: &[TensorType], kept: &[Kept], one
             inputs.push((format!("shape{k}").into(), before));
             outputs.push((format!("shape{k}").into(), after));
             let options = Builtin::Shape.options().map(|o| o.with("out_type", 2));
-            body.instrs.push(instr(Builtin::Shape, options, &[value.1], after));
+            body.instrs.push(Instr::plain(Builtin::Shape, options, &[value.1], after));
         }
     }
     inputs.extend_from_slice(&given[2 + n..]);
@@ -269,22 +256,22 @@ fn written(body: &mut Program, ty: &TensorType, counter: T, all: T, value: T) ->
     let one_value: Vec<usize> = std::iter::once(1).chain(sizes.iter().skip(1).copied()).collect();
     let to = ints(body, one_value.iter().map(|n| *n as i32).collect());
     let row = body.add(TensorDef::new(TensorType::fixed(ty.dtype, &one_value)));
-    body.instrs.push(instr(Builtin::Reshape, None, &[value, to], row));
+    body.instrs.push(Instr::plain(Builtin::Reshape, None, &[value, to], row));
     let narrow = TensorType { dtype: DType::I32, ..body.def(counter).ty.clone() };
     let narrow = body.add(TensorDef::new(narrow));
     let options = Builtin::Cast.options().map(|o| o.with("in_data_type", 4).with("out_data_type", 2));
-    body.instrs.push(instr(Builtin::Cast, options, &[counter], narrow));
+    body.instrs.push(Instr::plain(Builtin::Cast, options, &[counter], narrow));
     let single = ints(body, vec![1]);
     let mut start = body.add(list(1));
-    body.instrs.push(instr(Builtin::Reshape, None, &[narrow, single], start));
+    body.instrs.push(Instr::plain(Builtin::Reshape, None, &[narrow, single], start));
     if rank > 1 {
         let zeros = ints(body, vec![0; rank - 1]);
         let whole = body.add(list(rank));
-        body.instrs.push(instr(Builtin::Concatenation, None, &[start, zeros], whole));
+        body.instrs.push(Instr::plain(Builtin::Concatenation, None, &[start, zeros], whole));
         start = whole;
     }
     let after = body.add(TensorDef::new(ty.clone()));
-    body.instrs.push(instr(Builtin::DynamicUpdateSlice, None, &[all, row, start], after));
+    body.instrs.push(Instr::plain(Builtin::DynamicUpdateSlice, None, &[all, row, start], after));
     after
 }
 
@@ -292,8 +279,8 @@ fn written(body: &mut Program, ty: &TensorType, counter: T, all: T, value: T) ->
 fn joined(body: &mut Program, dtype: DType, all: T, value: T) -> T {
     let to = body.add(TensorDef::constant(Tensor::from_vec(&[1], vec![-1i32])));
     let elements = body.add(TensorDef::new(flat(dtype)));
-    body.instrs.push(instr(Builtin::Reshape, None, &[value, to], elements));
+    body.instrs.push(Instr::plain(Builtin::Reshape, None, &[value, to], elements));
     let after = body.add(TensorDef::new(flat(dtype)));
-    body.instrs.push(instr(Builtin::Concatenation, None, &[all, elements], after));
+    body.instrs.push(Instr::plain(Builtin::Concatenation, None, &[all, elements], after));
     after
 }

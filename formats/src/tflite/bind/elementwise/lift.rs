@@ -28,7 +28,6 @@ pub(super) const LIFT: &[(Builtin, Lift)] = &[
     (Builtin::BitwiseXor, |cx| node(cx, BitwiseXor {})),
     (Builtin::Bucketize, bucketize),
     (Builtin::Cast, cast),
-    (Builtin::FakeQuant, fake_quant),
     (Builtin::FloorDiv, floor_div),
     (Builtin::FloorMod, |cx| node(cx, Mod { fmod: false })),
     (Builtin::Maximum, |cx| node(cx, Max {})),
@@ -176,31 +175,6 @@ fn cast(cx: &mut Cx<'_, '_>) -> Lifted {
         x = super::super::activation::clipped(cx, x, low as f64, high as f64)?;
     }
     Ok(vec![cx.op(Cast { to, ..Cast::default() }, &[x])?])
-}
-
-/// `round((clamp(x) - low) / scale) * scale + low`, with the range moved so that zero is one of its steps.
-fn fake_quant(cx: &mut Cx<'_, '_>) -> Lifted {
-    let (min, max) = (cx.float("min") as f32, cx.float("max") as f32);
-    let bits = cx.int("num_bits").clamp(2, 16);
-    let lowest = if cx.flag("narrow_range") { 1.0f32 } else { 0.0 };
-    let highest = ((1i64 << bits) - 1) as f32;
-    if max <= min {
-        return Err(cx.bad(format!("the range {min} to {max}")));
-    }
-    let scale = (max - min) / (highest - lowest);
-    let zero = (lowest - min / scale).round().clamp(lowest, highest);
-    let (low, high) = ((lowest - zero) * scale, (highest - zero) * scale);
-    let x = cx.arg(0)?;
-    let inside = super::super::activation::clipped(cx, x, f64::from(low), f64::from(high))?;
-    let number = |cx: &mut Cx<'_, '_>, v: f32| cx.b.scalar_like(f64::from(v), x);
-    let (low, inverse, scale) = (number(cx, low)?, number(cx, 1.0 / scale)?, number(cx, scale)?);
-    let half = number(cx, 0.5)?;
-    let shifted = cx.op(Sub {}, &[inside, low])?;
-    let steps = cx.op(Mul {}, &[shifted, inverse])?;
-    let steps = cx.op(Add {}, &[steps, half])?;
-    let steps = cx.op(Floor {}, &[steps])?;
-    let moved = cx.op(Mul {}, &[steps, scale])?;
-    Ok(vec![cx.op(Add {}, &[moved, low])?])
 }
 
 /// Of integers, what the remainder leaves is divided without rest.

@@ -1,4 +1,5 @@
 //! Builtin operators that address elements by computed positions, as nodes.
+use super::lift_scatter as scatter;
 use crate::tflite::lift::{Cx, Lift, Lifted};
 use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
@@ -20,12 +21,26 @@ use hoist_ir::ops::shape::one_hot::OneHot;
 use hoist_ir::tensor::Tensor;
 
 pub(super) const LIFT: &[(Builtin, Lift)] = &[
+    (Builtin::DynamicUpdateSlice, scatter::dynamic_update_slice),
     (Builtin::EmbeddingLookup, embedding_lookup),
     (Builtin::Gather, gather),
     (Builtin::GatherNd, gather_nd),
+    (Builtin::MatrixDiag, scatter::matrix_diag),
+    (Builtin::MatrixSetDiag, scatter::matrix_set_diag),
+    (Builtin::NonMaxSuppressionV4, scatter::non_max_suppression),
+    (Builtin::NonMaxSuppressionV5, scatter::non_max_suppression),
     (Builtin::OneHot, one_hot),
     (Builtin::ScatterNd, scatter_nd),
+    (Builtin::SegmentSum, scatter::segment_sum),
+    (Builtin::SparseToDense, scatter::sparse_to_dense),
+    (Builtin::StablehloDynamicSlice, scatter::dynamic_slice),
+    (Builtin::StablehloDynamicUpdateSlice, scatter::stablehlo_update),
+    (Builtin::StablehloIota, scatter::iota),
     (Builtin::Unique, unique),
+    (Builtin::UnsortedSegmentMax, scatter::unsorted_segment),
+    (Builtin::UnsortedSegmentMin, scatter::unsorted_segment),
+    (Builtin::UnsortedSegmentProd, scatter::unsorted_segment),
+    (Builtin::UnsortedSegmentSum, scatter::unsorted_segment),
     (Builtin::Where, positions),
 ];
 

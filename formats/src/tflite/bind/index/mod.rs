@@ -1,6 +1,7 @@
 //! Gathering, scattering, selecting: operators that address elements by computed positions.
 mod gather;
 mod lift;
+mod lift_scatter;
 mod scatter;
 mod select;
 

@@ -38,7 +38,10 @@ pub fn pad(cx: &mut Cx<'_>) -> R<()> {
     let shape = cx.out_ty(0)?.shape.clone().ok_or("a result of unknown rank")?;
     let x = cropped(cx, x, &mut borders)?;
     match op.mode {
-        PadMode::Constant => constant(cx, x, &borders, &shape),
+        PadMode::Constant => {
+            let value = value(cx)?;
+            constant(cx, x, &borders, &shape, value)
+        }
         PadMode::Reflect if mirrors(cx, x, &borders)? => {
             let pads = paddings(cx, &borders, rank)?;
             cx.emit_moved(Builtin::MirrorPad, None, &[x, pads])
@@ -155,8 +158,44 @@ fn value(cx: &mut Cx<'_>) -> R<Option<T>> {
     cx.as_scalar(t).map(Some)
 }
 
-fn constant(cx: &mut Cx<'_>, x: T, borders: &Borders, shape: &[Dim]) -> R<()> {
-    let value = value(cx)?;
+/// Cuts or adds the same number of positions on both sides, one more at the end.
+pub fn center_crop_pad(cx: &mut Cx<'_>) -> R<()> {
+    let Op::CenterCropPad(op) = cx.op() else { return Err("no center_crop_pad".into()) };
+    let rank = cx.rank(0)?;
+    let x = cx.moved(0, GATHERED)?;
+    if rank == 0 {
+        return cx.finish(x);
+    }
+    let axes: Vec<i64> = op.axes.clone().unwrap_or_else(|| (0..rank as i64).collect());
+    let axes: Vec<usize> =
+        axes.iter().map(|a| resolve_axis(*a, rank).map_err(|e| e.message)).collect::<R<_>>()?;
+    let wanted = cx.sizes32(1)?;
+    let mut sizes = vec![];
+    for axis in 0..rank {
+        sizes.push(match axes.iter().position(|a| *a == axis) {
+            Some(i) => cx.part(wanted, i, 1)?,
+            None => cx.size_of(x, axis)?,
+        });
+    }
+    let (sizes, own) = (cx.joined(&sizes)?, cx.shape_of(x)?);
+    let more = cx.arith(Arith::Sub, sizes, own)?;
+    // Rounded towards zero.
+    let low = match cx.known(more) {
+        Some(more) => cx.ints32(&more.iter().map(|n| n / 2).collect::<Vec<_>>())?,
+        None => {
+            let two = cx.int32(2)?;
+            cx.compute(Builtin::Div, None, &[more, two], DType::I32, vec![Dim::from(rank)])?
+        }
+    };
+    let high = cx.arith(Arith::Sub, more, low)?;
+    let known = cx.known(low).zip(cx.known(high));
+    let mut borders = Borders { low, high, known };
+    let shape = cx.out_ty(0)?.shape.clone().ok_or("a result of unknown rank")?;
+    let x = cropped(cx, x, &mut borders)?;
+    constant(cx, x, &borders, &shape, None)
+}
+
+fn constant(cx: &mut Cx<'_>, x: T, borders: &Borders, shape: &[Dim], value: Option<T>) -> R<()> {
     let (rank, dtype) = (shape.len(), cx.def(x).ty.dtype);
     let builtin = if value.is_some() { Builtin::Padv2 } else { Builtin::Pad };
     if rank <= MAX_RANK {

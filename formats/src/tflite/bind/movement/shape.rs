@@ -281,7 +281,18 @@ pub fn range(cx: &mut Cx<'_>) -> R<()> {
             let y = cx.compute(Builtin::Range, None, &[ends[0], limit, ends[2]], DType::I32, shape)?;
             cx.emit_cast(y, DType::I16)
         }
-        DType::F32 => float_range(cx, &ends),
+        DType::F32 => {
+            let (start, far, _) = float_range(cx, &ends)?;
+            cx.emit(Builtin::Add, None, &[start, far])
+        }
+        DType::F16 | DType::BF16 => {
+            for t in &mut ends {
+                *t = cx.cast(*t, DType::F32)?;
+            }
+            let (start, far, dims) = float_range(cx, &ends)?;
+            let y = cx.compute(Builtin::Add, None, &[start, far], DType::F32, dims)?;
+            cx.emit_cast(y, own.dtype)
+        }
         d => Err(format!("element type {d}")),
     }
 }
@@ -300,8 +311,8 @@ fn reachable(cx: &mut Cx<'_>, ends: &[T]) -> R<T> {
     }
 }
 
-/// `start + i * delta`, for as many `i` as the operator's formula says.
-fn float_range(cx: &mut Cx<'_>, ends: &[T]) -> R<()> {
+/// `start` and `i * delta`, for as many `i` as the operator's formula says.
+fn float_range(cx: &mut Cx<'_>, ends: &[T]) -> R<(T, T, Shape)> {
     let (start, limit, delta) = (ends[0], ends[1], ends[2]);
     let scalar = || vec![];
     let way = cx.compute(Builtin::Sub, None, &[limit, start], DType::F32, scalar())?;
@@ -313,6 +324,6 @@ fn float_range(cx: &mut Cx<'_>, ends: &[T]) -> R<()> {
     let dims = cx.out_ty(0)?.shape.clone().ok_or("a result of unknown rank")?;
     let numbers = cx.iota(count, dims.first().unwrap_or(&Dim::Unknown))?;
     let numbers = cx.cast(numbers, DType::F32)?;
-    let far = cx.compute(Builtin::Mul, None, &[numbers, delta], DType::F32, dims)?;
-    cx.emit(Builtin::Add, None, &[start, far])
+    let far = cx.compute(Builtin::Mul, None, &[numbers, delta], DType::F32, dims.clone())?;
+    Ok((start, far, dims))
 }

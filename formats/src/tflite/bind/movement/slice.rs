@@ -111,9 +111,8 @@ fn computed(cx: &mut Cx<'_>, rank: usize, axes: &[usize]) -> R<()> {
         let list = if cx.value(i).is_some() { cx.positions32(i)? } else { cx.ints32(&vec![1; axes.len()])? };
         lists.push(spread(cx, list, axes, rank, fill)?);
     }
-    let open = (0..rank).filter(|a| !axes.contains(a)).fold(0, |m, a| m | 1 << a);
     let x = cx.moved(0, COPIED)?;
-    cx.emit_moved(Builtin::StridedSlice, options((open, open)), &[x, lists[0], lists[1], lists[2]])
+    cx.emit_moved(Builtin::StridedSlice, options((0, 0)), &[x, lists[0], lists[1], lists[2]])
 }
 
 /// Lists spread to all axes at run time: each entry at its axis, the others as they take all of an axis.

@@ -112,7 +112,9 @@ fn bring(g: &mut Graph, n: NodeId) -> Outcome {
 fn none(b: &mut Builder<'_>, p: &Parts) -> Result<Vec<ValueId>, Diag> {
     let mut out = p.states.clone();
     for ty in &p.results[p.states.len()..] {
-        let empty = ty.as_tensor().and_then(|t| Tensor::from_bytes(t.dtype, &t.sizes()?, Default::default(), None).ok());
+        let empty = ty
+            .as_tensor()
+            .and_then(|t| Tensor::from_bytes(t.dtype, &t.sizes()?, Default::default(), None).ok());
         let empty = empty.ok_or_else(|| Diag::error("E0302", "an empty result of unknown shape"))?;
         out.push(b.constant(empty));
     }
@@ -166,7 +168,8 @@ fn looped(b: &mut Builder<'_>, p: &Parts, trips: Option<usize>) -> Result<Vec<Va
     let mut results = b.add_node(new)?;
     for k in p.states.len()..results.len() {
         let i = k - p.states.len();
-        results[k] = placed(b, results[k], at(&p.op.scan_output_axes, i), at(&p.op.scan_output_directions, i) == 1)?;
+        results[k] =
+            placed(b, results[k], at(&p.op.scan_output_axes, i), at(&p.op.scan_output_directions, i) == 1)?;
     }
     Ok(results)
 }
@@ -204,8 +207,12 @@ fn body(g: &Graph, p: &Parts) -> Result<Graph, Diag> {
     for v in &p.body.inputs()[..p.states.len()] {
         states.push(copied(&mut out, &p.body, *v));
     }
-    let scanned: Vec<ValueId> =
-        p.scanned.iter().enumerate().map(|(k, v)| out.add_input(&format!("scanned{k}"), g.ty(*v).clone())).collect();
+    let scanned: Vec<ValueId> = p
+        .scanned
+        .iter()
+        .enumerate()
+        .map(|(k, v)| out.add_input(&format!("scanned{k}"), g.ty(*v).clone()))
+        .collect();
     let first = p.states.len() + p.scanned.len();
     let mut captured = vec![];
     for v in &p.body.inputs()[first..] {

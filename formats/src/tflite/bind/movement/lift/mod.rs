@@ -2,6 +2,7 @@
 mod arrange;
 mod shape;
 mod slice;
+mod stablehlo;
 
 use crate::tflite::lift::{Cx, Lift, Lifted};
 use crate::tflite::schema::Builtin;
@@ -34,6 +35,12 @@ pub const LIFT: &[(Builtin, Lift)] = &[
     (Builtin::Split, slice::split),
     (Builtin::SplitV, slice::split_v),
     (Builtin::Squeeze, shape::squeeze),
+    (Builtin::StablehloBroadcastInDim, stablehlo::broadcast_in_dim),
+    (Builtin::StablehloConcatenate, stablehlo::concatenate),
+    (Builtin::StablehloPad, stablehlo::pad),
+    (Builtin::StablehloReshape, stablehlo::reshape),
+    (Builtin::StablehloSlice, stablehlo::slice),
+    (Builtin::StablehloTranspose, stablehlo::transpose),
     (Builtin::StridedSlice, slice::strided_slice),
     (Builtin::Tile, arrange::tile),
     (Builtin::Transpose, arrange::transpose),

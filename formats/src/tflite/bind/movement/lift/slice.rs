@@ -2,6 +2,7 @@
 use crate::tflite::lift::{Cx, Lifted};
 use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
+use hoist_ir::dim::Dim;
 use hoist_ir::graph::ValueId;
 use hoist_ir::ops::elementwise::arithmetic::{Add, Sub};
 use hoist_ir::ops::elementwise::compare::Less;
@@ -44,7 +45,7 @@ struct Entries {
     axes: Vec<i64>,
     starts: Vec<ValueId>,
     ends: Vec<ValueId>,
-    steps: Vec<i64>,
+    steps: Vec<ValueId>,
     /// Positions that stand for an axis.
     single: Vec<(i64, ValueId)>,
     /// Axes of the result that are new.
@@ -64,7 +65,6 @@ fn entries(cx: &mut Cx<'_, '_>, rank: usize) -> Result<Entries, Diag> {
     let begin = cx.arg(1)?;
     let count = cx.shape(begin).and_then(|s| s.first()?.known()).filter(|n| *n <= 32);
     let count = count.ok_or_else(|| cx.unsupported("positions of unknown number"))? as usize;
-    let strides = cx.ints(3).ok_or_else(|| cx.unsupported("computed strides"))?;
     let bit = |cx: &Cx<'_, '_>, mask: &str, i: usize| cx.int(mask) >> i & 1 != 0;
     let named = (0..count).filter(|i| !bit(cx, "ellipsis_mask", *i) && !bit(cx, "new_axis_mask", *i)).count();
     let skipped = rank.checked_sub(named).ok_or_else(|| cx.bad("more positions than axes"))?;
@@ -79,18 +79,13 @@ fn entries(cx: &mut Cx<'_, '_>, rank: usize) -> Result<Entries, Diag> {
             e.new.push(at);
             at += 1;
         } else {
-            let stride = *strides.get(i).ok_or_else(|| cx.bad("too few strides"))?;
             if bit(cx, "shrink_axis_mask", i) {
-                let from = if bit(cx, "begin_mask", i) {
-                    cx.b.ints(&[if stride > 0 { 0 } else { -1 }])
-                } else {
-                    entry(cx, 1, i)?.1
-                };
+                let from = if bit(cx, "begin_mask", i) { cx.b.ints(&[0]) } else { entry(cx, 1, i)?.1 };
                 e.single.push((axis, from));
                 axis += 1;
                 continue;
             }
-            one(cx, &mut e, (i, axis, stride))?;
+            one(cx, &mut e, i, axis)?;
             axis += 1;
             at += 1;
         }
@@ -99,17 +94,30 @@ fn entries(cx: &mut Cx<'_, '_>, rank: usize) -> Result<Entries, Diag> {
 }
 
 /// An entry that takes some positions of an axis.
-fn one(cx: &mut Cx<'_, '_>, e: &mut Entries, entry_of: (usize, i64, i64)) -> Result<(), Diag> {
-    let (i, axis, stride) = entry_of;
+fn one(cx: &mut Cx<'_, '_>, e: &mut Entries, i: usize, axis: i64) -> Result<(), Diag> {
     let masked = |cx: &Cx<'_, '_>, mask: &str| cx.int(mask) >> i & 1 != 0;
-    let (first, last) = if stride > 0 { (0, i64::MAX) } else { (i64::MAX, i64::MIN) };
     let (open_start, open_end) = (masked(cx, "begin_mask"), masked(cx, "end_mask"));
-    if open_start && open_end && stride == 1 {
+    let (stride, step) = entry(cx, 3, i)?;
+    if open_start && open_end && stride == Some(1) {
         return Ok(());
     }
-    let (from, start) = if open_start { (Some(first), cx.b.ints(&[first])) } else { entry(cx, 1, i)? };
+    // Where the whole axis begins and ends, by the sign of the stride.
+    let mut border = |forwards: i64, backwards: i64| -> Result<ValueId, Diag> {
+        let (f, b) = (cx.b.ints(&[forwards]), cx.b.ints(&[backwards]));
+        match stride {
+            Some(s) => Ok(if s > 0 { f } else { b }),
+            None => {
+                let zero = cx.b.ints(&[0]);
+                let back = cx.op(Less {}, &[step, zero])?;
+                cx.op(Where {}, &[back, b, f])
+            }
+        }
+    };
+    let (first, last) = (border(0, i64::MAX)?, border(i64::MAX, i64::MIN)?);
+    let (from, start) =
+        if open_start { (stride.map(|s| if s > 0 { 0 } else { i64::MAX }), first) } else { entry(cx, 1, i)? };
     let end = if open_end {
-        cx.b.ints(&[last])
+        last
     } else {
         let (to, end) = entry(cx, 2, i)?;
         match (cx.flag("offset"), from, to) {
@@ -124,13 +132,21 @@ fn one(cx: &mut Cx<'_, '_>, e: &mut Entries, entry_of: (usize, i64, i64)) -> Res
     e.axes.push(axis);
     e.starts.push(start);
     e.ends.push(end);
-    e.steps.push(stride);
+    e.steps.push(step);
     Ok(())
 }
 
 pub(super) fn strided_slice(cx: &mut Cx<'_, '_>) -> Lifted {
     let mut x = cx.arg(0)?;
     let rank = cx.rank(x)?;
+    let masks = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask", "offset"];
+    let begin = cx.arg(1)?;
+    if masks.iter().all(|m| cx.int(m) == 0) && cx.shape(begin).is_some_and(|s| *s == [Dim::from(rank)]) {
+        let axes = cx.b.ints(&(0..rank as i64).collect::<Vec<_>>());
+        let operands = [x, cx.wide(1)?, cx.wide(2)?, axes, cx.wide(3)?];
+        let one_by_one = cx.ints(3).is_some_and(|s| s.iter().all(|s| *s == 1));
+        return Ok(vec![cx.op(Slice {}, if one_by_one { &operands[..3] } else { &operands })?]);
+    }
     let e = entries(cx, rank)?;
     if !e.axes.is_empty() {
         let joined = |cx: &mut Cx<'_, '_>, parts: &[ValueId]| -> Result<ValueId, Diag> {
@@ -141,9 +157,9 @@ pub(super) fn strided_slice(cx: &mut Cx<'_, '_>) -> Lifted {
             if let Some(k) = known { Ok(cx.b.ints(&k)) } else { cx.concat(parts, 0) }
         };
         let (starts, ends) = (joined(cx, &e.starts)?, joined(cx, &e.ends)?);
-        let (axes, steps) = (cx.b.ints(&e.axes), cx.b.ints(&e.steps));
+        let (axes, steps) = (cx.b.ints(&e.axes), joined(cx, &e.steps)?);
         let mut operands = vec![x, starts, ends, axes];
-        if e.steps.iter().any(|s| *s != 1) {
+        if cx.b.graph().const_ints(Some(steps)).is_none_or(|s| s.iter().any(|s| *s != 1)) {
             operands.push(steps);
         }
         x = cx.op(Slice {}, &operands)?;

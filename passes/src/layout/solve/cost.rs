@@ -1,0 +1,225 @@
+//! What it costs to move values, and the labels that make the sum least.
+use super::cut::{ALWAYS, Cut, SINK, SOURCE};
+use super::frames::{Frames, Plan};
+use super::order::Order;
+use crate::layout::rules::{Site, Slot, plain};
+use hoist_ir::dim::{Dim, SymInt};
+use hoist_ir::entity::SideTable;
+use hoist_ir::graph::{Def, Graph, Node, NodeId, Use, ValueId};
+use std::collections::BTreeSet;
+
+/// Size taken for a size that is not known, unless it counts a batch.
+const SOME_SIZE: u64 = 64;
+/// Constants of fewer bytes may be kept in several orders.
+const SMALL: u64 = 1 << 16;
+
+/// Names of sizes that the first axis of an input has: batches.
+pub fn batch_names(g: &Graph) -> BTreeSet<String> {
+    let first = |v: &ValueId| {
+        let shape = g.ty(*v).as_tensor()?.shape.as_ref()?;
+        Some(shape.first()?.to_sym()?.as_symbol()?.to_owned())
+    };
+    g.inputs().iter().filter_map(first).collect()
+}
+
+/// Bytes of `v`. A size that is not known counts as 1 where it is that of a batch, or of the first axis, and as 64 elsewhere.
+pub fn bytes(g: &Graph, v: ValueId, batches: &BTreeSet<String>) -> u64 {
+    let Some(ty) = g.ty(v).as_tensor() else { return 0 };
+    let symbol = |name: &str| Some(SymInt::from(if batches.contains(name) { 1 } else { SOME_SIZE as i64 }));
+    let one = |(i, d): (usize, &Dim)| match d {
+        Dim::Known(n) => *n,
+        Dim::Expr(e) => {
+            let value = e.substitute(&symbol).and_then(|v| v.as_const());
+            value.map_or(SOME_SIZE, |v| u64::try_from(v).unwrap_or(1).max(1))
+        }
+        Dim::Unknown => {
+            if i == 0 {
+                1
+            } else {
+                SOME_SIZE
+            }
+        }
+    };
+    let count = ty.shape.iter().flatten().enumerate().map(one).fold(1u64, u64::saturating_mul);
+    count.saturating_mul(u64::from(ty.dtype.bits())).div_ceil(8)
+}
+
+/// Axes of `v` that are surely of size 1.
+pub fn ones(g: &Graph, v: ValueId) -> Vec<bool> {
+    let shape = g.ty(v).as_tensor().and_then(|t| t.shape.as_ref());
+    shape.map_or(vec![], |s| s.iter().map(|d| *d == Dim::Known(1)).collect())
+}
+
+/// Who gives or takes a value, and in which order with which label.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// Position of its label; `None` when it has none.
+    label: Option<usize>,
+    orders: [Order; 2],
+}
+
+/// A value that may be needed in several orders.
+struct Moved {
+    cost: u64,
+    from: End,
+    to: Vec<End>,
+}
+
+/// The choice as a whole: labels and what they cost.
+pub struct Problem {
+    moved: Vec<Moved>,
+    /// Whether label 1 is needed.
+    pinned: Vec<bool>,
+    at: SideTable<Node, Option<usize>>,
+}
+
+impl Problem {
+    /// The problem of `g`.
+    pub fn of(g: &Graph, frames: &Frames) -> Self {
+        let mut out = Self { moved: vec![], pinned: vec![], at: SideTable::new(None) };
+        for n in g.order() {
+            if let Some(plan) = frames.of_node(n) {
+                out.at.set(n, Some(out.pinned.len()));
+                out.pinned.push(plan.pinned);
+            }
+        }
+        let batches = batch_names(g);
+        for (v, value) in g.values() {
+            if value.def() != Def::Erased && !value.uses().is_empty() {
+                out.add(g, v, frames, &batches);
+            }
+        }
+        out
+    }
+    fn end(&self, g: &Graph, frames: &Frames, n: NodeId, slot: Slot) -> Option<End> {
+        let order = |p: &Plan, label: usize| p.modes[label].order(slot);
+        match frames.of_node(n) {
+            Some(p) => Some(End { label: *self.at.get(n), orders: [order(p, 0)?, order(p, 1)?] }),
+            None => {
+                let order = Site { g, n }.kept().order(slot)?;
+                Some(End { label: None, orders: [order, order] })
+            }
+        }
+    }
+    fn add(&mut self, g: &Graph, v: ValueId, frames: &Frames, batches: &BTreeSet<String>) {
+        let as_it_is = End { label: None, orders: [plain(g, v); 2] };
+        let mut cost = bytes(g, v, batches);
+        let from = match g.value(v).def() {
+            Def::Node { node, slot } => self.end(g, frames, node, Slot::Out(slot as usize)),
+            // A constant is stored as it is wanted, once.
+            Def::Const => match frames.of_value(v) {
+                Some(orders) if cost > SMALL && g.value(v).uses().len() > 1 => {
+                    self.pinned.push(false);
+                    Some(End { label: Some(self.pinned.len() - 1), orders })
+                }
+                _ => None,
+            },
+            _ => Some(as_it_is),
+        };
+        let Some(from) = from else { return };
+        let to = |u: &Use| match u {
+            Use::Node { node, slot } => self.end(g, frames, *node, Slot::In(*slot as usize)),
+            Use::Output(_) => Some(as_it_is),
+        };
+        let to: Vec<End> = g.value(v).uses().iter().filter_map(to).collect();
+        let ones = ones(g, v);
+        let settle = |e: End| End { orders: e.orders.map(|o| o.settled(&ones)), ..e };
+        let (from, to) = (settle(from), to.into_iter().map(settle).collect::<Vec<_>>());
+        if to.iter().all(|e| e.orders == from.orders && (e.label == from.label || e.orders[0] == e.orders[1]))
+        {
+            return;
+        }
+        // Between two ways that move the same bytes, the one with fewer moves is taken.
+        cost = cost.saturating_add(1).min(ALWAYS >> 8);
+        self.moved.push(Moved {
+            cost,
+            from: self.settled(from),
+            to: to.into_iter().map(|e| self.settled(e)).collect(),
+        });
+    }
+    /// An end whose label is certain has none.
+    fn settled(&self, e: End) -> End {
+        match e.label {
+            Some(l) if self.pinned[l] => End { label: None, orders: [e.orders[1]; 2] },
+            _ => e,
+        }
+    }
+    /// What `labels` cost: each value once for every order in which it is needed and not given.
+    fn cost(&self, labels: &[bool]) -> u64 {
+        let order = |e: &End| e.orders[usize::from(e.label.is_some_and(|l| labels[l]))];
+        let one = |m: &Moved| {
+            let wanted: BTreeSet<Order> = m.to.iter().map(order).filter(|o| *o != order(&m.from)).collect();
+            m.cost.saturating_mul(wanted.len() as u64)
+        };
+        self.moved.iter().map(one).fold(0, u64::saturating_add)
+    }
+    /// The labels that a minimum cut gives, unless all 0 or all 1 cost less: where pairs of orders contradict, the cut counts too much.
+    pub fn solve(&self) -> Labels<'_> {
+        let mut cut = Cut::default();
+        let vertex: Vec<usize> = self.pinned.iter().map(|p| if *p { SOURCE } else { cut.vertex() }).collect();
+        for m in &self.moved {
+            network(&mut cut, m, &vertex);
+        }
+        let side = cut.solve();
+        let solved: Vec<bool> = vertex.iter().map(|v| side[*v]).collect();
+        let all = [solved, self.pinned.clone(), vec![true; self.pinned.len()]];
+        let best = all.into_iter().min_by_key(|labels| self.cost(labels)).unwrap_or_default();
+        Labels { labels: best, at: &self.at }
+    }
+}
+
+/// Adds what `m` costs to the network.
+fn network(cut: &mut Cut, m: &Moved, vertex: &[usize]) {
+    let at = |e: &End| e.label.map(|l| vertex[l]);
+    let orders: BTreeSet<Order> = m.to.iter().flat_map(|e| e.orders).collect();
+    for o in orders {
+        let needs = |e: &&End, with: [bool; 2]| e.orders.map(|x| x == o) == with && e.label.is_some();
+        let always = m.to.iter().any(|e| e.orders == [o, o] || e.label.is_none() && e.orders[0] == o);
+        let with_one: Vec<usize> = m.to.iter().filter(|e| needs(e, [false, true])).filter_map(at).collect();
+        let with_zero: Vec<usize> = m.to.iter().filter(|e| needs(e, [true, false])).filter_map(at).collect();
+        // Where the order is not given: always, or with one label of the giver.
+        let (zero, one) = match (m.from.orders.map(|x| x == o), at(&m.from)) {
+            ([true, true], _) => continue,
+            ([true, false], Some(v)) => (SINK, v),
+            ([false, true], Some(v)) => (v, SOURCE),
+            _ => (SINK, SOURCE),
+        };
+        if always {
+            cut.edge(one, zero, m.cost);
+            continue;
+        }
+        // Where a taker and the giver contradict, the taker pays whatever the giver does: a cut cannot say more.
+        if let Some(any) = any_of(cut, &with_one, |cut, any, v| cut.edge(v, any, ALWAYS)) {
+            cut.edge(any, zero, m.cost);
+        }
+        if let Some(any) = any_of(cut, &with_zero, |cut, any, v| cut.edge(any, v, ALWAYS)) {
+            cut.edge(one, any, m.cost);
+        }
+    }
+}
+
+/// A vertex that stands for all of `vertices`, tied to each; the vertex itself when it is one.
+fn any_of(cut: &mut Cut, vertices: &[usize], tie: impl Fn(&mut Cut, usize, usize)) -> Option<usize> {
+    match vertices {
+        [] => None,
+        [v] => Some(*v),
+        _ => {
+            let any = cut.vertex();
+            vertices.iter().for_each(|v| tie(cut, any, *v));
+            Some(any)
+        }
+    }
+}
+
+/// The choice that was made.
+pub struct Labels<'p> {
+    labels: Vec<bool>,
+    at: &'p SideTable<Node, Option<usize>>,
+}
+
+impl Labels<'_> {
+    /// The label of `n`.
+    pub fn of(&self, n: NodeId) -> usize {
+        usize::from(self.at.get(n).and_then(|l| self.labels.get(l).copied()).unwrap_or(false))
+    }
+}

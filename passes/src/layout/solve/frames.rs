@@ -1,0 +1,144 @@
+//! Two ways for each node: with label 0 it works as it does, with label 1 as the target wants it, or as nodes around it then do.
+//!
+//! Nodes of another layout than the target's are where this starts; from there the pairs of orders spread over operands and results to
+//! every node that can follow. A pair that reaches a node first stays; where others differ, what moves between is paid for.
+use super::order::Order;
+use crate::layout::rules::{Mode, Site, Slot, flip, is_movable, relate};
+use crate::pass::Target;
+use hoist_formats::tflite::lower::LAYOUT;
+use hoist_ir::entity::SideTable;
+use hoist_ir::graph::{Def, Graph, Node, NodeId, Use, Value, ValueId};
+use hoist_ir::ops::words::Layout;
+use std::collections::VecDeque;
+
+/// The two ways of a node.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// By label.
+    pub modes: [Mode; 2],
+    /// Whether label 1 is needed.
+    pub pinned: bool,
+}
+
+/// Orders with label 0 and 1.
+pub type Pair = [Order; 2];
+
+/// Ways of nodes and orders of values, where there are two.
+pub struct Frames {
+    plans: SideTable<Node, Option<Box<Plan>>>,
+    pairs: SideTable<Value, Option<Pair>>,
+    queue: VecDeque<ValueId>,
+    /// Nodes that can follow one label only, tried when nothing else is left.
+    halves: VecDeque<(NodeId, Slot)>,
+    /// Whether any node must change.
+    pub any: bool,
+}
+
+/// The layout of the target.
+pub fn wanted(target: &Target) -> Layout {
+    match target {
+        Target::Onnx(_) => Layout::ChannelsFirst,
+        Target::Tflite(_) => Layout::ChannelsLast,
+    }
+}
+
+/// Operators that have a form in either layout once they are expanded.
+const EXPANDED: &[&str] =
+    &["batch_normalization", "group_normalization", "instance_normalization", "grid_sample"];
+
+/// The way of node `n` in the layout of the target, when it must take it.
+fn needed(g: &Graph, n: NodeId, target: &Target) -> Option<Mode> {
+    let site = Site { g, n };
+    let flip = flip(site, wanted(target))?;
+    let lacks = target.lacks(g, n)?;
+    if lacks != LAYOUT && matches!(target, Target::Tflite(_)) && EXPANDED.contains(&site.op().name()) {
+        return None;
+    }
+    if flip.order.is_identity() {
+        return crate::layout::rules::turned(site, flip).ok();
+    }
+    relate(g, n, Slot::In(0), flip.order).ok()
+}
+
+impl Frames {
+    /// The ways of the nodes of `g`.
+    pub fn of(g: &Graph, target: &Target) -> Self {
+        let mut out = Self {
+            plans: SideTable::new(None),
+            pairs: SideTable::new(None),
+            queue: VecDeque::new(),
+            halves: VecDeque::new(),
+            any: false,
+        };
+        for n in g.order() {
+            if let Some(mode) = needed(g, n, target) {
+                out.any = true;
+                let kept = Site { g, n }.kept();
+                out.plan(g, n, Plan { modes: [kept, mode], pinned: true });
+            }
+        }
+        out.spread(g);
+        out
+    }
+    /// The ways of `n`, when it has two.
+    pub fn of_node(&self, n: NodeId) -> Option<&Plan> {
+        self.plans.get(n).as_deref()
+    }
+    /// The orders of `v`, when it has two.
+    pub fn of_value(&self, v: ValueId) -> Option<Pair> {
+        *self.pairs.get(v)
+    }
+    fn plan(&mut self, g: &Graph, n: NodeId, plan: Plan) {
+        let node = g.node(n);
+        let slots = (0..node.inputs().len()).map(Slot::In).chain((0..node.outputs().len()).map(Slot::Out));
+        for slot in slots {
+            let pair = (plan.modes[0].order(slot), plan.modes[1].order(slot));
+            if let (Some(v), (Some(a), Some(b))) = (Site { g, n }.value(slot), pair) {
+                self.propose(g, v, [a, b]);
+            }
+        }
+        self.plans.set(n, Some(Box::new(plan)));
+    }
+    fn propose(&mut self, g: &Graph, v: ValueId, pair: Pair) {
+        if pair[0] != pair[1] && self.pairs.get(v).is_none() && is_movable(g, v) {
+            self.pairs.set(v, Some(pair));
+            self.queue.push_back(v);
+        }
+    }
+    fn spread(&mut self, g: &Graph) {
+        loop {
+            if let Some(v) = self.queue.pop_front() {
+                if let Def::Node { node, slot } = g.value(v).def() {
+                    self.visit(g, node, Slot::Out(slot as usize), v);
+                }
+                for u in g.value(v).uses() {
+                    if let Use::Node { node, slot } = u {
+                        self.visit(g, *node, Slot::In(*slot as usize), v);
+                    }
+                }
+            } else if let Some((n, slot)) = self.halves.pop_front() {
+                self.visit_half(g, n, slot);
+            } else {
+                return;
+            }
+        }
+    }
+    fn visit(&mut self, g: &Graph, n: NodeId, slot: Slot, v: ValueId) {
+        let Some([a, b]) = self.of_value(v).filter(|_| self.plans.get(n).is_none()) else { return };
+        match (relate(g, n, slot, a), relate(g, n, slot, b)) {
+            (Ok(zero), Ok(one)) => self.plan(g, n, Plan { modes: [zero, one], pinned: false }),
+            (Err(_), Err(_)) => {}
+            _ => self.halves.push_back((n, slot)),
+        }
+    }
+    /// With the label that it cannot follow, the node stays as it is.
+    fn visit_half(&mut self, g: &Graph, n: NodeId, slot: Slot) {
+        let pair = Site { g, n }.value(slot).and_then(|v| self.of_value(v));
+        let Some(pair) = pair.filter(|_| self.plans.get(n).is_none()) else { return };
+        let kept = Site { g, n }.kept();
+        let [zero, one] = pair.map(|order| relate(g, n, slot, order).unwrap_or_else(|_| kept.clone()));
+        if zero != one {
+            self.plan(g, n, Plan { modes: [zero, one], pinned: false });
+        }
+    }
+}
