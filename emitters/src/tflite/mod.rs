@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 mod buffers;
+mod variables;
 
 #[cfg(test)]
 use buffers::ALIGNMENT;
@@ -47,6 +48,7 @@ pub fn plan(model: &Model, target: &Target) -> Result<Plan, Diags> {
 /// [`plan`] with constants behind the flatbuffer where it would take more than `max` bytes.
 fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags> {
     let mut main = program(&model.graph, target)?;
+    variables::restore(model, &mut main)?;
     name_apart(&mut main);
     linear::fuse(&mut main);
     activation::fuse(&mut main);

@@ -76,11 +76,9 @@ impl<'a> Reader<'a> {
         Ok((g, property))
     }
     fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
-        let mut names = Names::default();
-        for (k, i) in record.ints("outputs").iter().enumerate() {
-            let name = self.interface.output(k, *i, sub.record(*i)?.text("name"));
+        for (i, name) in record.ints("outputs").iter().zip(std::mem::take(&mut sub.outputs)) {
             let v = sub.value(g, *i)?;
-            g.add_output(&names.unique(&name), v);
+            g.add_output(&name, v);
         }
         Ok(())
     }
@@ -109,23 +107,29 @@ impl<'a> Reader<'a> {
         Ok((g, sub))
     }
     fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record) -> Result<(), Diag> {
-        let (mut names, mut sizes) = (Names::default(), Names::default());
+        let mut sizes = Names::default();
         for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
             if d.ty.shape.is_none() && !self.ranked {
                 d.ty.shape = Some([].into_iter().collect());
             }
             if self.depth > 0 {
-                let v = g.add_input(&names.unique(&d.name), Type::Tensor(d.ty));
+                let v = g.add_input(&sub.names.unique(&d.name), Type::Tensor(d.ty));
                 sub.values.insert(*i, v);
                 continue;
             }
-            let name = names.unique(&self.interface.input(k, *i, &d.name));
+            let name = sub.names.unique(&self.interface.input(k, *i, &d.name));
             name_dims(&name, &mut d.ty.shape, &mut sizes);
             let v = g.add_input(&name, Type::Tensor(d.ty));
             if sub.values.insert(*i, v).is_some() {
                 return Err(bad(format!("tensor {i} (`{}`) is an input twice", d.name)));
             }
+        }
+        for (k, i) in record.ints("outputs").iter().enumerate() {
+            let tensor = sub.record(*i)?.text("name");
+            let name = if self.depth > 0 { tensor.to_owned() } else { self.interface.output(k, *i, tensor) };
+            let name = sub.names.unique(&name);
+            sub.outputs.push(name);
         }
         Ok(())
     }
@@ -215,7 +219,7 @@ impl<'a> Reader<'a> {
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
         if g.value(v).name.is_none() {
-            g.set_name(v, Some(declared.name.as_str().into()));
+            g.set_name(v, sub.names.free(&declared.name));
         }
         if sub.values.insert(i, v).is_some() {
             return Err(bad(format!("tensor {i} (`{}`) is computed twice", declared.name)));
@@ -304,17 +308,14 @@ impl Bodies for Reader<'_> {
         let before = self.errors.0.len();
         let found = self.graph(index);
         self.depth -= 1;
-        let (mut g, mut sub) = found?;
+        let (mut g, sub) = found?;
         if self.errors.0.len() > before
             && let Some(last) = self.errors.0.pop()
         {
             return Err(last);
         }
-        let mut names = Names::default();
-        for i in self.file.subgraph(index)?.ints("outputs") {
-            let v = sub.value(&mut g, *i)?;
-            g.add_output(&names.unique(sub.record(*i)?.text("name")), v);
-        }
+        let record = self.file.subgraph(index)?;
+        self.outputs(&mut g, sub, record)?;
         Ok(g)
     }
 }

@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, HashSet};
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
+    /// `wanted`, when it is neither empty nor taken.
+    pub(super) fn free(&mut self, wanted: &str) -> Option<std::sync::Arc<str>> {
+        (!wanted.is_empty() && self.0.insert(wanted.to_owned())).then(|| wanted.into())
+    }
     /// `wanted`, with a number where it is taken.
     pub(super) fn unique(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();

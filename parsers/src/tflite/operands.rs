@@ -1,5 +1,6 @@
 //! Tensors of a subgraph as values: stored elements, and the real numbers that quantized ones stand for.
 use super::file::{File, bad};
+use super::names::Names;
 use super::tensor::{constant, declared};
 use hoist_formats::tflite::lift::Declared;
 use hoist_formats::tflite::program::Quant;
@@ -32,6 +33,10 @@ pub(super) struct Subgraph<'a> {
     real: HashMap<i64, ValueId>,
     /// Variables by the tensors that are their handles.
     pub handles: HashMap<i64, Arc<str>>,
+    /// Names of inputs, outputs and values.
+    pub names: Names,
+    /// Names of the outputs.
+    pub outputs: Vec<String>,
     /// Tensors that depend on an operator that is not read.
     pub unread: HashSet<i64>,
 }
@@ -44,6 +49,8 @@ impl<'a> Subgraph<'a> {
             values: HashMap::new(),
             real: HashMap::new(),
             handles: HashMap::new(),
+            names: Names::default(),
+            outputs: vec![],
             unread: HashSet::new(),
         }
     }
@@ -78,7 +85,7 @@ impl<'a> Subgraph<'a> {
         let name = self.declared(i)?.name;
         let missing = || bad(format!("tensor {i} (`{name}`) is used and nothing computes it"));
         let v = g.add_const(self.constant(i)?.ok_or_else(missing)?);
-        g.set_name(v, Some(name.as_str().into()));
+        g.set_name(v, self.names.free(&name));
         self.values.insert(i, v);
         Ok(v)
     }

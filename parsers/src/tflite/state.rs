@@ -101,9 +101,9 @@ impl State {
         }
         (!all.is_empty()).then(|| (PROPERTY.to_owned(), json!(all).to_string()))
     }
-    /// Initial content of the inputs that are variables.
-    pub(super) fn initial(&self) -> impl Iterator<Item = &Tensor> {
-        self.inputs.iter().filter_map(|(key, _, _)| self.initial.get(key))
+    /// Initial content of the inputs that are variables, with their names.
+    pub(super) fn initial(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.inputs.iter().filter_map(|(key, name, _)| Some((name.as_str(), self.initial.get(key)?)))
     }
     /// What the user must know.
     pub(super) fn notes(&self) -> Option<Diag> {
