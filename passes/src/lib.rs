@@ -60,6 +60,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_gemm::LegalizeTfliteGemm,
         &legalize::tflite::control::legalize_tflite_mat_mul::LegalizeTfliteMatMul,
         &legalize::tflite::control::legalize_tflite_mat_mul_integer::LegalizeTfliteMatMulInteger,
+        &legalize::tflite::control::legalize_tflite_dft::LegalizeTfliteDft,
         &legalize::tflite::control::legalize_tflite_scan::LegalizeTfliteScan,
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,
@@ -68,10 +69,12 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,
         &legalize::tflite::elementwise::legalize_tflite_functions::LegalizeTfliteFunctions,
         &legalize::tflite::elementwise::legalize_tflite_integers::LegalizeTfliteIntegers,
+        &legalize::tflite::elementwise::legalize_tflite_losses::LegalizeTfliteLosses,
         &legalize::tflite::elementwise::legalize_tflite_quantize::LegalizeTfliteQuantize,
         &legalize::tflite::elementwise::legalize_tflite_reductions::LegalizeTfliteReductions,
         &legalize::tflite::elementwise::legalize_tflite_search::LegalizeTfliteSearch,
         &legalize::tflite::elementwise::legalize_tflite_types::LegalizeTfliteTypes,
+        &legalize::tflite::elementwise::legalize_tflite_windows::LegalizeTfliteWindows,
     ]
 }
 

@@ -70,7 +70,8 @@ pub const GROUPS: &[Group] = &[
         name: "legalize-tflite-elementwise",
         doc: "Elementwise operators, reductions, types of elements.",
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
-               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize",
+               legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
+               legalize-tflite-losses,legalize-tflite-windows",
     },
     Group {
         name: "legalize-tflite-movement",
@@ -80,7 +81,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-dft,legalize-tflite-gemm,legalize-tflite-mat-mul,\
                legalize-tflite-mat-mul-integer",
     },
 ];

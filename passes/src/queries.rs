@@ -1,7 +1,7 @@
 //! Questions that several passes ask about a graph.
 use hoist_ir::attr::Attr;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::graph::{Def, Graph, NodeId, ValueId};
 use hoist_ir::infer::{InferCx, Known, infer_op};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
@@ -51,6 +51,29 @@ pub fn is_all(g: &Graph, v: ValueId, want: f64) -> bool {
         return want.fract() == 0.0 && t.to_i64s().is_ok_and(|v| v.iter().all(|x| *x == want as i64));
     }
     t.dtype().is_float() && t.to_f64s().is_ok_and(|v| v.iter().all(|x| x.to_bits() == want.to_bits()))
+}
+
+/// Whether every element of float value `v` is surely at least zero, or not a number.
+pub fn is_never_negative(g: &Graph, v: ValueId) -> bool {
+    const DEPTH: usize = 16;
+    let mut v = v;
+    for _ in 0..DEPTH {
+        let Def::Node { node, .. } = g.value(v).def() else { return false };
+        let node = g.node(node);
+        match node.op().name() {
+            "relu" | "sigmoid" | "hard_sigmoid" | "softmax" | "abs" | "exp" | "sqrt" => return true,
+            "clip" => {
+                let low = node.input(1).and_then(|low| g.constant(low));
+                return low.is_some_and(|t| t.len() == 1 && t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x >= 0.0)));
+            }
+            "max_pool" | "transpose" | "reshape" | "squeeze" | "unsqueeze" | "identity" | "flatten" | "slice" => match node.input(0) {
+                Some(x) => v = x,
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether both compute the same from the same operands: same operator, same attributes bit for bit.

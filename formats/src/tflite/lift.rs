@@ -9,7 +9,7 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{Shape, TensorType};
+use hoist_ir::types::{Shape, TensorType, Type};
 
 /// The results of an operator.
 pub type Lifted = Result<Vec<ValueId>, Diag>;
@@ -30,11 +30,12 @@ pub struct Declared {
 
 /// Reads the subgraphs that operators call.
 pub trait Bodies {
-    /// Subgraph `index` as a graph: its inputs and outputs are those of the subgraph in its order, and it captures nothing.
+    /// Subgraph `index` as a graph: its inputs and outputs are those of the subgraph in its order, and it captures nothing. Its inputs are
+    /// of `types`: what the file declares is what one call gives.
     ///
     /// # Errors
     /// The first thing wrong with it; the reader reports the rest.
-    fn body(&mut self, index: i64) -> Result<Graph, Diag>;
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag>;
 }
 
 /// One operator on its way into a graph. Operands that are quantized are `dequantize_linear`d before, results `quantize_linear`d after it, so that
@@ -103,13 +104,18 @@ impl Cx<'_, '_> {
     pub fn ints(&self, i: usize) -> Option<Vec<i64>> {
         self.b.graph().const_ints(self.opt(i))
     }
-    /// The subgraph whose index is option `field`.
+    /// The subgraph whose index is option `field`, with inputs of these types.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn body(&mut self, field: &str) -> Result<Graph, Diag> {
+    /// What is wrong with it, or when it has another number of inputs.
+    pub fn body(&mut self, field: &str, types: &[Type]) -> Result<Graph, Diag> {
         let index = self.int(field);
-        self.bodies.body(index)
+        let g = self.bodies.body(index, types)?;
+        if g.inputs().len() != types.len() {
+            let m = format!("subgraph {index} takes {} values, not {}", g.inputs().len(), types.len());
+            return Err(self.bad(m));
+        }
+        Ok(g)
     }
     /// Integer option; its default when absent.
     pub fn int(&self, name: &str) -> i64 {

@@ -5,6 +5,7 @@ use super::operands::{Subgraph, quantized};
 use super::state::State;
 use super::tensor::is_handle;
 use crate::pytorch::lift::state::StateMode;
+use hoist_formats::tflite::bind::complex;
 use hoist_formats::tflite::bind::quant::keeps_stored;
 use hoist_formats::tflite::lift::{Bodies, Cx, Declared, lifting};
 use hoist_formats::tflite::schema::Builtin;
@@ -12,6 +13,7 @@ use hoist_formats::tflite::table::Record;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin, OriginPart, ValueId};
 use hoist_ir::types::{TensorType, Type};
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(super) struct Reader<'a> {
     errors: Diags,
     pub state: State,
     depth: usize,
+    /// Types of the inputs of the subgraph that is read next, where another calls it.
+    given: Vec<Type>,
     /// Whether the subgraph of CALL_ONCE is read.
     initializing: bool,
     operators_left: usize,
@@ -55,6 +59,7 @@ impl<'a> Reader<'a> {
             errors: Diags::default(),
             state,
             depth: 0,
+            given: vec![],
             initializing: false,
             operators_left: operators.saturating_mul(MAX_CALLS).max(MIN_OPERATORS),
             fixed: !inputs.any(open),
@@ -77,6 +82,9 @@ impl<'a> Reader<'a> {
     }
     fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
         for (i, name) in record.ints("outputs").iter().zip(std::mem::take(&mut sub.outputs)) {
+            if sub.declared(*i)?.ty.dtype == DType::C64 {
+                return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
+            }
             let v = sub.value(g, *i)?;
             g.add_output(&name, v);
         }
@@ -114,7 +122,8 @@ impl<'a> Reader<'a> {
                 d.ty.shape = Some([].into_iter().collect());
             }
             if self.depth > 0 {
-                let v = g.add_input(&sub.names.unique(&d.name), Type::Tensor(d.ty));
+                let ty = self.given.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
+                let v = g.add_input(&sub.names.unique(&d.name), ty);
                 sub.values.insert(*i, v);
                 continue;
             }
@@ -148,7 +157,9 @@ impl<'a> Reader<'a> {
         let given = |i: &i64| if *i == -1 { Ok(None) } else { sub.declared(*i).map(Some) };
         let given = op.ints("inputs").iter().map(given).collect::<Result<Vec<Option<Declared>>, _>>();
         let given = given.map_err(located)?;
-        let lift = lifting(builtin).ok_or_else(|| {
+        let pairs = given.iter().flatten().any(|d| d.ty.dtype == DType::C64);
+        let found = if pairs { complex::lifting(builtin) } else { lifting(builtin) };
+        let lift = found.ok_or_else(|| {
             located(Diag::error("E0301", format!("`{}` is not read", builtin.name())).op(builtin.name()))
         })?;
         let origin = Origin::new(OriginPart {
@@ -210,12 +221,17 @@ impl<'a> Reader<'a> {
         v: ValueId,
     ) -> Result<(), Diag> {
         let dtype = g.ty(v).as_tensor().map(|t| t.dtype);
+        // Complex numbers are pairs in the IR.
+        if declared.ty.dtype == DType::C64 && dtype == Some(DType::F32) {
+            sub.values.insert(i, v);
+            return Ok(());
+        }
         if dtype.is_some_and(|d| d != declared.ty.dtype) {
             let m =
                 format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
-        let trusted = if self.fixed { declared.ty.clone() } else { ranks_only(&declared.ty) };
+        let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
         if g.value(v).name.is_none() {
@@ -300,12 +316,13 @@ impl<'a> Reader<'a> {
 }
 
 impl Bodies for Reader<'_> {
-    fn body(&mut self, index: i64) -> Result<Graph, Diag> {
+    fn body(&mut self, index: i64, types: &[Type]) -> Result<Graph, Diag> {
         if self.depth >= MAX_DEPTH {
             return Err(bad("subgraphs call each other too deep"));
         }
         self.depth += 1;
         let before = self.errors.0.len();
+        self.given = types.to_vec();
         let found = self.graph(index);
         self.depth -= 1;
         let (mut g, sub) = found?;

@@ -3,6 +3,7 @@
 //! A lowering function checks that LiteRT's kernel computes exactly this form (element types, ranks, options) and says what is missing otherwise; the passes of
 //! `legalize-tflite` then rewrite the node.
 pub mod activation;
+pub mod complex;
 pub mod control;
 pub mod elementwise;
 pub mod index;
@@ -20,6 +21,7 @@ use super::schema::Builtin;
 
 const LOWER: &[&[(&str, Lower)]] = &[
     activation::LOWER,
+    complex::LOWER,
     control::LOWER,
     elementwise::LOWER,
     elementwise::LOWER_PLAIN,
@@ -34,6 +36,7 @@ const LOWER: &[&[(&str, Lower)]] = &[
 ];
 const LIFT: &[&[(Builtin, Lift)]] = &[
     activation::LIFT,
+    complex::LIFT,
     control::LIFT,
     elementwise::LIFT,
     elementwise::LIFT_PLAIN,
@@ -46,7 +49,6 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     reduce::LIFT,
     spatial::LIFT,
 ];
-
 
 /// The lowering function of an operator of the IR.
 pub fn lowering(op: &str) -> Option<Lower> {

@@ -18,6 +18,7 @@ const ALWAYS: &[Builtin] = &[
     Builtin::Rank,
     Builtin::Shape,
     Builtin::StablehloComposite,
+    Builtin::StablehloWhile,
     Builtin::While,
 ];
 

@@ -1,5 +1,6 @@
 //! Control flow, matrix products, attention, recurrent operators.
 pub mod legalize_tflite_captures;
+pub mod legalize_tflite_dft;
 pub mod legalize_tflite_gemm;
 pub mod legalize_tflite_mat_mul;
 pub mod legalize_tflite_mat_mul_integer;

@@ -4,11 +4,13 @@
 //! %y = conv(%x, %w) {pads=[1, 1, 1, 1]}   ->   %p = pad(%x, [0, 0, 1, 1, 0, 0, 1, 1], 0)
 //!                                              %y = conv(%p, %w)
 //! ```
-//! - A convolution or maximum pooling whose border is neither that of `SAME` nor none; `max_pool` gets a border of the lowest number.
+//! - A convolution or maximum pooling whose border is neither that of `SAME` nor none; `max_pool` gets a border of the lowest number, or of zero
+//!   where its data is never negative and each window holds data: LiteRT's delegate for floats takes no other border than zero.
 //! - A border that depends on sizes that are not known is computed when the model runs (`SAME_LOWER`); one of partial windows is not.
 use super::nodes::{Sliding, concat, dtype, named, pad, shape};
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
+use crate::queries::is_never_negative;
 use hoist_formats::tflite::bind::spatial::PADDING;
 use hoist_formats::tflite::bind::spatial::window::Axis;
 use hoist_ir::builder::Builder;
@@ -42,8 +44,15 @@ pub(super) fn filling(g: &Graph, s: &Sliding) -> f64 {
         _ if s.op.name() != "max_pool" => 0.0,
         Some(DType::I8) => -128.0,
         Some(DType::U8) => 0.0,
+        Some(DType::F32) if holds_data(s) && is_never_negative(g, s.x) => 0.0,
         _ => f64::NEG_INFINITY,
     }
+}
+
+/// Whether each window holds an element of the data, unless there is none.
+fn holds_data(s: &Sliding) -> bool {
+    let within = |axis: &Axis, (low, high): (i64, i64)| axis.dilation == 1 && low < axis.kernel && high < axis.kernel;
+    s.windows.borders().is_some_and(|b| s.windows.axes.iter().zip(b).all(|(axis, border)| within(axis, border)))
 }
 
 fn padded(g: &mut Graph, n: NodeId) -> Outcome {
