@@ -50,6 +50,7 @@ fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags
     let mut main = program(&model.graph, target)?;
     variables::restore(model, &mut main)?;
     name_apart(&mut main);
+    quant::prepare::prepare(&mut main);
     linear::fuse(&mut main);
     activation::fuse(&mut main);
     quant::fuse::fuse(&mut main);

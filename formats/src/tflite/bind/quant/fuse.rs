@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// What a kernel asks of its operands and its result.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rule {
+pub(super) enum Rule {
     /// Any scales; this many operands hold data.
     Any(usize),
     /// One scale; this many operands hold data.
@@ -23,7 +23,7 @@ enum Rule {
 }
 
 /// Integer kernels that LiteRT has for signed and unsigned bytes.
-const RULES: &[(Builtin, Rule)] = &[
+pub(super) const RULES: &[(Builtin, Rule)] = &[
     (Builtin::Add, Rule::Any(2)),
     (Builtin::AveragePool2d, Rule::Same(1)),
     (Builtin::BatchMatmul, Rule::Any(2)),
@@ -71,7 +71,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    fn new(program: &Program) -> Self {
+    pub(super) fn new(program: &Program) -> Self {
         let mut links = Self { made: HashMap::new(), uses: vec![0; program.tensors.len()] };
         for (i, instr) in program.instrs.iter().enumerate() {
             instr.inputs.iter().flatten().for_each(|t| links.uses[t.0 as usize] += 1);
@@ -80,6 +80,10 @@ impl Links {
         program.outputs.iter().for_each(|(_, t)| links.uses[t.0 as usize] += 1);
         links
     }
+    /// How often `t` is read.
+    pub(super) fn uses(&self, t: T) -> usize {
+        self.uses[t.0 as usize]
+    }
     /// The instruction that makes `t`.
     pub(super) fn producer(&self, t: T) -> Option<usize> {
         self.made.get(&t).copied()
@@ -87,7 +91,7 @@ impl Links {
 }
 
 /// The one operand of the `builtin` that makes `t`.
-fn source(program: &Program, links: &Links, t: T, builtin: Builtin) -> Option<T> {
+pub(super) fn source(program: &Program, links: &Links, t: T, builtin: Builtin) -> Option<T> {
     let instr = &program.instrs[links.producer(t)?];
     (instr.builtin == builtin).then(|| instr.inputs.first().copied().flatten()).flatten()
 }
@@ -109,6 +113,10 @@ pub fn fuse(program: &mut Program) {
     let mut gone = vec![false; program.instrs.len()];
     for i in 0..program.instrs.len() {
         let instr = &program.instrs[i];
+        if instr.builtin == Builtin::Quantize {
+            requantize(program, &links, i);
+            continue;
+        }
         let Some((_, rule)) = RULES.iter().find(|r| r.0 == instr.builtin) else { continue };
         let &[y] = instr.outputs.as_slice() else { continue };
         let Some(&quantize) = readers.get(&y).filter(|_| links.uses[y.0 as usize] == 1) else { continue };
@@ -122,6 +130,18 @@ pub fn fuse(program: &mut Program) {
     let mut gone = gone.into_iter();
     program.instrs.retain(|_| !gone.next().unwrap_or(false));
     sweep(program);
+}
+
+/// Makes conversion `i` of dequantized data one between scales.
+fn requantize(program: &mut Program, links: &Links, i: usize) {
+    let Some(x) = program.instrs[i].inputs.first().copied().flatten() else { return };
+    let single = |t: T| program.def(t).quant.as_ref().is_some_and(|q| q.scale.len() == 1);
+    let bytes = |t: T| matches!(program.def(t).ty.dtype, DType::I8 | DType::U8);
+    let Some(from) = source(program, links, x, Builtin::Dequantize) else { return };
+    let both = program.instrs[i].outputs.iter().chain([&from]);
+    if program.def(from).data.is_none() && both.into_iter().all(|t| single(*t) && bytes(*t)) {
+        program.instrs[i].inputs = vec![Some(from)];
+    }
 }
 
 /// Operands of instruction `i` as the integer kernel takes them, when it computes `y`.
@@ -224,7 +244,7 @@ fn sign(program: &mut Program) {
 }
 
 /// Removes conversions and movements whose results nothing reads any more.
-fn sweep(program: &mut Program) {
+pub(super) fn sweep(program: &mut Program) {
     const PURE: &[Builtin] =
         &[Builtin::Dequantize, Builtin::Transpose, Builtin::Reshape, Builtin::Quantize];
     let mut links = Links::new(program);

@@ -4,6 +4,7 @@
 //! from its delegates. What follows a float operator is never exactly the same between runtimes, so that this is no further loss.
 mod found;
 pub mod fuse;
+pub mod prepare;
 mod stored;
 mod weights;
 

@@ -20,7 +20,8 @@ pub(super) fn weights(program: &Program, links: &Links, t: T, axis: usize) -> Op
     (found.quant.scale.len() == 1 || found.quant.axis == axis).then_some(found)
 }
 
-fn stored(program: &Program, links: &Links, t: T, depth: usize) -> Option<Weights> {
+/// [`weights`] with scales of any axis.
+pub(super) fn stored(program: &Program, links: &Links, t: T, depth: usize) -> Option<Weights> {
     if depth > MAX_MOVES {
         return None;
     }
