@@ -1,6 +1,6 @@
 //! Random graphs of operators on images: results stay, what is counted is what moves, and the cut is least.
 use super::cost::{Problem, batch_names, bytes};
-use super::frames::Frames;
+use super::frames::{Frames, wanted};
 use super::{bring, rewrite};
 use crate::pass::Target;
 use hoist_formats::{onnx, tflite};
@@ -272,7 +272,7 @@ fn the_bytes_that_are_counted_are_moved() {
             let mut g = parsed(&text);
             let frames = Frames::of(&g, &target);
             let fixed = moved(&g);
-            let problem = Problem::of(&g, &frames);
+            let problem = Problem::of(&g, &frames, wanted(&target));
             let labels = problem.solve();
             let counted = problem.cost_of(&labels);
             rewrite::rewrite(&mut g, &frames, &labels).expect("rewrites");
@@ -293,7 +293,7 @@ fn no_other_choice_moves_less() {
             let text = graph(seed, layout, 12, true);
             let g = parsed(&text);
             let frames = Frames::of(&g, &target);
-            let problem = Problem::of(&g, &frames);
+            let problem = Problem::of(&g, &frames, wanted(&target));
             if let Some(least) = problem.least_by_trying(12) {
                 tried += 1;
                 assert_eq!(problem.cost_of(&problem.solve()), least, "seed {seed}\n{text}");
