@@ -139,13 +139,11 @@ impl Problem {
     }
     fn end(&self, g: &Graph, frames: &Frames, n: NodeId, slot: Slot) -> Option<End> {
         let order = |p: &Plan, label: usize| p.modes[label].order(slot);
-        match frames.of_node(n) {
-            Some(p) => Some(End { label: *self.at.get(n), orders: [order(p, 0)?, order(p, 1)?] }),
-            None => {
-                let order = Site { g, n }.kept().order(slot)?;
-                Some(End { label: None, orders: [order, order] })
-            }
+        if let Some(p) = frames.of_node(n) {
+            return Some(End { label: *self.at.get(n), orders: [order(p, 0)?, order(p, 1)?] });
         }
+        let order = Site { g, n }.kept().order(slot)?;
+        Some(End { label: None, orders: [order, order] })
     }
     fn add(&mut self, g: &Graph, v: ValueId, frames: &Frames, batches: &BTreeSet<String>) {
         let as_it_is = End { label: None, orders: [plain(g, v); 2] };
@@ -265,7 +263,9 @@ fn any_of(cut: &mut Cut, vertices: &[usize], tie: impl Fn(&mut Cut, usize, usize
         [v] => Some(*v),
         _ => {
             let any = cut.vertex();
-            vertices.iter().for_each(|v| tie(cut, any, *v));
+            for v in vertices {
+                tie(cut, any, *v);
+            }
             Some(any)
         }
     }

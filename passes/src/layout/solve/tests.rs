@@ -99,6 +99,7 @@ impl Writer {
         let Some((x, s)) = self.pick(4) else { return };
         match self.random.below(19) {
             0..5 => self.simple(),
+            n @ 14..19 => self.moving(n, &x, &s),
             5 => {
                 let axis = self.random.below(4);
                 let mut out = s.clone();
@@ -141,7 +142,13 @@ impl Writer {
                 let scale = self.data(&[s[3]]);
                 self.push(&s, &format!("layer_normalization(%{x}, %{scale})"));
             }
-            14 if s[1] % 2 == 0 => {
+            _ => {}
+        }
+    }
+    fn moving(&mut self, which: usize, x: &str, s: &[usize]) {
+        let s = s.to_vec();
+        match which {
+            14 if s[1].is_multiple_of(2) => {
                 let five = self.ints(&[s[0] as i64, 2, s[1] as i64 / 2, s[2] as i64, s[3] as i64]);
                 let f = self.name();
                 let _ = writeln!(self.text, "  %{f} = reshape(%{x}, %{five})");
