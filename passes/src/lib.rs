@@ -54,7 +54,6 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::spatial::legalize_tflite_fold_columns::LegalizeTfliteFoldColumns,
         &legalize::tflite::spatial::legalize_tflite_groups::LegalizeTfliteGroups,
         &legalize::tflite::spatial::legalize_tflite_integer_conv::LegalizeTfliteIntegerConv,
-        &legalize::tflite::spatial::legalize_tflite_layout::LegalizeTfliteLayout,
         &legalize::tflite::spatial::legalize_tflite_norm::LegalizeTfliteNorm,
         &legalize::tflite::spatial::legalize_tflite_padding::LegalizeTflitePadding,
         &legalize::tflite::spatial::legalize_tflite_pool::LegalizeTflitePool,

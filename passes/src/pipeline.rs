@@ -51,7 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -65,8 +65,7 @@ pub const GROUPS: &[Group] = &[
         text: "legalize-tflite-floats,legalize-tflite-integer-conv,legalize-tflite-axes,legalize-tflite-groups,\
                legalize-tflite-padding,legalize-tflite-fold-columns,legalize-tflite-transposed,legalize-tflite-positions,\
                legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-resize-open,legalize-tflite-blocks,\
-               legalize-tflite-norm,legalize-tflite-sample,legalize-tflite-regions,legalize-tflite-crop,\
-               legalize-tflite-layout",
+               legalize-tflite-norm,legalize-tflite-sample,legalize-tflite-regions,legalize-tflite-crop",
     },
     Group {
         name: "legalize-tflite-elementwise",
