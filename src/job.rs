@@ -173,6 +173,10 @@ impl Job<'_> {
         if format == OutputFormat::Hir {
             return Ok(());
         }
+        // What was read with channels last is written with channels first.
+        let newest = lower::Target::new(model, self.writing.opset.unwrap_or(NEWEST_OPSET));
+        options.target = Some(hoist_passes::Target::Onnx(newest));
+        self.run_all(&["legalize-layout"], model, &mut options, report)?;
         let mut pipelines = vec!["legalize-onnx"];
         let opset = match (choose(model, self.writing.opset), self.writing.opset) {
             (Err(_), asked) => Some(asked.unwrap_or(NEWEST_OPSET)),
