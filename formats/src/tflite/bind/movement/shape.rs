@@ -84,14 +84,6 @@ fn never_zero(cx: &Cx<'_>) -> bool {
     })
 }
 
-/// Product of the entries of a list, as a list of one.
-pub fn product(cx: &mut Cx<'_>, list: T) -> R<T> {
-    let dtype = cx.def(list).ty.dtype;
-    let axes = cx.ints32(&[0])?;
-    let options = Builtin::ReduceProd.options().map(|o| o.with("keep_dims", true));
-    cx.compute(Builtin::ReduceProd, options, &[list, axes], dtype, vec![Dim::Known(1)])
-}
-
 /// RESHAPE to rows and columns.
 pub fn flatten(cx: &mut Cx<'_>) -> R<()> {
     let Op::Flatten(op) = cx.op() else { return Err("no flatten".into()) };
@@ -102,7 +94,7 @@ pub fn flatten(cx: &mut Cx<'_>) -> R<()> {
     let at = if op.axis == rank as i64 { rank } else { axis_of(op.axis, rank)? };
     let all = cx.shape_of(x)?;
     let (rows, columns) = (cx.part(all, 0, at)?, cx.part(all, at, rank - at)?);
-    let (rows, columns) = (product(cx, rows)?, product(cx, columns)?);
+    let (rows, columns) = (cx.product(rows)?, cx.product(columns)?);
     let list = cx.joined(&[rows, columns])?;
     by_list(cx, list)
 }
