@@ -173,8 +173,11 @@ impl Cx<'_> {
     fn folded(&self, how: Arith, a: (T, &[i64]), b: (T, &[i64])) -> Option<Tensor> {
         let (long, short) = if a.1.len() >= b.1.len() { (a, b) } else { (b, a) };
         let like = self.def(long.0).data.as_ref()?;
-        let fits = short.1.len() == long.1.len() || short.1.len() == 1;
-        if !fits || long.1.len() > SHORT || self.def(short.0).ty.rank()? > like.rank() {
+        let other = self.def(short.0).ty.sizes()?;
+        // As many elements in another order of axes are not the same elements.
+        let core = |shape: &[usize]| shape.iter().copied().skip_while(|n| *n == 1).collect::<Vec<_>>();
+        let fits = short.1.len() == 1 || core(&other) == core(like.shape());
+        if !fits || long.1.len() > SHORT || other.len() > like.rank() {
             return None;
         }
         let at = |v: &[i64], i: usize| v.get(i).or(v.first()).copied();

@@ -103,7 +103,9 @@ fn above(cx: &mut Cx<'_>, t: T) -> R<T> {
     cx.bits(next, DType::F32)
 }
 
-/// One NON_MAX_SUPPRESSION_V4 for each class of each sample. It suppresses boxes from the threshold on, the operator those above it.
+/// One NON_MAX_SUPPRESSION_V4 for each class of each sample. It suppresses boxes from the threshold on, the operator those above it; it
+/// takes boxes of equal scores in any order, so it is given ranks for scores; it chooses boxes without an area again and again, so
+/// it is given others for them.
 pub fn non_max_suppression(cx: &mut Cx<'_>) -> R<()> {
     let Op::NonMaxSuppression(op) = cx.op() else { return Err("no non_max_suppression".into()) };
     let (boxes, scores) = (cx.arg(0)?, cx.arg(1)?);
@@ -123,13 +125,22 @@ pub fn non_max_suppression(cx: &mut Cx<'_>) -> R<()> {
     };
     let overlap = scalar(cx, 3, 0.0)?;
     let overlap = above(cx, overlap)?;
-    let least = scalar(cx, 4, f32::NEG_INFINITY)?;
+    let least = cx.value(4).is_some().then(|| scalar(cx, 4, 0.0)).transpose()?;
+    let total = cx.size_of(scores, 2)?;
+    let total = cx.as_scalar(total)?;
+    let numbers = cx.iota(total, &dims[2])?;
+    let ranks = cx.arith(Arith::Sub, total, numbers)?;
+    let ranks = cx.cast(ranks, DType::F32)?;
+    let places = cx.reshaped(numbers, &[dims[2].clone(), Dim::Known(1)])?;
+    let places = cx.cast(places, DType::F32)?;
+    let limits = Limits { most, overlap, least, total, ranks };
     let mut rows = vec![];
     for sample in 0..samples {
         let boxes = nth(cx, boxes, &[sample], 2)?;
+        let boxes = with_area(cx, boxes, places)?;
         for class in 0..classes {
             let scores = nth(cx, scores, &[sample, class], 1)?;
-            rows.push(chosen(cx, &[boxes, scores, most, overlap, least], sample, class)?);
+            rows.push(chosen(cx, (boxes, scores), &limits, (sample, class))?);
         }
     }
     if let [one] = rows.as_slice() {
@@ -153,6 +164,41 @@ fn nth(cx: &mut Cx<'_>, x: T, at: &[u64], rank: usize) -> R<T> {
     cx.reshaped(part, &rest)
 }
 
+/// Boxes `[n, 4]`, with others in place of those without an area: they lie beyond all boxes and apart from each other, by `places`, their numbers `[n, 1]`.
+fn with_area(cx: &mut Cx<'_>, boxes: T, places: T) -> R<T> {
+    let dims = cx.dims(boxes)?;
+    let count = dims.first().cloned().ok_or("no boxes")?;
+    let end = i64::from(i32::MAX);
+    let half = |cx: &mut Cx<'_>, from: i64| {
+        let (begin, end) = (cx.ints32(&[0, from])?, cx.ints32(&[end, from + 2])?);
+        crate::tflite::bind::movement::slice::cut(cx, boxes, begin, end, vec![count.clone(), Dim::Known(2)])
+    };
+    let (a, b) = (half(cx, 0)?, half(cx, 2)?);
+    let sides = cx.arith(Arith::Sub, b, a)?;
+    let sides = cx.temp_like(Builtin::Abs, &[sides], sides)?;
+    let keep = |b: Builtin| b.options().map(|o| o.with("keep_dims", true));
+    let (second, both, zero) = (cx.ints32(&[1])?, cx.ints32(&[0, 1])?, cx.konst(Tensor::scalar(0f32)));
+    let column = vec![count, Dim::Known(1)];
+    let area =
+        cx.compute(Builtin::ReduceProd, keep(Builtin::ReduceProd), &[sides, second], DType::F32, column)?;
+    let whole = cx.compare(Builtin::Greater, area, zero)?;
+    let extent = cx.temp_like(Builtin::Abs, &[boxes], boxes)?;
+    let one = cx.konst(Tensor::scalar(1f32));
+    let shape = vec![Dim::Known(1); 2];
+    let extent =
+        cx.compute(Builtin::ReduceMax, keep(Builtin::ReduceMax), &[extent, both], DType::F32, shape)?;
+    let extent = cx.arith(Arith::Max, extent, one)?;
+    let (step, first) = (
+        Tensor::from_vec(&[4], vec![2f32, 0.0, 2.0, 0.0]),
+        Tensor::from_vec(&[4], vec![2f32, 0.0, 3.0, 1.0]),
+    );
+    let (step, first) = (cx.konst(step), cx.konst(first));
+    let far = cx.arith(Arith::Mul, places, step)?;
+    let far = cx.arith(Arith::Add, far, first)?;
+    let far = cx.arith(Arith::Mul, far, extent)?;
+    cx.select(whole, boxes, far)
+}
+
 /// Most boxes of a class: no more than there are.
 fn most_boxes(cx: &mut Cx<'_>, scores: T) -> R<T> {
     if cx.value(2).is_none() {
@@ -166,14 +212,50 @@ fn most_boxes(cx: &mut Cx<'_>, scores: T) -> R<T> {
     cx.arith(Arith::Max, most, zero)
 }
 
+/// What holds for every class.
+struct Limits {
+    /// Most boxes of a class.
+    most: T,
+    /// Overlap from which on a box is suppressed.
+    overlap: T,
+    /// Score that a box must be above.
+    least: Option<T>,
+    /// Number of boxes.
+    total: T,
+    /// A number for each place in the order of scores: the higher, the better, down to 1.
+    ranks: T,
+}
+
+impl Limits {
+    /// What ranks must be above, when `scores` are in descending order.
+    fn above(&self, cx: &mut Cx<'_>, scores: T) -> R<T> {
+        let Some(least) = self.least else { return Ok(cx.konst(Tensor::scalar(0f32))) };
+        let better = cx.compare(Builtin::Greater, scores, least)?;
+        let better = cx.cast(better, DType::I32)?;
+        let axis = cx.ints32(&[0])?;
+        let count = cx.compute(Builtin::Sum, None, &[better, axis], DType::I32, vec![])?;
+        let others = cx.arith(Arith::Sub, self.total, count)?;
+        cx.cast(others, DType::F32)
+    }
+}
+
 /// Rows `[sample, class, box]` of the boxes that are chosen.
-fn chosen(cx: &mut Cx<'_>, operands: &[T], sample: u64, class: u64) -> R<T> {
-    let ty = |shape: Shape| TensorType::new(DType::I32, shape);
-    let (all, count) = (cx.fresh(ty(vec![Dim::Unknown]))?, cx.fresh(ty(vec![]))?);
-    let inputs: Vec<Option<T>> = operands.iter().map(|t| Some(*t)).collect();
+fn chosen(cx: &mut Cx<'_>, (boxes, scores): (T, T), limits: &Limits, (sample, class): (u64, u64)) -> R<T> {
+    let ty = |dtype: DType, shape: Shape| hoist_ir::types::TensorType::new(dtype, shape);
+    let dims = cx.dims(scores)?;
+    let (sorted, order) = (cx.fresh(ty(DType::F32, dims.clone()))?, cx.fresh(ty(DType::I32, dims))?);
+    cx.push(Builtin::TopkV2, None, &[Some(scores), Some(limits.total)], vec![sorted, order])?;
+    let options = Builtin::Gather.options().map(|o| o.with("axis", 0));
+    let shape = cx.dims(boxes)?;
+    let boxes = cx.compute(Builtin::Gather, options.clone(), &[boxes, order], DType::F32, shape)?;
+    let least = limits.above(cx, sorted)?;
+    let all = cx.fresh(ty(DType::I32, vec![Dim::Unknown]))?;
+    let count = cx.fresh(ty(DType::I32, vec![]))?;
+    let inputs = [boxes, limits.ranks, limits.most, limits.overlap, least].map(Some);
     cx.push(Builtin::NonMaxSuppressionV4, None, &inputs, vec![all, count])?;
     let (begin, count) = (cx.ints32(&[0])?, cx.as_list(count)?);
     let found = cx.compute(Builtin::Slice, None, &[all, begin, count], DType::I32, vec![Dim::Unknown])?;
+    let found = cx.compute(Builtin::Gather, options, &[order, found], DType::I32, vec![Dim::Unknown])?;
     let found = cx.cast(found, DType::I64)?;
     let found = cx.reshaped(found, &[Dim::Unknown, Dim::Known(1)])?;
     let two = cx.ints32(&[2])?;

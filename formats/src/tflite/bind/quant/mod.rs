@@ -2,9 +2,11 @@
 //!
 //! QUANTIZE rounds halves away from zero where the IR rounds them to even: results differ by one step for numbers exactly between two steps, as LiteRT's own kernels differ
 //! from its delegates. What follows a float operator is never exactly the same between runtimes, so that this is no further loss.
-pub mod fuse;
 mod found;
+pub mod fuse;
+pub mod prepare;
 mod stored;
+mod weights;
 
 pub use found::quant_of;
 pub use stored::keeps_stored;
@@ -110,7 +112,9 @@ fn lift_dequantize(cx: &mut LiftCx<'_, '_>) -> Lifted {
     let given = cx.given.first().cloned().flatten().and_then(|d| d.quant.map(|q| (q, d.ty.dtype)));
     match (given, cx.dtype(x)?) {
         (Some((q, dtype)), _) => Ok(vec![dequantized(cx, x, dtype, &q)?]),
-        (None, DType::F16 | DType::BF16) => Ok(vec![cx.op(Cast { to: DType::F32, ..Default::default() }, &[x])?]),
+        (None, DType::F16 | DType::BF16) => {
+            Ok(vec![cx.op(Cast { to: DType::F32, ..Default::default() }, &[x])?])
+        }
         (None, DType::F32) => Ok(vec![x]),
         (None, dtype) => Err(cx.bad(format!("{dtype} without a scale"))),
     }
@@ -141,7 +145,13 @@ fn lift_fake_quant(cx: &mut LiftCx<'_, '_>) -> Lifted {
     let (first, last) = (f32::from(u8::from(cx.flag("narrow_range"))), ((1u32 << bits) - 1) as f32);
     let scale = (high - low) / (last - first);
     let zero = first - low / scale;
-    let zero = if zero < first { first } else if zero > last { last } else { zero.round() };
+    let zero = if zero < first {
+        first
+    } else if zero > last {
+        last
+    } else {
+        zero.round()
+    };
     let (low, high) = ((first - zero) * scale, (last - zero) * scale);
     let x = super::activation::clipped(cx, x, low.into(), high.into())?;
     let floor = Op::by_name("floor").ok_or_else(|| cx.bad("no floor"))?;
