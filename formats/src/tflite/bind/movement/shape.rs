@@ -47,8 +47,10 @@ pub fn reshape(cx: &mut Cx<'_>) -> R<()> {
     if let Some(sizes) = cx.ints(1) {
         let all = cx.shape_of(x)?;
         let mut parts = vec![];
-        for (i, n) in sizes.iter().enumerate() {
-            parts.push(if *n == 0 { cx.part(all, i, 1)? } else { cx.ints32(&[*n])? });
+        let mut at = 0;
+        for run in sizes.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+            parts.push(if run[0] == 0 { cx.part(all, at, run.len())? } else { cx.ints32(run)? });
+            at += run.len();
         }
         let list = cx.joined(&parts)?;
         return by_list(cx, list);
