@@ -41,7 +41,7 @@ pub(super) const LIFT: &[(Builtin, Lift)] = &[
         Ok(vec![cx.op(Reciprocal {}, &[root])?])
     }),
     (Builtin::Select, select),
-    (Builtin::SelectV2, |cx| node(cx, Where {})),
+    (Builtin::SelectV2, chosen),
     (Builtin::Square, |cx| {
         let x = cx.arg(0)?;
         Ok(vec![cx.op(Mul {}, &[x, x])?])
@@ -70,6 +70,22 @@ fn node(cx: &mut Cx<'_, '_>, op: impl Into<Op>) -> Lifted {
     let y = cx.b.add(op, &operands)?;
     let y = y.first().copied().ok_or_else(|| cx.bad("a node without results"))?;
     Ok(vec![cx.activated(y)?])
+}
+
+/// Elements of one operand or the other; truth values by logic, as runtimes lack such a choice.
+fn chosen(cx: &mut Cx<'_, '_>) -> Lifted {
+    let (cond, x, y) = (cx.arg(0)?, cx.arg(1)?, cx.arg(2)?);
+    if cx.dtype(x)? != DType::Bool {
+        return node(cx, Where {});
+    }
+    let mut logic = |name: &str, operands: &[ValueId]| {
+        let op = Op::by_name(name).ok_or_else(|| cx.bad(format!("no {name}")))?;
+        cx.op(op, operands)
+    };
+    let x = logic("and", &[cond, x])?;
+    let otherwise = logic("not", &[cond])?;
+    let y = logic("and", &[otherwise, y])?;
+    Ok(vec![logic("or", &[x, y])?])
 }
 
 /// One node of the same operands; of truth values, the logical operator.

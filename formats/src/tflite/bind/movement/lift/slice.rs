@@ -4,9 +4,10 @@ use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::graph::ValueId;
-use hoist_ir::ops::elementwise::arithmetic::{Add, Sub};
+use hoist_ir::ops::elementwise::arithmetic::{Add, Mod, Mul, Sub};
 use hoist_ir::ops::elementwise::compare::Less;
 use hoist_ir::ops::elementwise::select::Where;
+use hoist_ir::ops::elementwise::variadic::Min;
 use hoist_ir::ops::index::gather::Gather;
 use hoist_ir::ops::movement::pad::{Pad, PadMode};
 use hoist_ir::ops::movement::slice::Slice;
@@ -14,6 +15,7 @@ use hoist_ir::ops::movement::split::Split;
 use hoist_ir::ops::movement::transpose::Transpose;
 use hoist_ir::ops::movement::unsqueeze::Unsqueeze;
 use hoist_ir::ops::reduce::reductions::ReduceSum;
+use hoist_ir::ops::shape::range::Range;
 use hoist_ir::ops::shape::shape::Shape;
 
 /// Sizes of -1 reach to the end.
@@ -251,7 +253,7 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
         let pads = borders(cx)?;
         return Ok(vec![cx.op(Pad { mode: PadMode::Reflect }, &[x, pads])?]);
     }
-    let rows = cx.ints(1).ok_or_else(|| cx.unsupported("computed symmetric borders"))?;
+    let Some(rows) = cx.ints(1) else { return mirrored(cx, x) };
     for (axis, row) in rows.chunks_exact(2).enumerate() {
         if row == [0, 0] {
             continue;
@@ -269,6 +271,29 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
             parts.push(backwards(cx, -1, -1 - row[1])?);
         }
         x = cx.concat(&parts, axis as i64)?;
+    }
+    Ok(vec![x])
+}
+
+/// Mirrored with the border position repeated, by computed borders: position `i` of an axis of size `n` holds what lies at `i mod 2n`, counted back from there on `n`.
+fn mirrored(cx: &mut Cx<'_, '_>, mut x: ValueId) -> Lifted {
+    let (rows, shape) = (cx.wide(1)?, cx.op(Shape::default(), &[x])?);
+    let flat = cx.reshape(rows, &[-1])?;
+    let [zero, one, two] = [0i64, 1, 2].map(|v| cx.b.scalar(v));
+    for axis in 0..cx.rank(x)? as i64 {
+        let mut at = |cx: &mut Cx<'_, '_>, list: ValueId, i: i64| {
+            let i = cx.b.scalar(i);
+            cx.op(Gather { axis: 0 }, &[list, i])
+        };
+        let (before, after, n) = (at(cx, flat, 2 * axis)?, at(cx, flat, 2 * axis + 1)?, at(cx, shape, axis)?);
+        let (start, end) = (cx.op(Sub {}, &[zero, before])?, cx.op(Add {}, &[n, after])?);
+        let places = cx.op(Range {}, &[start, end, one])?;
+        let period = cx.op(Mul {}, &[n, two])?;
+        let places = cx.op(Mod { fmod: false }, &[places, period])?;
+        let last = cx.op(Sub {}, &[period, one])?;
+        let back = cx.op(Sub {}, &[last, places])?;
+        let places = cx.op(Min {}, &[places, back])?;
+        x = cx.op(Gather { axis }, &[x, places])?;
     }
     Ok(vec![x])
 }
