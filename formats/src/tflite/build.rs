@@ -127,8 +127,11 @@ impl Cx<'_> {
     fn folded(&self, how: Arith, a: (T, &[i64]), b: (T, &[i64])) -> Option<Tensor> {
         let (long, short) = if a.1.len() >= b.1.len() { (a, b) } else { (b, a) };
         let like = self.def(long.0).data.as_ref()?;
-        let fits = short.1.len() == long.1.len() || short.1.len() == 1;
-        if !fits || long.1.len() > SHORT || self.def(short.0).ty.rank()? > like.rank() {
+        let other = self.def(short.0).ty.sizes()?;
+        // As many elements in another order of axes are not the same elements.
+        let core = |shape: &[usize]| shape.iter().copied().skip_while(|n| *n == 1).collect::<Vec<_>>();
+        let fits = short.1.len() == 1 || core(&other) == core(like.shape());
+        if !fits || long.1.len() > SHORT || other.len() > like.rank() {
             return None;
         }
         let at = |v: &[i64], i: usize| v.get(i).or(v.first()).copied();
@@ -267,6 +270,24 @@ impl Cx<'_> {
         let dtype = self.def(x).ty.dtype;
         let options = Builtin::Reshape.options();
         self.compute(Builtin::Reshape, options, &[x, list], dtype, shape.to_vec())
+    }
+    /// `x` with new axes of size 1 at positions `at` of the result, whose dimensions are `shape`.
+    ///
+    /// # Errors
+    /// When the rank is not known.
+    pub fn reshaped_by(&mut self, x: T, at: &[usize], shape: &[Dim]) -> R<T> {
+        if target_sizes(shape).is_some() {
+            return self.reshaped(x, shape);
+        }
+        let dtype = self.def(x).ty.dtype;
+        let mut dims = self.dims(x)?;
+        let mut x = x;
+        for axis in at {
+            dims.insert(*axis, Dim::Known(1));
+            let axis = self.int32(*axis as i64)?;
+            x = self.compute(Builtin::ExpandDims, None, &[x, axis], dtype, dims.clone())?;
+        }
+        Ok(x)
     }
     /// `x` as a list of one integer, or a number of them as it is.
     ///

@@ -109,7 +109,7 @@ fn orders(site: Site<'_>, slot: Slot, order: Order) -> Result<(Order, Order), Fi
 pub fn reshape(site: Site<'_>, slot: Slot, order: Order) -> Result<Mode, Fixed> {
     let (before, after) = orders(site, slot, order)?;
     let edit = match site.ints(1) {
-        Some(sizes) => Edit::Const(sizes_in(site, &sizes, &after)?),
+        Some(sizes) => Edit::Const(sizes_in(site, &sizes, &before, &after)?),
         None => {
             no_zeros(site)?;
             Edit::Pick(after.perm())
@@ -118,21 +118,24 @@ pub fn reshape(site: Site<'_>, slot: Slot, order: Order) -> Result<Mode, Fixed> 
     Ok(site.kept().takes(0, before).gives(0, after).edit(1, edit))
 }
 
-/// The constant sizes in the other order. A 0 that stands for a size of the operand is written out.
-fn sizes_in(site: Site<'_>, sizes: &[i64], after: &Order) -> Result<Tensor, Fixed> {
-    let dims = site.shape(Slot::Out(0)).ok_or("the rank is not known")?;
-    let mut free = !sizes.contains(&-1);
+/// The constant sizes in the other order, written out as far as they are known: one may follow from the others, and one may be taken
+/// from the same place of the operand.
+fn sizes_in(site: Site<'_>, sizes: &[i64], before: &Order, after: &Order) -> Result<Tensor, Fixed> {
+    let (dims, operand) = (site.shape(Slot::Out(0)), site.shape(Slot::In(0)));
+    let (Some(dims), Some(operand)) = (dims, operand) else { return Err("the rank is not known") };
+    let (mut free, copies) = (true, !site.flag("allowzero"));
     let mut written = vec![];
-    for (size, dim) in sizes.iter().zip(dims) {
-        written.push(match (size, dim.known()) {
-            (0, _) if site.flag("allowzero") => 0,
-            (0, Some(known)) => i64::try_from(known).map_err(|_| "a size is too large")?,
-            (0, None) if std::mem::replace(&mut free, false) => -1,
-            (0, None) => return Err("several sizes are known at run time only"),
-            _ => *size,
+    for (place, axis) in after.axes().enumerate() {
+        let dim = dims.get(axis).filter(|_| axis < sizes.len()).ok_or("the sizes do not fit")?;
+        let same = || place < before.rank() && operand[before.at(place)].surely_equals(dim);
+        written.push(match dim.known() {
+            Some(known) => i64::try_from(known).map_err(|_| "a size is too large")?,
+            None if copies && same() => 0,
+            None if std::mem::replace(&mut free, false) => -1,
+            None => return Err("several sizes are known at run time only"),
         });
     }
-    Ok(Tensor::from_ints(&after.axes().map(|a| written[a]).collect::<Vec<_>>()))
+    Ok(Tensor::from_ints(&written))
 }
 
 /// Sizes computed at run time are in the order of the result, unless a 0 takes one from the place in the operand.

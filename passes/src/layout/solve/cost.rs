@@ -60,9 +60,24 @@ struct End {
 
 /// A value that may be needed in several orders.
 struct Moved {
-    cost: u64,
+    bytes: u64,
+    ones: Vec<bool>,
     from: End,
     to: Vec<End>,
+}
+
+impl Moved {
+    /// What it costs to bring the value from order `have` to `want`. Between two ways that move the same bytes, the one with fewer
+    /// nodes is taken.
+    fn cost(&self, have: Order, want: Order) -> u64 {
+        if have == want {
+            0
+        } else if have.settled(&self.ones) == want.settled(&self.ones) {
+            1
+        } else {
+            self.bytes + 1
+        }
+    }
 }
 
 /// The choice as a whole: labels and what they cost.
@@ -122,20 +137,13 @@ impl Problem {
             Use::Output(_) => Some(as_it_is),
         };
         let to: Vec<End> = g.value(v).uses().iter().filter_map(to).collect();
-        let ones = ones(g, v);
-        let settle = |e: End| End { orders: e.orders.map(|o| o.settled(&ones)), ..e };
-        let (from, to) = (settle(from), to.into_iter().map(settle).collect::<Vec<_>>());
         if to.iter().all(|e| e.orders == from.orders && (e.label == from.label || e.orders[0] == e.orders[1]))
         {
             return;
         }
-        // Between two ways that move the same bytes, the one with fewer moves is taken.
-        cost = cost.saturating_add(1).min(ALWAYS >> 8);
-        self.moved.push(Moved {
-            cost,
-            from: self.settled(from),
-            to: to.into_iter().map(|e| self.settled(e)).collect(),
-        });
+        cost = cost.min(ALWAYS >> 8);
+        let to = to.into_iter().map(|e| self.settled(e)).collect();
+        self.moved.push(Moved { bytes: cost, ones: ones(g, v), from: self.settled(from), to });
     }
     /// An end whose label is certain has none.
     fn settled(&self, e: End) -> End {
@@ -149,7 +157,7 @@ impl Problem {
         let order = |e: &End| e.orders[usize::from(e.label.is_some_and(|l| labels[l]))];
         let one = |m: &Moved| {
             let wanted: BTreeSet<Order> = m.to.iter().map(order).filter(|o| *o != order(&m.from)).collect();
-            m.cost.saturating_mul(wanted.len() as u64)
+            wanted.into_iter().map(|want| m.cost(order(&m.from), want)).fold(0, u64::saturating_add)
         };
         self.moved.iter().map(one).fold(0, u64::saturating_add)
     }
@@ -168,32 +176,48 @@ impl Problem {
     }
 }
 
+#[cfg(test)]
+impl Problem {
+    /// What a choice costs.
+    pub fn cost_of(&self, labels: &Labels<'_>) -> u64 {
+        self.cost(&labels.labels)
+    }
+    /// The least cost of all choices, where there are at most `most` labels to choose.
+    pub fn least_by_trying(&self, most: usize) -> Option<u64> {
+        let free: Vec<usize> = (0..self.pinned.len()).filter(|i| !self.pinned[*i]).collect();
+        let choice = |bits: u32| {
+            let mut labels = self.pinned.clone();
+            free.iter().enumerate().for_each(|(i, at)| labels[*at] = bits >> i & 1 == 1);
+            self.cost(&labels)
+        };
+        if free.len() > most { None } else { (0..1u32 << free.len()).map(choice).min() }
+    }
+}
+
 /// Adds what `m` costs to the network.
 fn network(cut: &mut Cut, m: &Moved, vertex: &[usize]) {
     let at = |e: &End| e.label.map(|l| vertex[l]);
+    let from = at(&m.from).unwrap_or(SOURCE);
     let orders: BTreeSet<Order> = m.to.iter().flat_map(|e| e.orders).collect();
     for o in orders {
-        let needs = |e: &&End, with: [bool; 2]| e.orders.map(|x| x == o) == with && e.label.is_some();
-        let always = m.to.iter().any(|e| e.orders == [o, o] || e.label.is_none() && e.orders[0] == o);
-        let with_one: Vec<usize> = m.to.iter().filter(|e| needs(e, [false, true])).filter_map(at).collect();
-        let with_zero: Vec<usize> = m.to.iter().filter(|e| needs(e, [true, false])).filter_map(at).collect();
-        // Where the order is not given: always, or with one label of the giver.
-        let (zero, one) = match (m.from.orders.map(|x| x == o), at(&m.from)) {
-            ([true, true], _) => continue,
-            ([true, false], Some(v)) => (SINK, v),
-            ([false, true], Some(v)) => (v, SOURCE),
-            _ => (SINK, SOURCE),
-        };
-        if always {
-            cut.edge(one, zero, m.cost);
+        let [zero, one] = m.from.orders.map(|have| m.cost(have, o));
+        if m.to.iter().any(|e| e.orders == [o, o]) {
+            cut.edge(SOURCE, from, zero);
+            cut.edge(from, SINK, one);
             continue;
         }
-        // Where a taker and the giver contradict, the taker pays whatever the giver does: a cut cannot say more.
+        let needs = |with: [bool; 2]| m.to.iter().filter(move |e| e.orders.map(|x| x == o) == with);
+        let with_one: Vec<usize> = needs([false, true]).filter_map(at).collect();
+        let with_zero: Vec<usize> = needs([true, false]).filter_map(at).collect();
+        // Where a taker needs with one label what is cheap with the giver's other label, it pays as if it were not: a cut cannot say
+        // more.
         if let Some(any) = any_of(cut, &with_one, |cut, any, v| cut.edge(v, any, ALWAYS)) {
-            cut.edge(any, zero, m.cost);
+            cut.edge(any, SINK, one);
+            cut.edge(any, from, zero.saturating_sub(one));
         }
         if let Some(any) = any_of(cut, &with_zero, |cut, any, v| cut.edge(any, v, ALWAYS)) {
-            cut.edge(one, any, m.cost);
+            cut.edge(SOURCE, any, zero);
+            cut.edge(from, any, one.saturating_sub(zero));
         }
     }
 }

@@ -6,6 +6,8 @@ pub mod interface;
 pub mod order;
 pub mod remaining;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use crate::pass::{Changed, Target};
 use cost::Problem;

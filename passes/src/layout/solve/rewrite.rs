@@ -111,6 +111,11 @@ impl Rewriter<'_> {
         let (start, end) = (at(op.start), at(op.end.unwrap_or(rank)));
         let list: Vec<i64> = (start..end).map(|a| order.position(a as usize) as i64).collect();
         self.g.rewrite(n, &[], |b| {
+            let (first, count) = (list.first().copied().unwrap_or(0), list.len() as i64);
+            if list.iter().copied().eq(first..first + count) {
+                let end = Some(first + count).filter(|e| *e < rank);
+                return Ok(vec![b.shape(Shape { start: first, end }, x)?]);
+            }
             let all = b.shape(Shape::default(), x)?;
             let list = b.ints(&list);
             Ok(vec![b.gather(Gather { axis: 0 }, all, list)?])

@@ -8,7 +8,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::arithmetic::{Add, Div, Mod, Mul, Sub};
 use hoist_ir::ops::elementwise::cast::Cast;
 use hoist_ir::ops::elementwise::compare::{Equal, GreaterOrEqual, Less};
-use hoist_ir::ops::elementwise::logic::{BitShift, BitwiseAnd, BitwiseXor, Direction, Xor};
+use hoist_ir::ops::elementwise::logic::{And, BitShift, BitwiseAnd, BitwiseXor, Direction, Or, Xor};
 use hoist_ir::ops::elementwise::pow::Pow;
 use hoist_ir::ops::elementwise::select::Where;
 use hoist_ir::ops::elementwise::unary::{Abs, Atan, Floor, Neg, Not, Reciprocal, Sqrt};
@@ -41,7 +41,10 @@ pub(super) const LIFT: &[(Builtin, Lift)] = &[
         Ok(vec![cx.op(Reciprocal {}, &[root])?])
     }),
     (Builtin::Select, select),
-    (Builtin::SelectV2, chosen),
+    (Builtin::SelectV2, |cx| {
+        let (condition, x, y) = (cx.arg(0)?, cx.arg(1)?, cx.arg(2)?);
+        chosen(cx, condition, x, y)
+    }),
     (Builtin::Square, |cx| {
         let x = cx.arg(0)?;
         Ok(vec![cx.op(Mul {}, &[x, x])?])
@@ -70,22 +73,6 @@ fn node(cx: &mut Cx<'_, '_>, op: impl Into<Op>) -> Lifted {
     let y = cx.b.add(op, &operands)?;
     let y = y.first().copied().ok_or_else(|| cx.bad("a node without results"))?;
     Ok(vec![cx.activated(y)?])
-}
-
-/// Elements of one operand or the other; truth values by logic, as runtimes lack such a choice.
-fn chosen(cx: &mut Cx<'_, '_>) -> Lifted {
-    let (cond, x, y) = (cx.arg(0)?, cx.arg(1)?, cx.arg(2)?);
-    if cx.dtype(x)? != DType::Bool {
-        return node(cx, Where {});
-    }
-    let mut logic = |name: &str, operands: &[ValueId]| {
-        let op = Op::by_name(name).ok_or_else(|| cx.bad(format!("no {name}")))?;
-        cx.op(op, operands)
-    };
-    let x = logic("and", &[cond, x])?;
-    let otherwise = logic("not", &[cond])?;
-    let y = logic("and", &[otherwise, y])?;
-    Ok(vec![logic("or", &[x, y])?])
 }
 
 /// One node of the same operands; of truth values, the logical operator.
@@ -223,5 +210,15 @@ fn select(cx: &mut Cx<'_, '_>) -> Lifted {
         let axes = cx.b.ints(&axes);
         condition = cx.op(Unsqueeze {}, &[condition, axes])?;
     }
-    Ok(vec![cx.op(Where {}, &[condition, x, y])?])
+    chosen(cx, condition, x, y)
+}
+
+/// Truth values are chosen by logic: not every runtime of ONNX has `where` of them.
+fn chosen(cx: &mut Cx<'_, '_>, condition: ValueId, x: ValueId, y: ValueId) -> Lifted {
+    if cx.dtype(x)? != DType::Bool {
+        return Ok(vec![cx.op(Where {}, &[condition, x, y])?]);
+    }
+    let otherwise = cx.op(Not {}, &[condition])?;
+    let (first, second) = (cx.op(And {}, &[condition, x])?, cx.op(And {}, &[otherwise, y])?);
+    Ok(vec![cx.op(Or {}, &[first, second])?])
 }

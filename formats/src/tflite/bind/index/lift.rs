@@ -123,10 +123,10 @@ fn one_hot(cx: &mut Cx<'_, '_>) -> Lifted {
     if cx.rank(at)? > 0 {
         return Ok(vec![cx.op(OneHot { axis: cx.int("axis") }, &[at, depth, values])?]);
     }
-    // Runtimes of ONNX want one axis at least.
+    // ONNX has no such index without axes.
     let at = cx.reshape(at, &[1])?;
-    let rows = cx.op(OneHot { axis: -1 }, &[at, depth, values])?;
-    Ok(vec![cx.reshape(rows, &[-1])?])
+    let y = cx.op(OneHot { axis: -1 }, &[at, depth, values])?;
+    Ok(vec![cx.reshape(y, &[-1])?])
 }
 
 /// One row for each element that is not zero.

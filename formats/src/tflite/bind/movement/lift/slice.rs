@@ -4,9 +4,10 @@ use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::graph::ValueId;
-use hoist_ir::ops::elementwise::arithmetic::{Add, Mod, Mul, Sub};
+use hoist_ir::ops::elementwise::arithmetic::{Add, Mod, Sub};
 use hoist_ir::ops::elementwise::compare::Less;
 use hoist_ir::ops::elementwise::select::Where;
+use hoist_ir::ops::elementwise::unary::Neg;
 use hoist_ir::ops::elementwise::variadic::Min;
 use hoist_ir::ops::index::gather::Gather;
 use hoist_ir::ops::movement::pad::{Pad, PadMode};
@@ -253,7 +254,7 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
         let pads = borders(cx)?;
         return Ok(vec![cx.op(Pad { mode: PadMode::Reflect }, &[x, pads])?]);
     }
-    let Some(rows) = cx.ints(1) else { return mirrored(cx, x) };
+    let Some(rows) = cx.ints(1) else { return gathered(cx, x) };
     for (axis, row) in rows.chunks_exact(2).enumerate() {
         if row == [0, 0] {
             continue;
@@ -275,25 +276,22 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
     Ok(vec![x])
 }
 
-/// Mirrored with the border position repeated, by computed borders: position `i` of an axis of size `n` holds what lies at `i mod 2n`, counted back from there on `n`.
-fn mirrored(cx: &mut Cx<'_, '_>, mut x: ValueId) -> Lifted {
-    let (rows, shape) = (cx.wide(1)?, cx.op(Shape::default(), &[x])?);
-    let flat = cx.reshape(rows, &[-1])?;
-    let [zero, one, two] = [0i64, 1, 2].map(|v| cx.b.scalar(v));
-    for axis in 0..cx.rank(x)? as i64 {
-        let mut at = |cx: &mut Cx<'_, '_>, list: ValueId, i: i64| {
-            let i = cx.b.scalar(i);
-            cx.op(Gather { axis: 0 }, &[list, i])
-        };
-        let (before, after, n) = (at(cx, flat, 2 * axis)?, at(cx, flat, 2 * axis + 1)?, at(cx, shape, axis)?);
-        let (start, end) = (cx.op(Sub {}, &[zero, before])?, cx.op(Add {}, &[n, after])?);
-        let places = cx.op(Range {}, &[start, end, one])?;
-        let period = cx.op(Mul {}, &[n, two])?;
-        let places = cx.op(Mod { fmod: false }, &[places, period])?;
+/// Computed borders: positions of twice the axis, of which the second half goes backwards, are gathered.
+fn gathered(cx: &mut Cx<'_, '_>, mut x: ValueId) -> Lifted {
+    let (pads, rank) = (borders(cx)?, cx.rank(x)?);
+    for axis in 0..rank as i64 {
+        let size = cx.op(Shape { start: axis, end: Some(axis + 1) }, &[x])?;
+        let (low, high) = (cx.pick(pads, &[axis])?, cx.pick(pads, &[axis + rank as i64])?);
+        let (start, end) = (cx.op(Neg {}, &[low])?, cx.op(Add {}, &[size, high])?);
+        let (start, end, step) = (cx.reshape(start, &[])?, cx.reshape(end, &[])?, cx.b.scalar(1i64));
+        let all = cx.op(Range::default(), &[start, end, step])?;
+        let period = cx.op(Add {}, &[size, size])?;
+        let at = cx.op(Mod::default(), &[all, period])?;
+        let one = cx.b.ints(&[1]);
         let last = cx.op(Sub {}, &[period, one])?;
-        let back = cx.op(Sub {}, &[last, places])?;
-        let places = cx.op(Min {}, &[places, back])?;
-        x = cx.op(Gather { axis }, &[x, places])?;
+        let back = cx.op(Sub {}, &[last, at])?;
+        let at = cx.op(Min {}, &[at, back])?;
+        x = cx.op(Gather { axis }, &[x, at])?;
     }
     Ok(vec![x])
 }
