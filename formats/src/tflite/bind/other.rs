@@ -4,8 +4,8 @@ use crate::tflite::lower::{Cx, Lower, R};
 use crate::tflite::program::Instr;
 use crate::tflite::schema::Builtin;
 use hoist_ir::attr::Attr;
-use hoist_ir::edit::NewNode;
 use hoist_ir::dtype::DType;
+use hoist_ir::edit::NewNode;
 use hoist_ir::ops::random::fill::{RandomNormalLike, RandomUniformLike};
 use hoist_ir::ops::shape::constant_of_shape::ConstantOfShape;
 use hoist_ir::ops::{Custom, Op};
@@ -100,7 +100,7 @@ fn random(cx: &mut Cx<'_>, builtin: Builtin) -> R<()> {
         Some(shape) => cx.ints32(&shape.clone())?,
         None => {
             let x = cx.arg(0)?;
-            let rank = cx.rank(0)? as u64;
+            let rank = cx.rank(0)?;
             let options = Builtin::Shape.options().map(|o| o.with("out_type", 2));
             cx.temp(Builtin::Shape, options, &[Some(x)], TensorType::fixed(DType::I32, &[rank]))?
         }

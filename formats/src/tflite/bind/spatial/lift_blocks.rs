@@ -30,7 +30,9 @@ fn lists(cx: &mut Cx<'_, '_>, x: ValueId) -> Result<([ValueId; 3], usize), Diag>
     let known = cx.shape(sizes).and_then(|s| s.first()).and_then(|d| d.known());
     let known = known.or_else(|| cx.shape(rows).and_then(|s| s.first()).and_then(|d| d.known()));
     // LiteRT's kernels take one or two axes between the first and the last.
-    let m = known.and_then(|m| usize::try_from(m).ok()).map_or_else(|| cx.rank(x).map(|r| r.saturating_sub(2)), Ok)?;
+    let m = known
+        .and_then(|m| usize::try_from(m).ok())
+        .map_or_else(|| cx.rank(x).map(|r| r.saturating_sub(2)), Ok)?;
     if m == 0 || cx.rank(x)? < m + 1 {
         return Err(cx.bad("blocks and borders do not fit the data"));
     }
