@@ -25,6 +25,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
         &cleanup::merge_transposes::MergeTransposes,
+        &cleanup::merge_movements::MergeMovements,
         &cleanup::merge_reshapes::MergeReshapes,
         &cleanup::simplify_reshape::SimplifyReshape,
         &cleanup::merge_casts::MergeCasts,
@@ -54,7 +55,6 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::spatial::legalize_tflite_fold_columns::LegalizeTfliteFoldColumns,
         &legalize::tflite::spatial::legalize_tflite_groups::LegalizeTfliteGroups,
         &legalize::tflite::spatial::legalize_tflite_integer_conv::LegalizeTfliteIntegerConv,
-        &legalize::tflite::spatial::legalize_tflite_layout::LegalizeTfliteLayout,
         &legalize::tflite::spatial::legalize_tflite_norm::LegalizeTfliteNorm,
         &legalize::tflite::spatial::legalize_tflite_padding::LegalizeTflitePadding,
         &legalize::tflite::spatial::legalize_tflite_pool::LegalizeTflitePool,

@@ -4,7 +4,9 @@
 //! from its delegates. What follows a float operator is never exactly the same between runtimes, so that this is no further loss.
 mod found;
 pub mod fuse;
+pub mod prepare;
 mod stored;
+mod weights;
 
 pub use found::quant_of;
 pub use stored::keeps_stored;

@@ -6,7 +6,6 @@ pub mod legalize_tflite_floats;
 pub mod legalize_tflite_fold_columns;
 pub mod legalize_tflite_groups;
 pub mod legalize_tflite_integer_conv;
-pub mod legalize_tflite_layout;
 pub mod legalize_tflite_norm;
 pub mod legalize_tflite_padding;
 pub mod legalize_tflite_pool;
