@@ -51,8 +51,11 @@ pub(super) fn filling(g: &Graph, s: &Sliding) -> f64 {
 
 /// Whether each window holds an element of the data, unless there is none.
 fn holds_data(s: &Sliding) -> bool {
-    let within = |axis: &Axis, (low, high): (i64, i64)| axis.dilation == 1 && low < axis.kernel && high < axis.kernel;
-    s.windows.borders().is_some_and(|b| s.windows.axes.iter().zip(b).all(|(axis, border)| within(axis, border)))
+    let within =
+        |axis: &Axis, (low, high): (i64, i64)| axis.dilation == 1 && low < axis.kernel && high < axis.kernel;
+    s.windows
+        .borders()
+        .is_some_and(|b| s.windows.axes.iter().zip(b).all(|(axis, border)| within(axis, border)))
 }
 
 fn padded(g: &mut Graph, n: NodeId) -> Outcome {
