@@ -1,5 +1,5 @@
 //! Convolutions of a file as nodes.
-use super::window::VALID;
+use super::window::{Axis, VALID};
 use crate::tflite::lift::{Cx, Lifted};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::ValueId;
@@ -52,9 +52,29 @@ fn dequantized(cx: &mut Cx<'_, '_>, v: ValueId, perm: &[usize]) -> Result<Option
     Ok(cx.b.add(op, &operands)?.first().copied())
 }
 
+/// `conv` with borders in numbers, where its windows are dilated and the borders do not depend on an unknown size: ONNX's kernels
+/// take `SAME_UPPER` for dense windows only.
+fn with_borders(cx: &Cx<'_, '_>, conv: Conv, x: ValueId, w: ValueId) -> Conv {
+    if conv.auto_pad != AutoPad::SameUpper || conv.dilations.iter().all(|d| *d == 1) {
+        return conv;
+    }
+    let size = |v: ValueId, i: usize| cx.shape(v)?.get(i)?.known().and_then(|n| i64::try_from(n).ok());
+    let border = |i: usize| -> Option<(i64, i64)> {
+        let (stride, dilation) = (*conv.strides.get(i)?, *conv.dilations.get(i)?);
+        if stride < 1 || dilation < 1 {
+            return None;
+        }
+        Axis { size: size(x, i + 1), kernel: size(w, i + 2)?, stride, dilation, pads: (0, 0) }.same()
+    };
+    let Some(borders) = (0..conv.strides.len()).map(border).collect::<Option<Vec<_>>>() else { return conv };
+    let pads = borders.iter().map(|b| b.0).chain(borders.iter().map(|b| b.1)).collect();
+    Conv { auto_pad: AutoPad::NotSet, pads, ..conv }
+}
+
 fn convolved(cx: &mut Cx<'_, '_>, conv: Conv, perm: &[usize]) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let w = permuted(cx, w, perm)?;
+    let conv = with_borders(cx, conv, x, w);
     let bias = cx.opt(2);
     let y = cx.b.conv(conv, x, w, bias)?;
     Ok(vec![cx.activated(y)?])
