@@ -25,6 +25,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
         &cleanup::merge_transposes::MergeTransposes,
+        &cleanup::merge_movements::MergeMovements,
         &cleanup::merge_reshapes::MergeReshapes,
         &cleanup::simplify_reshape::SimplifyReshape,
         &cleanup::merge_casts::MergeCasts,

@@ -271,6 +271,24 @@ impl Cx<'_> {
         let options = Builtin::Reshape.options();
         self.compute(Builtin::Reshape, options, &[x, list], dtype, shape.to_vec())
     }
+    /// `x` with new axes of size 1 at positions `at` of the result, whose dimensions are `shape`.
+    ///
+    /// # Errors
+    /// When the rank is not known.
+    pub fn reshaped_by(&mut self, x: T, at: &[usize], shape: &[Dim]) -> R<T> {
+        if target_sizes(shape).is_some() {
+            return self.reshaped(x, shape);
+        }
+        let dtype = self.def(x).ty.dtype;
+        let mut dims = self.dims(x)?;
+        let mut x = x;
+        for axis in at {
+            dims.insert(*axis, Dim::Known(1));
+            let axis = self.int32(*axis as i64)?;
+            x = self.compute(Builtin::ExpandDims, None, &[x, axis], dtype, dims.clone())?;
+        }
+        Ok(x)
+    }
     /// `x` as a list of one integer, or a number of them as it is.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub mod linear;
 pub mod movement;
 pub mod other;
 pub mod quant;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod spatial;
@@ -30,6 +31,7 @@ const LOWER: &[&[(&str, Lower)]] = &[
     movement::LOWER,
     other::LOWER,
     quant::LOWER,
+    random::LOWER,
     recurrent::LOWER,
     reduce::LOWER,
     spatial::LOWER,
@@ -45,6 +47,7 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     movement::LIFT,
     other::LIFT,
     quant::LIFT,
+    random::LIFT,
     recurrent::LIFT,
     reduce::LIFT,
     spatial::LIFT,

@@ -27,7 +27,10 @@ fn custom(cx: &mut Cx<'_>) -> R<()> {
     let read = op.domain == DOMAIN;
     let allowed = if op.name.starts_with(FLEX) { cx.target.flex } else { cx.target.custom };
     if !read && !allowed {
-        return Err(format!("the name `{}`, which is no builtin (--allow-custom writes it all the same)", op.full_name()));
+        return Err(format!(
+            "the name `{}`, which is no builtin (--allow-custom writes it all the same)",
+            op.full_name()
+        ));
     }
     if op.attrs.iter().any(|(name, _)| name != OPTIONS) {
         return Err(format!("attributes of `{}`, for which there is no encoding", op.full_name()));
@@ -57,7 +60,8 @@ fn lift_custom(cx: &mut LiftCx<'_, '_>) -> Lifted {
     }
     let mut op = Custom { domain: DOMAIN.to_owned(), name: name.to_owned(), ..Custom::default() };
     if !options.is_empty() {
-        op.attrs.push((OPTIONS.to_owned(), Attr::Tensor(Tensor::from_vec(&[options.len()], options.to_vec()))));
+        op.attrs
+            .push((OPTIONS.to_owned(), Attr::Tensor(Tensor::from_vec(&[options.len()], options.to_vec()))));
     }
     op.result_types = cx.results.iter().map(|r| Type::Tensor(r.ty.clone())).collect();
     let outputs = cx.results.len();

@@ -3,9 +3,12 @@ use super::causal_conv_with_state::agreed;
 use super::recurrence::{Plan, Run};
 use super::rotary_embedding::SINGLE;
 use crate::attr::Word;
+use crate::builder::Builder;
 use crate::dim::{Dim, SymInt};
 use crate::dtype::DType;
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::tensor::Tensor;
@@ -136,6 +139,9 @@ impl Semantics for LinearAttention {
         let dtype = cx.dtype(0)?;
         let kept = if cx.has(3) { cx.dtype(3)? } else { dtype };
         Ok(vec![TensorType::new(dtype, y).into(), TensorType::new(kept, state).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        super::linear_expansion::expand(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (q, k, v) = (cx.tensor(0)?, cx.tensor(1)?, cx.tensor(2)?);

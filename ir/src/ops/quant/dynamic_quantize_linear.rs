@@ -1,6 +1,9 @@
 //! `dynamic_quantize_linear`
+use crate::builder::Builder;
 use crate::dtype::{DType, F32_ONLY};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::tensor::Tensor;
@@ -32,6 +35,9 @@ impl Semantics for DynamicQuantizeLinear {
         let y = TensorType { dtype: DType::U8, shape: cx.shape(0)?.cloned() };
         let scalar = |dtype| Type::from(TensorType::fixed(dtype, &[]));
         Ok(vec![y.into(), scalar(DType::F32), scalar(DType::U8)])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        super::product_expansions::dynamic_quantize_linear(b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (y, scale, zero) = quantize(cx.tensor(0)?)?;

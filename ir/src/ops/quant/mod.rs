@@ -7,6 +7,7 @@ pub mod integer_products;
 pub mod mat_mul_bnb4;
 pub mod mat_mul_n_bits;
 mod packed;
+mod product_expansions;
 pub mod q_embed_layer_normalization;
 pub mod q_gemm;
 pub mod q_linear_activation;

@@ -1,8 +1,11 @@
 //! `q_linear_mat_mul`
 use super::requantize::{Quantized, Scales, requantize, rounded};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::kernel::gemm::{BatchOperand, batched_matmul};
 use crate::op::{OpError, Semantics};
@@ -197,6 +200,9 @@ impl Semantics for QLinearMatMul {
         check_fit(cx, &[4, 5], b.map(Vec::as_slice), 1)?;
         let (Some(a), Some(b)) = (a, b) else { return Ok(vec![TensorType::unranked(dtype).into()]) };
         Ok(vec![TensorType::new(dtype, product_shape(a, b)?).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _outputs: usize) -> Expanded {
+        super::product_expansions::q_linear_mat_mul(b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, b, dtype) = (cx.tensor(0)?, cx.tensor(3)?, cx.tensor(7)?.dtype());

@@ -4,6 +4,7 @@ mod fft;
 pub mod mel_weight_matrix;
 pub mod stft;
 pub mod window;
+mod window_expansion;
 
 use crate::dtype::{DType, DTypeSet};
 use crate::op::OpError;

@@ -1,5 +1,5 @@
 //! Windows: `hann_window`, `hamming_window`, `blackman_window`.
-use super::{COUNT, narrowed, room};
+use super::{COUNT, narrowed, room, window_expansion};
 use crate::dim::{Dim, SymInt};
 use crate::dtype::{DType, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
@@ -17,7 +17,7 @@ crate::op! {
         periodic: bool = true,
     } where T1: COUNT;
     infer = |op: &HannWindow, cx| infer(op.output_datatype, cx),
-    eval = |op: &HannWindow, cx| eval(op.output_datatype, op.periodic, &cx, |angle| libm::sin(angle / 2.0).powi(2));
+    eval = |op: &HannWindow, cx| eval(op.output_datatype, op.periodic, &cx, |angle| libm::sin(angle / 2.0).powi(2)), expand = window_expansion::hann;
 }
 crate::op! {
     /// Hamming window: `25/46 - 21/46 cos(2 pi i / N)`, where `N` is `size` when periodic, else `size - 1`.
@@ -30,7 +30,7 @@ crate::op! {
     infer = |op: &HammingWindow, cx| infer(op.output_datatype, cx),
     eval = |op: &HammingWindow, cx| {
         eval(op.output_datatype, op.periodic, &cx, |angle| (25.0 - 21.0 * libm::cos(angle)) / 46.0)
-    };
+    }, expand = window_expansion::hamming;
 }
 crate::op! {
     /// Blackman window: `0.42 - 0.5 cos(2 pi i / N) + 0.08 cos(4 pi i / N)`, where `N` is `size` when periodic, else `size - 1`.
@@ -44,7 +44,7 @@ crate::op! {
     eval = |op: &BlackmanWindow, cx| {
         let value = |angle: f64| (0.08 * libm::cos(2.0 * angle) - 0.5 * libm::cos(angle)) + 0.42;
         eval(op.output_datatype, op.periodic, &cx, value)
-    };
+    }, expand = window_expansion::blackman;
 }
 
 /// Refuses element types that ONNX does not give windows and filters.

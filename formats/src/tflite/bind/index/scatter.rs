@@ -24,7 +24,7 @@ fn volume(dims: &[Dim]) -> Dim {
 }
 
 /// `x` with the axes before `at` joined to one, and the others to another.
-fn matrix(cx: &mut Cx<'_>, x: T, at: usize) -> R<T> {
+pub fn matrix(cx: &mut Cx<'_>, x: T, at: usize) -> R<T> {
     let dims = cx.dims(x)?;
     let (head, tail) = dims.split_at(at);
     let shape = [volume(head), volume(tail)];

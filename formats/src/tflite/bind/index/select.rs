@@ -1,14 +1,16 @@
 //! Choosing: distinct elements, boxes, triangles, unit matrices.
 use super::scatter::flipped;
-use crate::tflite::build::Arith;
+use crate::tflite::bind::movement::GATHERED;
+use crate::tflite::build::{Arith, carrier};
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::program::T;
 use crate::tflite::schema::Builtin;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
+use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::Shape;
+use hoist_ir::types::{Shape, TensorType};
 
 /// Largest constant that stands for a pattern of positions.
 const MAX_PATTERN: usize = 1 << 24;
@@ -48,7 +50,15 @@ pub fn eye_like(cx: &mut Cx<'_>) -> R<()> {
     // Farther than any column there is nothing.
     let k = cx.int32(op.k.clamp(i32::MIN.into(), i32::MAX.into()))?;
     let on = cx.compare(Builtin::Equal, at, k)?;
-    if dtype == DType::Bool { cx.alias(0, on) } else { cx.emit_cast(on, dtype) }
+    match dtype {
+        DType::Bool => cx.alias(0, on),
+        // Nothing is cast to this type.
+        DType::U64 => {
+            let on = cx.cast(on, DType::I64)?;
+            cx.finish(on)
+        }
+        _ => cx.emit_cast(on, dtype),
+    }
 }
 
 /// A triangle with a constant border, of matrices of known sizes; others are expanded before.
@@ -73,7 +83,7 @@ pub fn trilu(cx: &mut Cx<'_>) -> R<()> {
     };
     let kept = Tensor::from_bools(&[rows, columns], (0..rows * columns).map(kept).collect());
     let kept = cx.konst(kept);
-    let x = cx.moved(0, crate::tflite::bind::movement::GATHERED)?;
+    let x = cx.moved(0, GATHERED)?;
     let zero = Tensor::scalar(0i64).cast(cx.def(x).ty.dtype, false).map_err(|e| e.to_string())?;
     let zero = cx.konst(zero);
     cx.emit_moved_as(Builtin::SelectV2, None, &[kept, x, zero], cx.def(x).ty.dtype)
@@ -282,45 +292,123 @@ fn corners(cx: &mut Cx<'_>, boxes: T) -> R<T> {
     cx.compute(Builtin::Gather, options, &[both, order], DType::F32, dims)
 }
 
-/// UNIQUE, which keeps the order of occurrence, on 32- and 64-bit keys: numbers as they are, floating-point ones as integers of the same order.
+/// UNIQUE, which keeps the order of occurrence, on 32- and 64-bit keys: numbers as they are, floating-point ones as integers of the same order. Slices
+/// are compared each with each.
 pub fn unique(cx: &mut Cx<'_>) -> R<()> {
     let Op::Unique(op) = cx.op() else { return Err("no unique".into()) };
-    if op.axis.is_some() && cx.rank(0)? != 1 {
-        return Err("slices along an axis".into());
-    }
     let x = cx.arg(0)?;
-    let x = cx.reshaped(x, &[Dim::Unknown])?;
+    let rank = cx.rank(0)?;
+    let axis = op.axis.map(|a| resolve_axis(a, rank).map_err(|e| e.message)).transpose()?;
+    let (x, axis) = match axis {
+        Some(axis) => (x, axis),
+        None => (cx.reshaped(x, &[Dim::Unknown])?, 0),
+    };
     let keys = keys(cx, x)?;
+    let groups = if op.axis.is_none() || rank == 1 {
+        single(cx, keys, op.sorted)?
+    } else {
+        slices(cx, keys, axis, op.sorted)?
+    };
+    described(cx, x, axis, &groups)
+}
+
+/// Which of the distinct elements each one is, and how many distinct ones there are.
+struct Groups {
+    group: T,
+    count: T,
+    /// Number of elements or slices, a list of one, and as it is known.
+    all: (T, Dim),
+}
+
+fn single(cx: &mut Cx<'_>, keys: T, sorted: bool) -> R<Groups> {
     let (open, dtype) = (vec![Dim::Unknown], cx.def(keys).ty.dtype);
-    let (found, mut group) = (
-        cx.fresh(hoist_ir::types::TensorType::new(dtype, open.clone()))?,
-        cx.fresh(hoist_ir::types::TensorType::new(DType::I32, open.clone()))?,
-    );
+    let (found, mut group) =
+        (cx.fresh(TensorType::new(dtype, open.clone()))?, cx.fresh(TensorType::new(DType::I32, open))?);
     let code = crate::tflite::dtype::to_code(DType::I32).unwrap_or(0);
     let options = Builtin::Unique.options().map(|o| o.with("idx_out_type", code));
     cx.push(Builtin::Unique, options, &[Some(keys)], vec![found, group])?;
     let count = cx.size_of(found, 0)?;
     let count = cx.as_scalar(count)?;
-    if op.sorted {
+    if sorted {
         group = sorted_groups(cx, found, group, count)?;
     }
-    let numbers = numbers(cx, keys, 0)?;
+    Ok(Groups { group, count, all: (cx.size_of(keys, 0)?, cx.dims(keys)?[0].clone()) })
+}
+
+/// The slices along `axis` as rows of `keys`, compared with each other from their first element on.
+fn slices(cx: &mut Cx<'_>, keys: T, axis: usize, sorted: bool) -> R<Groups> {
+    let rank = cx.dims(keys)?.len();
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm[..=axis].rotate_right(1);
+    let x = cx.permuted(keys, &perm)?;
+    let rows = super::scatter::matrix(cx, x, 1)?;
+    let dims = cx.dims(rows)?;
+    let (n, m) = (dims[0].clone(), dims[1].clone());
+    let below = cx.reshaped_by(rows, &[1], &[n.clone(), Dim::Known(1), m.clone()])?;
+    let beside = cx.reshaped_by(rows, &[0], &[Dim::Known(1), n.clone(), m])?;
+    let last = cx.ints32(&[2])?;
+    let square = vec![n.clone(), n.clone()];
+    let differ = cx.compare(Builtin::NotEqual, below, beside)?;
+    let any = cx.compute(Builtin::ReduceAny, None, &[differ, last], DType::Bool, square.clone())?;
+    let numbers = numbers(cx, rows, 0)?;
+    let size = cx.size_of(rows, 0)?;
+    // The first of the equal rows.
+    let twin = cx.select(any, size, numbers)?;
+    let one_axis = cx.ints32(&[1])?;
+    let first = cx.compute(Builtin::ReduceMin, None, &[twin, one_axis], DType::I32, vec![n.clone()])?;
+    let leads = cx.compare(Builtin::Equal, first, numbers)?;
+    let leads = cx.cast(leads, DType::I32)?;
+    let before = if sorted {
+        // Whether the row beside is smaller: it is at the first element that differs.
+        let steps = cx.cast(differ, DType::I32)?;
+        let (dims, axis) = (cx.dims(steps)?, cx.int32(2)?);
+        let options = Builtin::Cumsum.options().map(|o| o.with("exclusive", true));
+        let earlier = cx.compute(Builtin::Cumsum, options, &[steps, axis], DType::I32, dims.clone())?;
+        let zero = cx.int32(0)?;
+        let decisive = cx.compare(Builtin::Equal, earlier, zero)?;
+        let smaller = cx.compare(Builtin::Less, beside, below)?;
+        let both = cx.compute(Builtin::LogicalAnd, None, &[smaller, decisive], DType::Bool, dims)?;
+        cx.compute(Builtin::ReduceAny, None, &[both, last], DType::Bool, square.clone())?
+    } else {
+        let first = cx.reshaped_by(first, &[1], &[n.clone(), Dim::Known(1)])?;
+        cx.compare(Builtin::Less, numbers, first)?
+    };
+    let before = cx.cast(before, DType::I32)?;
+    let before = cx.compute(Builtin::Mul, None, &[before, leads], DType::I32, square)?;
+    let group = cx.compute(Builtin::Sum, None, &[before, one_axis], DType::I32, vec![n.clone()])?;
+    let zero = cx.ints32(&[0])?;
+    let count = cx.compute(Builtin::Sum, None, &[leads, zero], DType::I32, vec![])?;
+    Ok(Groups { group, count, all: (size, n) })
+}
+
+/// The results: distinct elements of `x` along `axis`, where each is first, which of them each one is, how often each occurs.
+fn described(cx: &mut Cx<'_>, x: T, axis: usize, groups: &Groups) -> R<()> {
+    let Groups { group, count, all: (all, dim) } = groups;
+    let open = vec![Dim::Unknown];
+    let total = cx.as_scalar(*all)?;
+    let numbers = cx.iota(total, dim)?;
     let first =
-        cx.compute(Builtin::UnsortedSegmentMin, None, &[numbers, group, count], DType::I32, open.clone())?;
-    let dtype = cx.def(x).ty.dtype;
-    let y = cx.compute(Builtin::Gather, None, &[x, first], dtype, open.clone())?;
+        cx.compute(Builtin::UnsortedSegmentMin, None, &[numbers, *group, *count], DType::I32, open.clone())?;
+    let dtype = carrier(cx.def(x).ty.dtype, GATHERED)?;
+    let x = cx.bits(x, dtype)?;
+    let mut dims = cx.dims(x)?;
+    dims[axis] = Dim::Unknown;
+    let options = Builtin::Gather.options().map(|o| o.with("axis", axis));
+    let y = cx.compute(Builtin::Gather, options, &[x, first], dtype, dims)?;
+    let own = cx.out_ty(0)?.dtype;
+    let y = cx.bits(y, own)?;
     cx.alias(0, y)?;
-    for (k, t) in [(1, first), (2, group)] {
+    for (k, t) in [(1, first), (2, *group)] {
         if cx.outputs() > k {
             let wide = cx.cast(t, DType::I64)?;
             cx.alias(k, wide)?;
         }
     }
     if cx.outputs() > 3 {
-        let (sizes, one) = (cx.shape_of(keys)?, cx.int32(1)?);
-        let ones = cx.compute(Builtin::Fill, None, &[sizes, one], DType::I32, cx.dims(keys)?)?;
+        let one = cx.int32(1)?;
+        let ones = cx.compute(Builtin::Fill, None, &[*all, one], DType::I32, vec![dim.clone()])?;
         let counts =
-            cx.compute(Builtin::UnsortedSegmentSum, None, &[ones, group, count], DType::I32, open)?;
+            cx.compute(Builtin::UnsortedSegmentSum, None, &[ones, *group, *count], DType::I32, open)?;
         let wide = cx.cast(counts, DType::I64)?;
         cx.alias(3, wide)?;
     }
@@ -332,6 +420,7 @@ fn keys(cx: &mut Cx<'_>, x: T) -> R<T> {
     match cx.def(x).ty.dtype {
         DType::I32 | DType::I64 => Ok(x),
         DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::Bool => cx.cast(x, DType::I32),
+        DType::U32 => cx.cast(x, DType::I64),
         DType::F32 | DType::F16 | DType::BF16 => {
             let x = if cx.def(x).ty.dtype == DType::F32 { x } else { cx.cast(x, DType::F32)? };
             let (nan, zero) = (cx.konst(Tensor::scalar(f32::NAN)), cx.konst(Tensor::scalar(0f32)));
@@ -352,8 +441,8 @@ fn sorted_groups(cx: &mut Cx<'_>, found: T, group: T, count: T) -> R<T> {
     let open = vec![Dim::Unknown];
     let dtype = cx.def(found).ty.dtype;
     let (values, order) = (
-        cx.fresh(hoist_ir::types::TensorType::new(dtype, open.clone()))?,
-        cx.fresh(hoist_ir::types::TensorType::new(DType::I32, open.clone()))?,
+        cx.fresh(TensorType::new(dtype, open.clone()))?,
+        cx.fresh(TensorType::new(DType::I32, open.clone()))?,
     );
     cx.push(Builtin::TopkV2, None, &[Some(found), Some(count)], vec![values, order])?;
     // The largest comes first: place `i` from the front is place `count - 1 - i`.

@@ -181,9 +181,7 @@ pub fn squeeze(cx: &mut Cx<'_>) -> R<()> {
     if by_result(cx)? {
         return Ok(());
     }
-    let rank = cx.rank(0)?;
     if let Some(axes) = cx.ints(1) {
-        let axes = axes.iter().map(|a| axis_of(*a, rank).map(|a| a as i64)).collect::<R<Vec<_>>>()?;
         let x = cx.moved(0, COPIED)?;
         let options = Builtin::Squeeze.options().map(|o| o.with("squeeze_dims", axes));
         return cx.emit_moved(Builtin::Squeeze, options, &[x]);
@@ -191,6 +189,7 @@ pub fn squeeze(cx: &mut Cx<'_>) -> R<()> {
     if cx.value(1).is_none() {
         return Err("axes of unknown size that may be 1".into());
     }
+    let rank = cx.rank(0)?;
     let gone = marked(cx, rank)?;
     let zero = cx.int32(0)?;
     let kept = cx.compare(Builtin::Equal, gone, zero)?;
@@ -209,7 +208,11 @@ fn shape_options(dtype: DType) -> Option<crate::tflite::table::Record> {
 /// SHAPE, of which SLICE takes a part.
 pub fn shape(cx: &mut Cx<'_>) -> R<()> {
     let Op::Shape(op) = cx.op() else { return Err("no shape".into()) };
-    let (x, rank) = (cx.arg(0)?, cx.rank(0)?);
+    let x = cx.arg(0)?;
+    if cx.rank(0).is_err() && op.start == 0 && op.end.is_none() {
+        return cx.emit(Builtin::Shape, shape_options(DType::I64), &[x]);
+    }
+    let rank = cx.rank(0)?;
     let n = rank as i64;
     let position = |v: i64| if v < 0 { v.saturating_add(n) } else { v }.clamp(0, n);
     let (start, end) = (position(op.start), position(op.end.unwrap_or(n)));

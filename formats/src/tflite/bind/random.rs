@@ -1,0 +1,79 @@
+//! Random numbers: RANDOM_UNIFORM, RANDOM_STANDARD_NORMAL, MULTINOMIAL. Which numbers come is not the same in two runtimes, nor in two runs
+//! without a seed.
+use crate::tflite::lift::{Cx as LiftCx, Lift, Lifted};
+use crate::tflite::lower::{Cx, Lower, R};
+use crate::tflite::program::T;
+use crate::tflite::schema::Builtin;
+use crate::tflite::table::Record;
+use hoist_ir::dtype::DType;
+use hoist_ir::ops::Op;
+use hoist_ir::ops::random::fill::{RandomNormalLike, RandomUniformLike};
+use hoist_ir::ops::shape::constant_of_shape::ConstantOfShape;
+use hoist_ir::tensor::Tensor;
+use hoist_ir::types::TensorType;
+
+/// Operators of the IR and how they are lowered.
+pub const LOWER: &[(&str, Lower)] =
+    &[("random_normal", draw), ("random_normal_like", draw), ("random_uniform", draw), ("random_uniform_like", draw)];
+/// Builtin operators and how they are lifted.
+pub const LIFT: &[(Builtin, Lift)] = &[
+    (Builtin::RandomUniform, |cx| drawn(cx, RandomUniformLike::default())),
+    (Builtin::RandomStandardNormal, |cx| drawn(cx, RandomNormalLike::default())),
+];
+
+/// What is drawn: numbers of mean 0 and deviation 1, or between 0 and 1, times a factor, plus a number.
+struct Drawn {
+    builtin: Builtin,
+    factor: f32,
+    shift: f32,
+    seed: Option<f32>,
+}
+
+fn of(op: &Op) -> R<Drawn> {
+    let normal = |scale: f32, mean: f32, seed| (Builtin::RandomStandardNormal, scale, mean, seed);
+    let uniform = |high: f32, low: f32, seed| (Builtin::RandomUniform, high - low, low, seed);
+    let (builtin, factor, shift, seed) = match op {
+        Op::RandomNormal(o) => normal(o.scale, o.mean, o.seed),
+        Op::RandomNormalLike(o) => normal(o.scale, o.mean, o.seed),
+        Op::RandomUniform(o) => uniform(o.high, o.low, o.seed),
+        Op::RandomUniformLike(o) => uniform(o.high, o.low, o.seed),
+        _ => return Err("another distribution".into()),
+    };
+    Ok(Drawn { builtin, factor, shift, seed })
+}
+
+fn seeded(builtin: Builtin, seed: Option<f32>) -> Option<Record> {
+    // Zeros stand for a seed of the runtime's choice.
+    let bits = seed.map_or(0, |s| i64::from(s.to_bits()).max(1));
+    builtin.options().map(|o| o.with("seed", bits).with("seed2", i64::from(bits != 0)))
+}
+
+fn draw(cx: &mut Cx<'_>) -> R<()> {
+    let drawn = of(cx.op())?;
+    let ty = cx.out_ty(0)?.clone();
+    if ty.dtype != DType::F32 {
+        return Err(format!("random numbers of type {}", ty.dtype));
+    }
+    let sizes: T = if cx.is_empty() {
+        let sizes = ty.sizes().ok_or("sizes that are not known")?;
+        cx.ints32(&sizes.iter().map(|n| *n as i64).collect::<Vec<_>>())?
+    } else {
+        let x = cx.arg(0)?;
+        cx.shape_of(x)?
+    };
+    let options = seeded(drawn.builtin, drawn.seed);
+    if drawn.factor == 1.0 && drawn.shift == 0.0 {
+        return cx.emit(drawn.builtin, options, &[sizes]);
+    }
+    let plain = cx.temp(drawn.builtin, options, &[Some(sizes)], ty.clone())?;
+    let factor = cx.konst(Tensor::scalar(drawn.factor));
+    let scaled = cx.temp(Builtin::Mul, None, &[Some(plain), Some(factor)], TensorType { ..ty })?;
+    let shift = cx.konst(Tensor::scalar(drawn.shift));
+    cx.emit(Builtin::Add, None, &[scaled, shift])
+}
+
+fn drawn(cx: &mut LiftCx<'_, '_>, op: impl Into<Op>) -> Lifted {
+    let sizes = cx.wide(0)?;
+    let zeros = cx.op(ConstantOfShape::default(), &[sizes])?;
+    Ok(vec![cx.op(op, &[zeros])?])
+}
