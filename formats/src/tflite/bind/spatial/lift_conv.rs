@@ -92,7 +92,7 @@ fn last_size(cx: &Cx<'_, '_>, v: ValueId) -> Option<u64> {
     cx.shape(v)?.last()?.known()
 }
 
-/// CONV_2D: weights are `[out, h, w, in / groups]`.
+/// `CONV_2D`: weights are `[out, h, w, in / groups]`.
 pub(super) fn conv(cx: &mut Cx<'_, '_>) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let group = groups(cx, last_size(cx, x), last_size(cx, w))?;
@@ -107,7 +107,7 @@ pub(super) fn conv(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[0, 3, 1, 2])
 }
 
-/// DEPTHWISE_CONV_2D: weights are `[1, h, w, out]`.
+/// `DEPTHWISE_CONV_2D`: weights are `[1, h, w, out]`.
 pub(super) fn depthwise(cx: &mut Cx<'_, '_>) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let given = u64::try_from(cx.int("depth_multiplier")).ok().filter(|m| *m > 0);
@@ -126,7 +126,7 @@ pub(super) fn depthwise(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[3, 0, 1, 2])
 }
 
-/// CONV_3D: weights are `[d, h, w, in, out]`.
+/// `CONV_3D`: weights are `[d, h, w, in, out]`.
 pub(super) fn conv_3d(cx: &mut Cx<'_, '_>) -> Lifted {
     let conv = Conv {
         auto_pad: auto_pad(cx),
@@ -138,12 +138,12 @@ pub(super) fn conv_3d(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[4, 3, 0, 1, 2])
 }
 
-/// TRANSPOSE_CONV: sizes of the result, weights `[out, h, w, in]`, data, bias.
+/// `TRANSPOSE_CONV`: sizes of the result, weights `[out, h, w, in]`, data, bias.
 pub(super) fn transpose_conv(cx: &mut Cx<'_, '_>) -> Lifted {
     transposed(cx, PLANE, &[3, 0, 1, 2])
 }
 
-/// CONV_3D_TRANSPOSE: sizes of the result, weights `[d, h, w, out, in]`, data, bias.
+/// `CONV_3D_TRANSPOSE`: sizes of the result, weights `[d, h, w, out, in]`, data, bias.
 pub(super) fn conv_3d_transpose(cx: &mut Cx<'_, '_>) -> Lifted {
     transposed(cx, SPACE, &[4, 3, 0, 1, 2])
 }
@@ -158,10 +158,11 @@ fn transposed(cx: &mut Cx<'_, '_>, names: &[&str], perm: &[usize]) -> Lifted {
     };
     let strides = each(cx, "stride_#", names);
     let declared = cx.results.first().and_then(|r| r.ty.shape.clone());
-    let wanted: Option<Vec<i64>> =
-        cx.ints(0).map(|s| s.get(1..=n).map(<[i64]>::to_vec)).unwrap_or_else(|| {
-            declared?.get(1..=n)?.iter().map(|d| d.known().and_then(|d| i64::try_from(d).ok())).collect()
-        });
+    let known = |d: &hoist_ir::dim::Dim| d.known().and_then(|d| i64::try_from(d).ok());
+    let wanted: Option<Vec<i64>> = match cx.ints(0) {
+        Some(list) => list.get(1..=n).map(<[i64]>::to_vec),
+        None => declared.and_then(|d| d.get(1..=n)?.iter().map(known).collect()),
+    };
     let same = auto_pad(cx) == AutoPad::SameUpper;
     let mut op =
         ConvTranspose { strides: strides.clone(), layout: Layout::ChannelsLast, ..Default::default() };

@@ -69,7 +69,7 @@ pub(super) fn resize(cx: &mut Cx<'_, '_>) -> Lifted {
         nearest_mode: rounding,
         ..Resize::default()
     };
-    Ok(cx.b.add(op, &[Some(x), None, None, Some(sizes)])?)
+    cx.b.add(op, &[Some(x), None, None, Some(sizes)])
 }
 
 pub(super) fn depth_to_space(cx: &mut Cx<'_, '_>) -> Lifted {
