@@ -29,8 +29,10 @@ pub(super) fn restore(model: &Model, main: &mut Program) -> Result<(), Diag> {
         let (Some(input), Some(output)) = (input, output) else { continue };
         let (t, next) = (main.inputs.remove(input).1, main.outputs.remove(output).1);
         let def = main.def(t).clone();
-        let data = def.ty.sizes().and_then(|s| Tensor::from_bytes(def.ty.dtype, &s, bytes.clone(), None).ok());
-        let data = data.ok_or_else(|| Diag::error("E0901", format!("state `{name}` does not fit its input")))?;
+        let data =
+            def.ty.sizes().and_then(|s| Tensor::from_bytes(def.ty.dtype, &s, bytes.clone(), None).ok());
+        let data =
+            data.ok_or_else(|| Diag::error("E0901", format!("state `{name}` does not fit its input")))?;
         let handle = handle(main, &mut first, name);
         first.push(instr(Builtin::ReadVariable, None, &[handle], vec![t], name));
         last.push(instr(Builtin::AssignVariable, None, &[handle, next], vec![], name));

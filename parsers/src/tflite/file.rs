@@ -32,7 +32,11 @@ impl File {
         let buffers = root.records("buffers").len() as i64;
         let tensors = root.records("subgraphs").iter().flat_map(|s| s.records("tensors"));
         if let Some(t) = tensors.into_iter().find(|t| t.int("buffer") >= buffers) {
-            return Err(bad(format!("tensor `{}` has buffer {} of {buffers}", t.text("name"), t.int("buffer"))));
+            return Err(bad(format!(
+                "tensor `{}` has buffer {} of {buffers}",
+                t.text("name"),
+                t.int("buffer")
+            )));
         }
         Ok(Self { root, bytes, path: source.path().into() })
     }

@@ -167,7 +167,8 @@ impl<'a> Reader<'a> {
             op: if custom.is_empty() { builtin.name().into() } else { custom.into() },
             ..OriginPart::default()
         });
-        let stored = keeps_stored(builtin, op.record("builtin_options"), &given, &results);
+        let options = options(op, builtin);
+        let stored = keeps_stored(builtin, options, &given, &results);
         let mut b = Builder::at_end(g, origin);
         b.set_name(Some(name.as_str().into()));
         let mut inputs = vec![];
@@ -175,7 +176,6 @@ impl<'a> Reader<'a> {
             let v = self.operand(&mut b, sub, *i, stored);
             inputs.push(v.map_err(located)?);
         }
-        let options = op.record("builtin_options").or_else(|| op.record("builtin_options2"));
         let custom = (custom, self.file.options(op)?);
         let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results, custom, bodies: self };
         let values = lift(&mut cx).map_err(located)?;
@@ -231,7 +231,8 @@ impl<'a> Reader<'a> {
                 format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
-        let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
+        let trusted =
+            if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
         if g.value(v).name.is_none() {
@@ -259,7 +260,7 @@ impl<'a> Reader<'a> {
         };
         match builtin {
             Builtin::VarHandle => {
-                let options = op.record("builtin_options");
+                let options = options(op, builtin);
                 let text = |name| options.map_or("", |o| o.text(name));
                 let (container, shared) = (text("container"), text("shared_name"));
                 let key =
@@ -285,7 +286,7 @@ impl<'a> Reader<'a> {
                 self.state.write(&key, v);
             }
             Builtin::CallOnce if self.depth == 0 && !self.initializing => {
-                let index = op.record("builtin_options").map_or(0, |o| o.int("init_subgraph_index"));
+                let index = options(op, builtin).map_or(0, |o| o.int("init_subgraph_index"));
                 self.initialize(index)?;
             }
             _ => return Ok(false),
@@ -335,6 +336,13 @@ impl Bodies for Reader<'_> {
         self.outputs(&mut g, sub, record)?;
         Ok(g)
     }
+}
+
+/// The options of an operator; those of another one count for nothing, as in LiteRT.
+fn options(op: &Record, builtin: Builtin) -> Option<&Record> {
+    let own = builtin.options()?;
+    let given = [op.record("builtin_options"), op.record("builtin_options2")];
+    given.into_iter().flatten().find(|o| o.table.name == own.table.name)
 }
 
 /// Gives the results of an operator that is not read values of their declared types, so that the rest can be looked at.

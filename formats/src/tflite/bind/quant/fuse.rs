@@ -173,7 +173,9 @@ fn operands(program: &mut Program, links: &Links, i: usize, rule: Rule, y: T) ->
         }
         Rule::Any(_) => bytes,
         Rule::Same(_) => (bytes || dtype == DType::I16) && scales.iter().all(|q| *q == to),
-        Rule::Fixed(shift, zero) => bytes && to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero + moved,
+        Rule::Fixed(shift, zero) => {
+            bytes && to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero + moved
+        }
         Rule::Weighted(axis) => {
             let w = weights(program, links, inputs.get(1).copied().flatten()?, axis)?;
             return weighted(program, &inputs, w, (dtype, &scales[0], &to));
@@ -245,8 +247,7 @@ fn sign(program: &mut Program) {
 
 /// Removes conversions and movements whose results nothing reads any more.
 pub(super) fn sweep(program: &mut Program) {
-    const PURE: &[Builtin] =
-        &[Builtin::Dequantize, Builtin::Transpose, Builtin::Reshape, Builtin::Quantize];
+    const PURE: &[Builtin] = &[Builtin::Dequantize, Builtin::Transpose, Builtin::Reshape, Builtin::Quantize];
     let mut links = Links::new(program);
     let mut gone = vec![false; program.instrs.len()];
     for (i, instr) in program.instrs.iter().enumerate().rev() {

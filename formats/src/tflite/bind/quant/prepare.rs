@@ -30,7 +30,8 @@ pub fn prepare(program: &mut Program) {
         out.push(new);
     }
     let old = std::mem::take(&mut program.instrs);
-    program.instrs = old.into_iter().zip(out).flat_map(|(old, new)| new.unwrap_or_else(|| vec![old])).collect();
+    program.instrs =
+        old.into_iter().zip(out).flat_map(|(old, new)| new.unwrap_or_else(|| vec![old])).collect();
     super::fuse::sweep(program);
 }
 
@@ -77,7 +78,9 @@ fn twin(program: &mut Program, real: T, like: T, quant: Quant) -> T {
 /// Transpose `i` of dequantized data, in front of the conversion.
 fn lifted(program: &mut Program, links: &Links, readers: &[Option<Builtin>], i: usize) -> Option<Vec<Instr>> {
     let instr = program.instrs[i].clone();
-    let (&[Some(x), Some(perm)], &[y]) = (instr.inputs.as_slice(), instr.outputs.as_slice()) else { return None };
+    let (&[Some(x), Some(perm)], &[y]) = (instr.inputs.as_slice(), instr.outputs.as_slice()) else {
+        return None;
+    };
     let computed = readers[y.0 as usize].is_some_and(is_computed) && links.uses(y) == 1;
     if instr.builtin != Builtin::Transpose || !computed {
         return None;
@@ -113,7 +116,9 @@ fn sunk(program: &mut Program, links: &Links, i: usize) -> Option<Vec<Instr>> {
 /// Product `i` with dequantized constant weights as FULLY_CONNECTED.
 fn connected(program: &mut Program, links: &Links, i: usize) -> Option<Vec<Instr>> {
     let instr = program.instrs[i].clone();
-    let (&[Some(x), Some(w)], &[y]) = (instr.inputs.as_slice(), instr.outputs.as_slice()) else { return None };
+    let (&[Some(x), Some(w)], &[y]) = (instr.inputs.as_slice(), instr.outputs.as_slice()) else {
+        return None;
+    };
     let options = instr.options.as_ref()?;
     let rank = program.def(x).ty.rank()?;
     let found = stored(program, links, w, 0).filter(|w| w.data.rank() == 2)?;
