@@ -72,7 +72,7 @@ pub const GROUPS: &[Group] = &[
         doc: "Elementwise operators, reductions, types of elements.",
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
                legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
-               legalize-tflite-losses,legalize-tflite-windows",
+               legalize-tflite-windows",
     },
     Group {
         name: "legalize-tflite-movement",
