@@ -2,6 +2,7 @@
 use crate::format::OutputFormat;
 use crate::gate::{self, Checking, Verdict};
 use crate::io::{self, Reading};
+use crate::layout;
 use crate::output::{Staging, Target};
 use crate::progress::Progress;
 use clap::ValueEnum;
@@ -12,6 +13,7 @@ use hoist_formats::onnx::versions::NEWEST_OPSET;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
+use hoist_passes::layout::solve::remaining::{Remaining, remaining};
 use hoist_passes::{Failure, Options, Pipeline, Report};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,6 +50,9 @@ pub struct Writing {
     /// Where the weights of an ONNX output go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub external_data: External,
+    /// Layout of inputs and outputs: nhwc gives every one of four axes its channels last, NAME=nhwc this one; without it, the source's
+    #[arg(long, value_name = "[NAME=]nhwc")]
+    pub io_layout: Vec<String>,
     /// Write operators that TFLite lacks as custom operators of their own name, for runtimes that bring them
     #[arg(long)]
     pub allow_custom: bool,
@@ -96,6 +101,8 @@ pub struct Done {
     pub verdict: Verdict,
     /// Warnings of reading and of the passes.
     pub warnings: Diags,
+    /// Transposes that are left, where the output is TFLite.
+    pub left: Vec<Remaining>,
 }
 
 /// A rule that a pass broke: a defect of Hoist, whatever the model.
@@ -112,7 +119,9 @@ impl Job<'_> {
         let format = OutputFormat::of(self.output, self.writing.to)?;
         let target = Target::new(self.output)?;
         let progress = Progress::start("reading", self.quiet);
-        let source = io::read(self.input, self.reading)?;
+        let mut source = io::read(self.input, self.reading)?;
+        layout::turn_model(&mut source, &layout::io(&self.writing.io_layout)?)
+            .map_err(|diags| io::about(self.input, diags))?;
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
@@ -123,7 +132,8 @@ impl Job<'_> {
         let inlined = self.inline(&mut model, options.verify_each)?;
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
         report.stats.splice(0..0, inlined.stats);
-        self.legalize(&mut model, format, options.verify_each, &mut report)?;
+        self.legalize(&mut model, format, options, &mut report)?;
+        let left = if format == OutputFormat::TfLite { remaining(&model.graph) } else { vec![] };
         report.warnings.0.extend(lost(&annotations, &model));
         progress.stage("writing");
         let staging = self.write(&target, &model, format)?;
@@ -133,7 +143,7 @@ impl Job<'_> {
         let bytes = staging.commit()?;
         let mut warnings = Diags(source.warnings);
         warnings.0.extend(report.warnings.0.iter().cloned());
-        Ok(Done { nodes, bytes, report, verdict, warnings })
+        Ok(Done { nodes, bytes, report, verdict, warnings, left })
     }
 
     fn rewrite(
@@ -162,10 +172,11 @@ impl Job<'_> {
         &self,
         model: &mut Model,
         format: OutputFormat,
-        verify_each: bool,
+        asked: &Options<'_>,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let mut options = Options { verify_each, ..Options::default() };
+        let mut options =
+            Options { verify_each: asked.verify_each, why: asked.why.clone(), ..Options::default() };
         if format == OutputFormat::TfLite {
             options.target = Some(hoist_passes::Target::Tflite(self.writing.tflite()));
             return self.run_all(&["legalize-tflite"], model, &mut options, report);
@@ -173,6 +184,10 @@ impl Job<'_> {
         if format == OutputFormat::Hir {
             return Ok(());
         }
+        // What was read with channels last is written with channels first.
+        let newest = lower::Target::new(model, self.writing.opset.unwrap_or(NEWEST_OPSET));
+        options.target = Some(hoist_passes::Target::Onnx(newest));
+        self.run_all(&["legalize-layout"], model, &mut options, report)?;
         let mut pipelines = vec!["legalize-onnx"];
         let opset = match (choose(model, self.writing.opset), self.writing.opset) {
             (Err(_), asked) => Some(asked.unwrap_or(NEWEST_OPSET)),
@@ -196,6 +211,7 @@ impl Job<'_> {
         for text in pipelines {
             let done = self.rewrite(&Pipeline::parse(text)?, model, options)?;
             report.stats.extend(done.stats);
+            report.misses.extend(done.misses);
             report.warnings.0.extend(done.warnings.0);
         }
         Ok(())

@@ -8,6 +8,7 @@ mod format;
 mod gate;
 mod io;
 mod job;
+mod layout;
 mod output;
 mod progress;
 mod render;

@@ -51,7 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,legalize-layout,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,merge-movements,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -62,9 +62,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-spatial",
         doc: "Convolutions, pools, resizing, normalization.",
-        text: "legalize-tflite-floats,legalize-tflite-axes,legalize-tflite-groups,legalize-tflite-padding,\
-               legalize-tflite-transposed,legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-blocks,\
-               legalize-tflite-norm,legalize-tflite-layout",
+        text: "legalize-tflite-floats,legalize-tflite-integer-conv,legalize-tflite-axes,legalize-tflite-groups,\
+               legalize-tflite-padding,legalize-tflite-fold-columns,legalize-tflite-transposed,legalize-tflite-positions,\
+               legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-resize-open,legalize-tflite-blocks,\
+               legalize-tflite-norm,legalize-tflite-sample,legalize-tflite-regions",
     },
     Group {
         name: "legalize-tflite-elementwise",

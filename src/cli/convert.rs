@@ -1,10 +1,12 @@
 //! `hoist convert`.
+use super::optimize::{explained, misses, why};
 use super::{EXIT_CODES, Report, Session};
 use crate::engine::limit_threads;
 use crate::format::OutputFormat;
 use crate::gate::{Checking, Verdict};
 use crate::io::{self, Content, Reading};
 use crate::job::{Done, Job, Writing};
+use crate::layout;
 use crate::render;
 use crate::weights;
 use anyhow::Result;
@@ -36,6 +38,9 @@ pub struct Opts {
     /// Run no passes
     #[arg(long)]
     no_optimize: bool,
+    /// Say where PASS looked and did nothing, and why; legalize-layout says why each transpose is left
+    #[arg(long, value_name = "PASS[@NODE]")]
+    why: Option<String>,
     /// Where to keep the graph before a pass that fails
     #[arg(long, value_name = "FILE")]
     repro: Option<PathBuf>,
@@ -77,8 +82,11 @@ impl Opts {
             repro: self.repro.as_deref(),
             quiet: session.json,
         };
-        let done = job.run(&mut Options::default())?;
-        Ok(report(&self.output, done, "", json!({})))
+        let why = self.why.as_deref().map(why);
+        let done = job.run(&mut Options { why, ..Options::default() })?;
+        let extra = explained(&done, self.why.is_some());
+        let members = if self.why.is_some() { json!({"misses": misses(&done.report)}) } else { json!({}) };
+        Ok(report(&self.output, done, &extra, members))
     }
 }
 
@@ -118,8 +126,12 @@ pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report 
     let (before, after) = done.nodes;
     let shown = render::name(&output.display().to_string());
     let size = render::bytes(done.bytes);
-    let text = format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{extra}");
+    let moved = layout::summary(&done.left);
+    let text = format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{moved}{extra}");
     let mut report = Report::new(text, members);
+    if !done.left.is_empty() {
+        report.json.insert("transposes".to_owned(), layout::members(&done.left));
+    }
     let (runs, max_abs, weak) = match &done.verdict {
         Verdict::Same { runs, max_abs, weak } => (*runs, Some(*max_abs), weak.clone()),
         Verdict::Unchecked(_) => (0, None, None),

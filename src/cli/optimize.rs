@@ -3,7 +3,7 @@ use super::{EXIT_CODES, Report, Session, convert, misuse};
 use crate::engine::limit_threads;
 use crate::gate::Checking;
 use crate::io::Reading;
-use crate::job::{Job, Writing};
+use crate::job::{Done, Job, Writing};
 use crate::render::{self, table};
 use anyhow::Result;
 use hoist_passes::pipeline::GROUPS;
@@ -98,12 +98,7 @@ impl Opts {
         }
         let done = job.run(&mut options)?;
         let mut extra = stats_table(&done.report.stats);
-        if self.why.is_some() && done.report.misses.is_empty() {
-            extra.push_str("nothing to explain: the pass applied wherever it looked, or looked nowhere\n");
-        }
-        for miss in &done.report.misses {
-            let _ = writeln!(extra, "{}", render::clean(&miss.to_string(), 600));
-        }
+        extra.push_str(&explained(&done, self.why.is_some()));
         let pass = self.dump_after.as_deref().unwrap_or_default();
         for (run, text) in &dumps {
             let _ = write!(extra, "; after run {run}, {pass}\n{text}");
@@ -113,8 +108,25 @@ impl Opts {
     }
 }
 
+/// What was asked about, line by line.
+pub fn explained(done: &Done, asked: bool) -> String {
+    let mut text = String::new();
+    if asked && done.report.misses.is_empty() {
+        text.push_str("nothing to explain: the pass applied wherever it looked, or looked nowhere\n");
+    }
+    for miss in &done.report.misses {
+        let _ = writeln!(text, "{}", render::clean(&miss.to_string(), 600));
+    }
+    text
+}
+
+/// The same for `--format json`.
+pub fn misses(report: &hoist_passes::Report) -> Vec<Value> {
+    report.misses.iter().map(|m| json!({"pass": m.pass, "node": m.at, "reason": m.reason})).collect()
+}
+
 /// Reads `PASS[@NODE]`.
-fn why(text: &str) -> Why {
+pub fn why(text: &str) -> Why {
     match text.split_once('@') {
         Some((pass, node)) => Why { pass: pass.to_owned(), node: Some(node.to_owned()) },
         None => Why { pass: text.to_owned(), node: None },
@@ -138,13 +150,11 @@ fn stats_table(stats: &[Stat]) -> String {
 fn members(report: &hoist_passes::Report, dumped: &str, dumps: &[(usize, String)]) -> Value {
     let stat =
         |s: &Stat| json!({"pass": s.pass, "runs": s.runs, "edits": s.changed, "micros": s.micros as u64});
-    let misses: Vec<Value> =
-        report.misses.iter().map(|m| json!({"pass": m.pass, "node": m.at, "reason": m.reason})).collect();
     let dumps: Vec<Value> =
         dumps.iter().map(|(run, text)| json!({"pass": dumped, "run": run, "text": text})).collect();
     json!({
         "passes": report.stats.iter().map(stat).collect::<Vec<_>>(),
-        "misses": misses,
+        "misses": misses(report),
         "dumps": dumps,
     })
 }

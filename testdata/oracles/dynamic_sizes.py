@@ -96,8 +96,10 @@ def main():
     names = [n for n in sorted(os.listdir(a.models)) if os.path.exists(os.path.join(a.models, n, "model." + a.source)) and (not a.only or n in a.only)]
     good = 0
     with tempfile.TemporaryDirectory() as scratch:
+        keep = a.keep or scratch
+        os.makedirs(keep, exist_ok=True)
         for name in names:
-            why = one(a, name, a.keep or scratch)
+            why = one(a, name, keep)
             good += not why
             if why:
                 print("%-20s %s" % (name, why), flush=True)

@@ -1,7 +1,7 @@
 //! IR to TFLite files. The tables are encoded in memory; constants are streamed behind them, so memory does not follow the model's size.
 use buffers::Buffers;
 use hoist_formats::tflite::IDENTIFIER;
-use hoist_formats::tflite::bind::{activation, linear};
+use hoist_formats::tflite::bind::{activation, linear, quant};
 use hoist_formats::tflite::decode::places;
 use hoist_formats::tflite::dtype::to_code;
 use hoist_formats::tflite::encode::encode;
@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 mod buffers;
+mod variables;
 
 #[cfg(test)]
 use buffers::ALIGNMENT;
@@ -47,9 +48,12 @@ pub fn plan(model: &Model, target: &Target) -> Result<Plan, Diags> {
 /// [`plan`] with constants behind the flatbuffer where it would take more than `max` bytes.
 fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags> {
     let mut main = program(&model.graph, target)?;
+    variables::restore(model, &mut main)?;
     name_apart(&mut main);
+    quant::prepare::prepare(&mut main);
     linear::fuse(&mut main);
     activation::fuse(&mut main);
+    quant::fuse::fuse(&mut main);
     main.compact();
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);

@@ -67,7 +67,53 @@ pub fn carrier(dtype: DType, types: &[DType]) -> R<DType> {
     found.copied().ok_or_else(|| format!("element type {dtype}"))
 }
 
+/// Number of elements.
+pub fn volume(dims: &[Dim]) -> Dim {
+    dims.iter().fold(Dim::Known(1), |p, d| p.combine(d, SymInt::mul))
+}
+
 impl Cx<'_> {
+    /// Product of the entries of a list of 32-bit integers, as a list of one.
+    ///
+    /// # Errors
+    /// Never for such a list.
+    pub fn product(&mut self, list: T) -> R<T> {
+        if let Some(known) = self.known(list)
+            && let Some(n) = known.iter().try_fold(1i64, |p, n| p.checked_mul(*n))
+        {
+            return self.ints32(&[n]);
+        }
+        if self.dims(list)? == [Dim::Known(1)] {
+            return Ok(list);
+        }
+        let axes = self.ints32(&[0])?;
+        let options = Builtin::ReduceProd.options().map(|o| o.with("keep_dims", true));
+        self.compute(Builtin::ReduceProd, options, &[list, axes], DType::I32, vec![Dim::Known(1)])
+    }
+    /// `x` with so many neighbouring axes joined to one each.
+    ///
+    /// # Errors
+    /// When the rank is not known.
+    pub fn grouped(&mut self, x: T, counts: &[usize]) -> R<T> {
+        let dims = self.dims(x)?;
+        let (mut shape, mut at) = (vec![], 0);
+        for n in counts {
+            shape.push(volume(&dims[at..at + n]));
+            at += n;
+        }
+        if target_sizes(&shape).is_some() || counts.iter().all(|n| *n == 1) {
+            return if counts.iter().all(|n| *n == 1) { Ok(x) } else { self.reshaped(x, &shape) };
+        }
+        let sizes = self.shape_of(x)?;
+        let (mut parts, mut at) = (vec![], 0);
+        for n in counts {
+            let part = self.part(sizes, at, *n)?;
+            parts.push(self.product(part)?);
+            at += n;
+        }
+        let list = self.joined(&parts)?;
+        self.reshaped_to(x, list, &shape)
+    }
     /// Whether what the list in operand `i` says is known as far as the type of the result tells: it is constant, or all its entries are sizes. A
     /// result may be declared more precisely than that by its file, which is no promise.
     pub fn is_followed(&self, i: usize) -> bool {
@@ -127,8 +173,11 @@ impl Cx<'_> {
     fn folded(&self, how: Arith, a: (T, &[i64]), b: (T, &[i64])) -> Option<Tensor> {
         let (long, short) = if a.1.len() >= b.1.len() { (a, b) } else { (b, a) };
         let like = self.def(long.0).data.as_ref()?;
-        let fits = short.1.len() == long.1.len() || short.1.len() == 1;
-        if !fits || long.1.len() > SHORT || self.def(short.0).ty.rank()? > like.rank() {
+        let other = self.def(short.0).ty.sizes()?;
+        // As many elements in another order of axes are not the same elements.
+        let core = |shape: &[usize]| shape.iter().copied().skip_while(|n| *n == 1).collect::<Vec<_>>();
+        let fits = short.1.len() == 1 || core(&other) == core(like.shape());
+        if !fits || long.1.len() > SHORT || other.len() > like.rank() {
             return None;
         }
         let at = |v: &[i64], i: usize| v.get(i).or(v.first()).copied();
@@ -267,6 +316,24 @@ impl Cx<'_> {
         let dtype = self.def(x).ty.dtype;
         let options = Builtin::Reshape.options();
         self.compute(Builtin::Reshape, options, &[x, list], dtype, shape.to_vec())
+    }
+    /// `x` with new axes of size 1 at positions `at` of the result, whose dimensions are `shape`.
+    ///
+    /// # Errors
+    /// When the rank is not known.
+    pub fn reshaped_by(&mut self, x: T, at: &[usize], shape: &[Dim]) -> R<T> {
+        if target_sizes(shape).is_some() {
+            return self.reshaped(x, shape);
+        }
+        let dtype = self.def(x).ty.dtype;
+        let mut dims = self.dims(x)?;
+        let mut x = x;
+        for axis in at {
+            dims.insert(*axis, Dim::Known(1));
+            let axis = self.int32(*axis as i64)?;
+            x = self.compute(Builtin::ExpandDims, None, &[x, axis], dtype, dims.clone())?;
+        }
+        Ok(x)
     }
     /// `x` as a list of one integer, or a number of them as it is.
     ///

@@ -3,7 +3,7 @@ use crate::source::Source;
 use bytes::Bytes;
 use hoist_formats::tflite::decode::decode;
 use hoist_formats::tflite::schema::{self, Builtin};
-use hoist_formats::tflite::table::{Record, Value};
+use hoist_formats::tflite::table::Record;
 use hoist_ir::diag::Diag;
 use hoist_ir::tensor::FileSpan;
 
@@ -28,6 +28,15 @@ impl File {
         let root = decode(&bytes, b"TFL3", &schema::MODEL)?;
         if root.int("version") != VERSION {
             return Err(bad(format!("schema version {} is not read; {VERSION} is", root.int("version"))));
+        }
+        let buffers = root.records("buffers").len() as i64;
+        let tensors = root.records("subgraphs").iter().flat_map(|s| s.records("tensors"));
+        if let Some(t) = tensors.into_iter().find(|t| t.int("buffer") >= buffers) {
+            return Err(bad(format!(
+                "tensor `{}` has buffer {} of {buffers}",
+                t.text("name"),
+                t.int("buffer")
+            )));
         }
         Ok(Self { root, bytes, path: source.path().into() })
     }
@@ -74,16 +83,18 @@ impl File {
         Ok(Some((self.bytes.slice(range), span)))
     }
     /// Bytes of an operator's custom options.
-    pub(super) fn options<'a>(&'a self, op: &'a Record) -> Result<&'a [u8], Diag> {
-        if let Some(Value::Bytes(bytes)) = op.get("custom_options") {
-            return Ok(bytes);
-        }
+    pub(super) fn options(&self, op: &Record) -> Result<&[u8], Diag> {
         let (at, len) = (op.int("large_custom_options_offset"), op.int("large_custom_options_size"));
         let range = match op.span("custom_options") {
             Some(range) => range,
-            None if at > 1 => usize::try_from(at).unwrap_or(usize::MAX)..usize::try_from(at.saturating_add(len)).unwrap_or(0),
+            None if at > 1 => {
+                usize::try_from(at).unwrap_or(usize::MAX)
+                    ..usize::try_from(at.saturating_add(len)).unwrap_or(0)
+            }
             None => 0..0,
         };
-        self.bytes.get(range).ok_or_else(|| bad("the options of a custom operator lie beyond the end of the file"))
+        self.bytes
+            .get(range)
+            .ok_or_else(|| bad("the options of a custom operator lie beyond the end of the file"))
     }
 }

@@ -81,14 +81,12 @@ impl<'a> Reader<'a> {
         Ok((g, property))
     }
     fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
-        let mut names = Names::default();
-        for (k, i) in record.ints("outputs").iter().enumerate() {
-            let name = self.interface.output(k, *i, sub.record(*i)?.text("name"));
+        for (i, name) in record.ints("outputs").iter().zip(std::mem::take(&mut sub.outputs)) {
             if sub.declared(*i)?.ty.dtype == DType::C64 {
                 return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
             }
             let v = sub.value(g, *i)?;
-            g.add_output(&names.unique(&name), v);
+            g.add_output(&name, v);
         }
         Ok(())
     }
@@ -99,10 +97,9 @@ impl<'a> Reader<'a> {
         let mut sub = Subgraph::new(self.file, record);
         self.inputs(&mut g, &mut sub, record)?;
         for (k, op) in record.records("operators").iter().enumerate() {
-            self.operators_left = self
-                .operators_left
-                .checked_sub(1)
-                .ok_or_else(|| bad("subgraphs are called from so many places that the model is many times the file"))?;
+            self.operators_left = self.operators_left.checked_sub(1).ok_or_else(|| {
+                bad("subgraphs are called from so many places that the model is many times the file")
+            })?;
             let operands = op.ints("inputs");
             let unread = operands.iter().any(|i| sub.unread.contains(i));
             let Err(d) = self.operator(&mut g, &mut sub, op, k) else {
@@ -118,7 +115,7 @@ impl<'a> Reader<'a> {
         Ok((g, sub))
     }
     fn inputs(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, record: &Record) -> Result<(), Diag> {
-        let (mut names, mut sizes) = (Names::default(), Names::default());
+        let mut sizes = Names::default();
         for (k, i) in record.ints("inputs").iter().enumerate() {
             let mut d = sub.declared(*i)?;
             if d.ty.shape.is_none() && !self.ranked {
@@ -126,16 +123,22 @@ impl<'a> Reader<'a> {
             }
             if self.depth > 0 {
                 let ty = self.given.get(k).cloned().unwrap_or(Type::Tensor(d.ty));
-                let v = g.add_input(&names.unique(&d.name), ty);
+                let v = g.add_input(&sub.names.unique(&d.name), ty);
                 sub.values.insert(*i, v);
                 continue;
             }
-            let name = names.unique(&self.interface.input(k, *i, &d.name));
+            let name = sub.names.unique(&self.interface.input(k, *i, &d.name));
             name_dims(&name, &mut d.ty.shape, &mut sizes);
             let v = g.add_input(&name, Type::Tensor(d.ty));
             if sub.values.insert(*i, v).is_some() {
                 return Err(bad(format!("tensor {i} (`{}`) is an input twice", d.name)));
             }
+        }
+        for (k, i) in record.ints("outputs").iter().enumerate() {
+            let tensor = sub.record(*i)?.text("name");
+            let name = if self.depth > 0 { tensor.to_owned() } else { self.interface.output(k, *i, tensor) };
+            let name = sub.names.unique(&name);
+            sub.outputs.push(name);
         }
         Ok(())
     }
@@ -164,7 +167,8 @@ impl<'a> Reader<'a> {
             op: if custom.is_empty() { builtin.name().into() } else { custom.into() },
             ..OriginPart::default()
         });
-        let stored = keeps_stored(builtin, op.record("builtin_options"), &given, &results);
+        let options = options(op, builtin);
+        let stored = keeps_stored(builtin, options, &given, &results);
         let mut b = Builder::at_end(g, origin);
         b.set_name(Some(name.as_str().into()));
         let mut inputs = vec![];
@@ -172,7 +176,6 @@ impl<'a> Reader<'a> {
             let v = self.operand(&mut b, sub, *i, stored);
             inputs.push(v.map_err(located)?);
         }
-        let options = op.record("builtin_options").or_else(|| op.record("builtin_options2"));
         let custom = (custom, self.file.options(op)?);
         let mut cx = Cx { b: &mut b, builtin, options, inputs, given, results, custom, bodies: self };
         let values = lift(&mut cx).map_err(located)?;
@@ -210,7 +213,13 @@ impl<'a> Reader<'a> {
         if stored { sub.value(b.graph_mut(), i).map(Some) } else { sub.real(b, i).map(Some) }
     }
     /// Makes `v` tensor `i`.
-    fn result(&self, g: &mut Graph, sub: &mut Subgraph<'a>, (i, declared): (i64, &Declared), v: ValueId) -> Result<(), Diag> {
+    fn result(
+        &self,
+        g: &mut Graph,
+        sub: &mut Subgraph<'a>,
+        (i, declared): (i64, &Declared),
+        v: ValueId,
+    ) -> Result<(), Diag> {
         let dtype = g.ty(v).as_tensor().map(|t| t.dtype);
         // Complex numbers are pairs in the IR.
         if declared.ty.dtype == DType::C64 && dtype == Some(DType::F32) {
@@ -218,14 +227,16 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         if dtype.is_some_and(|d| d != declared.ty.dtype) {
-            let m = format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
+            let m =
+                format!("tensor `{}` is declared {} and computed as {}", declared.name, declared.ty, g.ty(v));
             return Err(bad(m));
         }
-        let trusted = if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
+        let trusted =
+            if self.fixed && self.depth == 0 { declared.ty.clone() } else { ranks_only(&declared.ty) };
         // What the file declares may be more precise; where it contradicts, the operator is right.
         let _ = g.declare_type(v, &Type::Tensor(trusted));
         if g.value(v).name.is_none() {
-            g.set_name(v, Some(declared.name.as_str().into()));
+            g.set_name(v, sub.names.free(&declared.name));
         }
         if sub.values.insert(i, v).is_some() {
             return Err(bad(format!("tensor {i} (`{}`) is computed twice", declared.name)));
@@ -233,18 +244,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
     /// Reads an operator on variables; whether it is one.
-    fn variable(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, op: &Record, builtin: Builtin) -> Result<bool, Diag> {
+    fn variable(
+        &mut self,
+        g: &mut Graph,
+        sub: &mut Subgraph<'a>,
+        op: &Record,
+        builtin: Builtin,
+    ) -> Result<bool, Diag> {
         let operand = |k: usize| op.ints("inputs").get(k).copied().unwrap_or(-1);
         let handle = |sub: &Subgraph<'a>| -> Result<Arc<str>, Diag> {
             let key = sub.handles.get(&operand(0)).cloned();
-            key.ok_or_else(|| Diag::error("E0301", "variables are read only where their handle is made").op(builtin.name()))
+            key.ok_or_else(|| {
+                Diag::error("E0301", "variables are read only where their handle is made").op(builtin.name())
+            })
         };
         match builtin {
             Builtin::VarHandle => {
-                let options = op.record("builtin_options");
+                let options = options(op, builtin);
                 let text = |name| options.map_or("", |o| o.text(name));
                 let (container, shared) = (text("container"), text("shared_name"));
-                let key = if container.is_empty() { shared.to_owned() } else { format!("{container}/{shared}") };
+                let key =
+                    if container.is_empty() { shared.to_owned() } else { format!("{container}/{shared}") };
                 let result = op.ints("outputs").first().ok_or_else(|| bad("a handle without a tensor"))?;
                 if !is_handle(sub.record(*result)?) {
                     return Err(bad("a handle whose tensor is none"));
@@ -253,7 +273,8 @@ impl<'a> Reader<'a> {
             }
             Builtin::ReadVariable => {
                 let key = handle(sub)?;
-                let result = *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
+                let result =
+                    *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
                 let declared = sub.declared(result)?;
                 let v = self.state.read(g, &key, Type::Tensor(declared.ty.clone()), &key)?;
                 if sub.values.insert(result, v).is_some() {
@@ -265,13 +286,14 @@ impl<'a> Reader<'a> {
                 self.state.write(&key, v);
             }
             Builtin::CallOnce if self.depth == 0 && !self.initializing => {
-                let index = op.record("builtin_options").map_or(0, |o| o.int("init_subgraph_index"));
+                let index = options(op, builtin).map_or(0, |o| o.int("init_subgraph_index"));
                 self.initialize(index)?;
             }
             _ => return Ok(false),
         }
         if self.depth > 0 {
-            return Err(Diag::error("E0301", format!("`{}` inside a subgraph is not read", builtin.name())).op(builtin.name()));
+            return Err(Diag::error("E0301", format!("`{}` inside a subgraph is not read", builtin.name()))
+                .op(builtin.name()));
         }
         Ok(true)
     }
@@ -304,19 +326,23 @@ impl Bodies for Reader<'_> {
         self.given = types.to_vec();
         let found = self.graph(index);
         self.depth -= 1;
-        let (mut g, mut sub) = found?;
+        let (mut g, sub) = found?;
         if self.errors.0.len() > before
             && let Some(last) = self.errors.0.pop()
         {
             return Err(last);
         }
-        let mut names = Names::default();
-        for i in self.file.subgraph(index)?.ints("outputs") {
-            let v = sub.value(&mut g, *i)?;
-            g.add_output(&names.unique(sub.record(*i)?.text("name")), v);
-        }
+        let record = self.file.subgraph(index)?;
+        self.outputs(&mut g, sub, record)?;
         Ok(g)
     }
+}
+
+/// The options of an operator; those of another one count for nothing, as in LiteRT.
+fn options(op: &Record, builtin: Builtin) -> Option<&Record> {
+    let own = builtin.options()?;
+    let given = [op.record("builtin_options"), op.record("builtin_options2")];
+    given.into_iter().flatten().find(|o| o.table.name == own.table.name)
 }
 
 /// Gives the results of an operator that is not read values of their declared types, so that the rest can be looked at.

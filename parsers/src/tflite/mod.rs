@@ -7,7 +7,7 @@ use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use file::File;
 use graph::Reader;
-use hoist_formats::tflite::METADATA;
+use hoist_formats::tflite::{METADATA, STATE};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::eval::Value;
 use hoist_ir::model::{Model, Sample};
@@ -51,8 +51,12 @@ pub fn read(source: &Source, mode: StateMode) -> Result<Model, Diags> {
         model.warnings.push(Diag::warning("E0302", m));
     }
     if property.is_some() && graph.inputs().len() == reader.state.initial().count() {
-        let inputs = reader.state.initial().cloned().map(Value::Tensor).collect();
+        let inputs = reader.state.initial().map(|(_, t)| Value::Tensor(t.clone())).collect();
         model.samples.push(Sample { inputs });
+    }
+    for (name, content) in reader.state.initial() {
+        let bytes = content.to_shared_bytes().map_err(|e| file::bad(e.to_string()))?;
+        model.opaque.push((format!("{STATE}{name}"), bytes));
     }
     model.props.extend(property);
     model.graph = graph;

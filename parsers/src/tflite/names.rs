@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, HashSet};
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
+    /// `wanted`, when it is neither empty nor taken.
+    pub(super) fn free(&mut self, wanted: &str) -> Option<std::sync::Arc<str>> {
+        (!wanted.is_empty() && self.0.insert(wanted.to_owned())).then(|| wanted.into())
+    }
     /// `wanted`, with a number where it is taken.
     pub(super) fn unique(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
@@ -38,7 +42,8 @@ impl Interface {
             named.map(|m| (m.int("tensor_index"), m.text("name").to_owned())).collect()
         };
         let found = main.map(|i| &all[i]);
-        let this = found.map(|s| Self { inputs: map(s.records("inputs")), outputs: map(s.records("outputs")) });
+        let this =
+            found.map(|s| Self { inputs: map(s.records("inputs")), outputs: map(s.records("outputs")) });
         let others = all.iter().enumerate().filter(|(i, _)| Some(*i) != main);
         (this.unwrap_or_default(), others.map(|(_, s)| s.text("signature_key").to_owned()).collect())
     }
@@ -62,9 +67,9 @@ fn named(signature: Option<&String>, tensor: &str, otherwise: impl FnOnce() -> S
 
 /// Names the open sizes of input `name` after it and their axes; inputs do not share sizes, as the file does not say which are equal.
 pub(super) fn name_dims(name: &str, shape: &mut Option<Shape>, taken: &mut Names) {
-    let plain: String =
-        name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
-    let plain = if plain.starts_with(|c: char| c.is_alphabetic() || c == '_') { plain } else { format!("d{plain}") };
+    let plain: String = name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let plain =
+        if plain.starts_with(|c: char| c.is_alphabetic() || c == '_') { plain } else { format!("d{plain}") };
     for (axis, dim) in shape.iter_mut().flatten().enumerate() {
         if *dim == Dim::Unknown {
             *dim = Dim::symbol(&taken.unique(&format!("{plain}_{axis}")));

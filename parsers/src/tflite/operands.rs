@@ -1,5 +1,6 @@
 //! Tensors of a subgraph as values: stored elements, and the real numbers that quantized ones stand for.
 use super::file::{File, bad};
+use super::names::Names;
 use super::tensor::{constant, declared};
 use hoist_formats::tflite::lift::Declared;
 use hoist_formats::tflite::program::Quant;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 /// Table of scales along blocks of the last axis.
 const BLOCKWISE: &str = "BlockwiseQuantization";
 /// Element types to which results are quantized.
-const STORED: &[DType] = &[DType::I8, DType::U8, DType::I16, DType::U16, DType::I4, DType::U4, DType::I2, DType::U2];
+const STORED: &[DType] =
+    &[DType::I8, DType::U8, DType::I16, DType::U16, DType::I4, DType::U4, DType::I2, DType::U2];
 
 /// A subgraph while it is read.
 pub(super) struct Subgraph<'a> {
@@ -31,6 +33,10 @@ pub(super) struct Subgraph<'a> {
     real: HashMap<i64, ValueId>,
     /// Variables by the tensors that are their handles.
     pub handles: HashMap<i64, Arc<str>>,
+    /// Names of inputs, outputs and values.
+    pub names: Names,
+    /// Names of the outputs.
+    pub outputs: Vec<String>,
     /// Tensors that depend on an operator that is not read.
     pub unread: HashSet<i64>,
 }
@@ -43,6 +49,8 @@ impl<'a> Subgraph<'a> {
             values: HashMap::new(),
             real: HashMap::new(),
             handles: HashMap::new(),
+            names: Names::default(),
+            outputs: vec![],
             unread: HashSet::new(),
         }
     }
@@ -77,7 +85,7 @@ impl<'a> Subgraph<'a> {
         let name = self.declared(i)?.name;
         let missing = || bad(format!("tensor {i} (`{name}`) is used and nothing computes it"));
         let v = g.add_const(self.constant(i)?.ok_or_else(missing)?);
-        g.set_name(v, Some(name.as_str().into()));
+        g.set_name(v, self.names.free(&name));
         self.values.insert(i, v);
         Ok(v)
     }
@@ -99,9 +107,16 @@ impl<'a> Subgraph<'a> {
         Ok(real)
     }
     /// Weights of two axes with a scale for each block of the last.
-    fn blocks(&mut self, b: &mut Builder<'_>, v: ValueId, declared: &Declared, details: &Record) -> Result<ValueId, Diag> {
+    fn blocks(
+        &mut self,
+        b: &mut Builder<'_>,
+        v: ValueId,
+        declared: &Declared,
+        details: &Record,
+    ) -> Result<ValueId, Diag> {
         if declared.ty.rank() != Some(2) {
-            let m = format!("tensor `{}` has scales by block and is no matrix, which is not read", declared.name);
+            let m =
+                format!("tensor `{}` has scales by block and is no matrix, which is not read", declared.name);
             return Err(Diag::error("E0301", m));
         }
         let scale = self.value(b.graph_mut(), details.int("scales"))?;
@@ -126,7 +141,8 @@ fn blocks(record: &Record) -> Option<&Record> {
 /// Scale and zero point as constants: 0-d per tensor, 1-d along an axis.
 pub(super) fn parameters(b: &mut Builder<'_>, q: &Quant, dtype: DType) -> Result<(ValueId, ValueId), Diag> {
     let shape: &[usize] = if q.scale.len() == 1 { &[] } else { &[q.scale.len()] };
-    let zero = Tensor::from_vec(shape, q.zero_point.clone()).cast(dtype, false).map_err(|e| bad(e.to_string()))?;
+    let zero =
+        Tensor::from_vec(shape, q.zero_point.clone()).cast(dtype, false).map_err(|e| bad(e.to_string()))?;
     let scale = b.constant(Tensor::from_vec(shape, q.scale.clone()));
     Ok((scale, b.constant(zero)))
 }
@@ -136,7 +152,8 @@ pub(super) fn dequantized(b: &mut Builder<'_>, v: ValueId, dtype: DType, q: &Qua
     let (scale, zero) = parameters(b, q, dtype)?;
     if dtype == DType::I64 {
         // Biases of 16-bit operators.
-        if q.scale.len() > 1 && b.graph().ty(v).as_tensor().and_then(hoist_ir::types::TensorType::rank) != Some(1)
+        if q.scale.len() > 1
+            && b.graph().ty(v).as_tensor().and_then(hoist_ir::types::TensorType::rank) != Some(1)
             || q.zero_point.iter().any(|z| *z != 0)
         {
             return Err(Diag::error("E0301", "64-bit integers with scales are read as biases only"));

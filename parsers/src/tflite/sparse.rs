@@ -49,8 +49,11 @@ fn axes(sparsity: &Record, sizes: &[usize], dims: &[Record]) -> Result<Vec<Axis>
         let axis = axis.filter(|a| !std::mem::replace(&mut seen[*a], true));
         place.push(axis.ok_or_else(|| bad("the order of a sparse tensor's axes is no permutation"))?);
     }
-    let mut outer: Vec<Axis> =
-        sizes.iter().zip(strides(sizes).iter()).map(|(size, stride)| Axis { size: *size, stride: *stride }).collect();
+    let mut outer: Vec<Axis> = sizes
+        .iter()
+        .zip(strides(sizes).iter())
+        .map(|(size, stride)| Axis { size: *size, stride: *stride })
+        .collect();
     let mut inner = vec![];
     for (b, axis) in blocks.iter().enumerate() {
         let wrong = || bad("the blocks of a sparse tensor do not fit its shape");
@@ -91,7 +94,10 @@ fn positions(axes: &[Axis], dims: &[Record], file: &[u8], stored: usize) -> Resu
             let part = indices.get(Range { start: ends[0], end: ends[1] });
             for i in part.ok_or_else(|| bad("the segments of a sparse tensor do not grow"))? {
                 if *i >= axis.size {
-                    return Err(bad(format!("position {i} of a sparse tensor lies beyond size {}", axis.size)));
+                    return Err(bad(format!(
+                        "position {i} of a sparse tensor lies beyond size {}",
+                        axis.size
+                    )));
                 }
                 next.push(p + i * axis.stride);
             }
@@ -124,12 +130,17 @@ pub(super) fn densify(
     let axes = axes(sparsity, sizes, dims)?;
     let places = positions(&axes, dims, file, stored.len() / width)?;
     if places.len().checked_mul(width) != Some(stored.len()) {
-        return Err(bad(format!("a sparse tensor has {} positions for {} bytes", places.len(), stored.len())));
+        return Err(bad(format!(
+            "a sparse tensor has {} positions for {} bytes",
+            places.len(),
+            stored.len()
+        )));
     }
     let mut dense = vec![0u8; bytes];
     for (place, element) in places.iter().zip(stored.chunks_exact(width)) {
         let to = dense.get_mut(place * width..(place + 1) * width);
-        to.ok_or_else(|| bad("a sparse tensor stores an element outside its shape"))?.copy_from_slice(element);
+        to.ok_or_else(|| bad("a sparse tensor stores an element outside its shape"))?
+            .copy_from_slice(element);
     }
     Tensor::from_bytes(dtype, sizes, Bytes::from(dense), None).map_err(failed)
 }
@@ -189,6 +200,11 @@ mod tests {
             assert!(e.message.contains(why), "{e} does not say {why}");
         }
         let s = sparsity(&[0, 1], &[], vec![dense(1 << 15), compressed(&[0], &[])]);
-        assert!(read(&s, &[1 << 15, 1 << 15], &[]).expect_err("a gigabyte of zeros").message.contains("stands for"));
+        assert!(
+            read(&s, &[1 << 15, 1 << 15], &[])
+                .expect_err("a gigabyte of zeros")
+                .message
+                .contains("stands for")
+        );
     }
 }

@@ -43,11 +43,18 @@ impl State {
     ///
     /// # Errors
     /// When nothing gave it content.
-    pub(super) fn read(&mut self, g: &mut Graph, key: &Arc<str>, ty: Type, name: &str) -> Result<ValueId, Diag> {
+    pub(super) fn read(
+        &mut self,
+        g: &mut Graph,
+        key: &Arc<str>,
+        ty: Type,
+        name: &str,
+    ) -> Result<ValueId, Diag> {
         if let Some(v) = self.current.get(key) {
             return Ok(*v);
         }
-        let initial = self.initial.get(key).ok_or_else(|| bad(format!("variable `{name}` is read and never set")))?;
+        let initial =
+            self.initial.get(key).ok_or_else(|| bad(format!("variable `{name}` is read and never set")))?;
         self.read.insert(key.clone());
         let v = if self.held.contains(key) {
             let taken = |n: &str| g.inputs().iter().any(|v| g.value(*v).name.as_deref() == Some(n));
@@ -94,23 +101,29 @@ impl State {
         }
         (!all.is_empty()).then(|| (PROPERTY.to_owned(), json!(all).to_string()))
     }
-    /// Initial content of the inputs that are variables.
-    pub(super) fn initial(&self) -> impl Iterator<Item = &Tensor> {
-        self.inputs.iter().filter_map(|(key, _, _)| self.initial.get(key))
+    /// Initial content of the inputs that are variables, with their names.
+    pub(super) fn initial(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.inputs.iter().filter_map(|(key, name, _)| Some((name.as_str(), self.initial.get(key)?)))
     }
     /// What the user must know.
     pub(super) fn notes(&self) -> Option<Diag> {
         let note = |m: String| Diag { severity: Severity::Note, ..Diag::error("E0302", m) };
         if !self.inputs.is_empty() {
             let names: Vec<&str> = self.inputs.iter().map(|i| i.1.as_str()).collect();
-            let m = format!("the model keeps state between calls: input and output `.next` of {}", listed(&names));
+            let m = format!(
+                "the model keeps state between calls: input and output `.next` of {}",
+                listed(&names)
+            );
             return Some(note(m).hint(
                 "feed each `.next` to its input in the next call; --state frozen begins each call with the saved values",
             ));
         }
         let names: Vec<&str> = self.changing().map(|k| &**k).collect();
         (!names.is_empty()).then(|| {
-            note(format!("the model changes its state {}; each run begins with the saved values", listed(&names)))
+            note(format!(
+                "the model changes its state {}; each run begins with the saved values",
+                listed(&names)
+            ))
         })
     }
 }

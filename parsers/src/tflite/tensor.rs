@@ -16,7 +16,9 @@ pub(super) fn declared(record: &Record) -> Result<Declared, Diag> {
     let name = record.text("name").to_owned();
     let code = record.int("type");
     let dtype = from_code(code).ok_or_else(|| match code {
-        RESOURCE | VARIANT => Diag::error("E0301", format!("tensor `{name}` is a handle, which has no elements")),
+        RESOURCE | VARIANT => {
+            Diag::error("E0301", format!("tensor `{name}` is a handle, which has no elements"))
+        }
         _ => bad(format!("tensor `{name}` has element type {code}")),
     })?;
     let ty = TensorType { dtype, shape: shape(record)? };
@@ -66,9 +68,11 @@ fn quant(record: &Record, ty: &TensorType) -> Result<Option<Quant>, String> {
     if let Some(z) = zero_point.iter().find(|z| !(low..=high).contains(&i128::from(**z))) {
         return Err(format!("has the zero point {z}, beyond {}", ty.dtype));
     }
-    let axis = usize::try_from(q.int("quantized_dimension")).map_err(|_| "is quantized along a negative axis")?;
+    let axis =
+        usize::try_from(q.int("quantized_dimension")).map_err(|_| "is quantized along a negative axis")?;
     if let Some(shape) = ty.shape.as_ref().filter(|_| scale.len() > 1) {
-        let size = shape.get(axis).ok_or_else(|| format!("is quantized along axis {axis} of {}", shape.len()))?;
+        let size =
+            shape.get(axis).ok_or_else(|| format!("is quantized along axis {axis} of {}", shape.len()))?;
         if size.known().is_some_and(|n| n != scale.len() as u64) {
             return Err(format!("has {} scales for {size} slices", scale.len()));
         }
@@ -139,7 +143,10 @@ mod tests {
     fn shapes() {
         let shape = |r: &Record| declared(r).map(|d| d.ty.to_string());
         assert_eq!(shape(&record(&[1, 3], &[-1, 3])).expect("ok"), "f32[?, 3]");
-        assert_eq!(shape(&record(&[1, 3], &[-1])).expect("a signature of another rank is ignored"), "f32[1, 3]");
+        assert_eq!(
+            shape(&record(&[1, 3], &[-1])).expect("a signature of another rank is ignored"),
+            "f32[1, 3]"
+        );
         assert_eq!(shape(&record(&[], &[])).expect("ok"), "f32[*]");
         assert_eq!(shape(&record(&[], &[]).with("has_rank", true)).expect("ok"), "f32[]");
         assert!(shape(&record(&[i64::from(i32::MIN)], &[])).is_err());

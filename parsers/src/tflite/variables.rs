@@ -35,7 +35,9 @@ impl State {
                 continue;
             }
             if !g.inputs().is_empty() || g.order().any(|n| !g.node(n).bodies().is_empty()) {
-                let m = format!("variable `{key}` begins with a value that depends on control flow, which is not read");
+                let m = format!(
+                    "variable `{key}` begins with a value that depends on control flow, which is not read"
+                );
                 return Err(Diag::error("E0301", m));
             }
             let mut alone = g.clone();

@@ -1,10 +1,11 @@
 //! `legalize-softmax`
 //!
 //! ```text
-//! %y = softmax(%x) {axis=1}   ->   %t = transpose(%x) {perm=[0, 2, 1]}
+//! %y = softmax(%x) {axis=1}   ->   %t = transpose(%x) {perm=[0, 2, 3, 1]}
 //!                                  %s = softmax(%t)
-//!                                  %y = transpose(%s) {perm=[0, 2, 1]}
+//!                                  %y = transpose(%s) {perm=[0, 3, 1, 2]}
 //! ```
+//! The other axes keep their order, so that channels move as they do elsewhere.
 //! - The operator set takes the axes from `axis` on together (before 13), which is the same only for the last.
 //! - The rank is known.
 use super::where_lacking;
@@ -42,10 +43,13 @@ fn turn(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::miss("the axis is the last already");
     }
     let mut perm: Vec<i64> = (0..rank as i64).collect();
-    perm.swap(axis, rank - 1);
+    let last = perm.remove(axis);
+    perm.push(last);
+    let mut back: Vec<i64> = (0..rank as i64 - 1).collect();
+    back.insert(axis, rank as i64 - 1);
     Outcome::of(g.rewrite(n, &[], |b| {
-        let turned = b.transpose(Transpose { perm: perm.clone() }, x)?;
+        let turned = b.transpose(Transpose { perm }, x)?;
         let y = b.add(with_attr(&op, "axis", &Attr::Int(-1))?, &[Some(turned)])?;
-        Ok(vec![b.transpose(Transpose { perm }, y[0])?])
+        Ok(vec![b.transpose(Transpose { perm: back }, y[0])?])
     }))
 }

@@ -39,7 +39,8 @@ fn refine(g: &mut Graph, n: NodeId) -> Outcome {
         "if" => (1, 0),
         _ => return Outcome::Skip,
     };
-    let Some(types) = node.inputs().get(skip..).map(|v| v.iter().map(|v| v.map(|v| g.ty(v).clone())).collect::<Vec<_>>())
+    let Some(types) =
+        node.inputs().get(skip..).map(|v| v.iter().map(|v| v.map(|v| g.ty(v).clone())).collect::<Vec<_>>())
     else {
         return Outcome::Skip;
     };

@@ -6,6 +6,7 @@ use crate::tflite::lower::{Cx, Lower, R};
 use crate::tflite::program::{Program, T};
 use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
+use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::ValueId;
 use hoist_ir::ops::elementwise::arithmetic::Add;
@@ -192,9 +193,9 @@ fn fully_connected(cx: &mut LiftCx<'_, '_>) -> Lifted {
         _ => return Err(cx.bad("weights have two axes")),
     };
     let keeps = cx.flag("keep_num_dims");
-    let matches = cx
-        .shape(x)
-        .is_some_and(|s| s.len() >= 2 && s.last().and_then(|d| d.known()) == columns.map(|k| k as u64));
+    // A size that is not known is that of the weights where all axes are kept.
+    let fits = |d: &Dim| d.known().map_or(keeps, |n| columns.is_some_and(|k| k as u64 == n));
+    let matches = cx.shape(x).is_some_and(|s| s.len() >= 2 && s.last().is_some_and(fits));
     let stays = matches && (keeps || cx.rank(x)? == 2);
     if !stays {
         let columns = columns.ok_or_else(|| cx.unsupported("weights of unknown size"))?;

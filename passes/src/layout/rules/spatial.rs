@@ -44,7 +44,14 @@ fn resized_layout(site: Site<'_>, rank: usize) -> Option<Layout> {
     if rank < 3 || to.len() != rank {
         return None;
     }
-    let kept = |axis: usize| from[axis].surely_equals(&to[axis]);
+    let axes = if let Some(Attr::Ints(axes)) = site.op().def().attr("axes") { axes } else { vec![] };
+    let axes: Vec<usize> = axes.iter().filter_map(|a| super::resolved(*a, rank).ok()).collect();
+    let scales = site.value(Slot::In(2)).and_then(|v| site.g.constant(v)?.to_f64s().ok());
+    let scales = scales.filter(|s| s.len() == rank).unwrap_or_default();
+    let kept = |axis: usize| {
+        let named = axes.is_empty() || axes.contains(&axis);
+        !named || scales.get(axis) == Some(&1.0) || from[axis].surely_equals(&to[axis])
+    };
     match (kept(0), kept(1), kept(rank - 1)) {
         (true, true, false) => Some(Layout::ChannelsFirst),
         (true, false, true) => Some(Layout::ChannelsLast),

@@ -29,22 +29,43 @@ pub(super) fn same_shape(cx: &mut Cx<'_>, builtin: Builtin, args: Vec<T>) -> R<(
 /// The operands in the shape of the result.
 pub(super) fn broadcast_all(cx: &mut Cx<'_>, args: Vec<T>) -> R<Vec<T>> {
     let out = cx.out_ty(0)?.clone();
-    let shape = out.shape.clone().ok_or("operands of unknown rank")?;
+    let same = |t: &T| {
+        let own = cx.def(*t).ty.shape.as_ref();
+        own.zip(out.shape.as_ref()).is_some_and(|(own, shape)| {
+            own.len() == shape.len() && own.iter().zip(shape).all(|(a, b)| a.surely_equals(b))
+        })
+    };
+    let kept: Vec<bool> = args.iter().map(same).collect();
+    if kept.iter().all(|k| *k) {
+        return Ok(args);
+    }
+    let target = match out.sizes() {
+        Some(sizes) => cx.ints32(&sizes.into_iter().map(|n| n as i64).collect::<Vec<_>>())?,
+        None => joint_shape(cx, &args, &out)?,
+    };
     let mut all = vec![];
-    for t in args {
-        let own = cx.def(t).ty.shape.clone().ok_or("operands of unknown rank")?;
-        let same = own.len() == shape.len() && own.iter().zip(&shape).all(|(a, b)| a.surely_equals(b));
-        if same {
-            all.push(t);
-            continue;
-        }
-        let sizes = out.sizes().ok_or("operands of different shapes whose sizes are not known")?;
-        let sizes: Vec<i64> = sizes.into_iter().map(|n| n as i64).collect();
-        let target = cx.ints32(&sizes)?;
-        let ty = TensorType { dtype: cx.def(t).ty.dtype, shape: Some(shape.clone()) };
-        all.push(cx.temp(Builtin::BroadcastTo, None, &[Some(t), Some(target)], ty)?);
+    for (t, kept) in args.into_iter().zip(kept) {
+        let ty = TensorType { dtype: cx.def(t).ty.dtype, shape: out.shape.clone() };
+        all.push(if kept { t } else { cx.temp(Builtin::BroadcastTo, None, &[Some(t), Some(target)], ty)? });
     }
     Ok(all)
+}
+
+/// The shape to which the operands are broadcast together, computed at run time.
+fn joint_shape(cx: &mut Cx<'_>, args: &[T], out: &TensorType) -> R<T> {
+    let mut joint = None;
+    for t in args {
+        let own = cx.shape_of(*t)?;
+        joint = Some(match joint {
+            None => own,
+            Some(before) => {
+                let rank = out.rank().ok_or("operands of unknown rank")?;
+                let ty = TensorType { dtype: DType::I32, shape: Some(vec![rank.into()]) };
+                cx.temp(Builtin::BroadcastArgs, None, &[Some(before), Some(own)], ty)?
+            }
+        });
+    }
+    joint.ok_or_else(|| "no operands".to_owned())
 }
 
 /// MAXIMUM and MINIMUM give the second operand when either is NaN. So what cannot be NaN stands first, and where neither is known,

@@ -8,7 +8,7 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::arithmetic::{Add, Div, Mod, Mul, Sub};
 use hoist_ir::ops::elementwise::cast::Cast;
 use hoist_ir::ops::elementwise::compare::{Equal, GreaterOrEqual, Less};
-use hoist_ir::ops::elementwise::logic::{BitShift, BitwiseAnd, BitwiseXor, Direction, Xor};
+use hoist_ir::ops::elementwise::logic::{And, BitShift, BitwiseAnd, BitwiseXor, Direction, Or, Xor};
 use hoist_ir::ops::elementwise::pow::Pow;
 use hoist_ir::ops::elementwise::select::Where;
 use hoist_ir::ops::elementwise::unary::{Abs, Atan, Floor, Neg, Not, Reciprocal, Sqrt};
@@ -41,7 +41,10 @@ pub(super) const LIFT: &[(Builtin, Lift)] = &[
         Ok(vec![cx.op(Reciprocal {}, &[root])?])
     }),
     (Builtin::Select, select),
-    (Builtin::SelectV2, |cx| node(cx, Where {})),
+    (Builtin::SelectV2, |cx| {
+        let (condition, x, y) = (cx.arg(0)?, cx.arg(1)?, cx.arg(2)?);
+        chosen(cx, condition, x, y)
+    }),
     (Builtin::Square, |cx| {
         let x = cx.arg(0)?;
         Ok(vec![cx.op(Mul {}, &[x, x])?])
@@ -207,5 +210,15 @@ fn select(cx: &mut Cx<'_, '_>) -> Lifted {
         let axes = cx.b.ints(&axes);
         condition = cx.op(Unsqueeze {}, &[condition, axes])?;
     }
-    Ok(vec![cx.op(Where {}, &[condition, x, y])?])
+    chosen(cx, condition, x, y)
+}
+
+/// Truth values are chosen by logic: not every runtime of ONNX has `where` of them.
+fn chosen(cx: &mut Cx<'_, '_>, condition: ValueId, x: ValueId, y: ValueId) -> Lifted {
+    if cx.dtype(x)? != DType::Bool {
+        return Ok(vec![cx.op(Where {}, &[condition, x, y])?]);
+    }
+    let otherwise = cx.op(Not {}, &[condition])?;
+    let (first, second) = (cx.op(And {}, &[condition, x])?, cx.op(And {}, &[otherwise, y])?);
+    Ok(vec![cx.op(Or {}, &[first, second])?])
 }

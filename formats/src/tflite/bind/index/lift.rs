@@ -120,7 +120,13 @@ fn one_hot(cx: &mut Cx<'_, '_>) -> Lifted {
     let (on, off) = (cx.arg(2)?, cx.arg(3)?);
     let (on, off) = (cx.reshape(on, &[1])?, cx.reshape(off, &[1])?);
     let values = cx.concat(&[off, on], 0)?;
-    Ok(vec![cx.op(OneHot { axis: cx.int("axis") }, &[at, depth, values])?])
+    if cx.rank(at)? > 0 {
+        return Ok(vec![cx.op(OneHot { axis: cx.int("axis") }, &[at, depth, values])?]);
+    }
+    // ONNX has no such index without axes.
+    let at = cx.reshape(at, &[1])?;
+    let y = cx.op(OneHot { axis: -1 }, &[at, depth, values])?;
+    Ok(vec![cx.reshape(y, &[-1])?])
 }
 
 /// One row for each element that is not zero.

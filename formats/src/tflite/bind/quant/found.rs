@@ -35,7 +35,9 @@ const INDIFFERENT: &[&str] = &["cast", "shape"];
 pub fn parameters(g: &Graph, n: NodeId) -> Option<Quant> {
     let node = g.node(n);
     let (axis, block, stored) = match node.op() {
-        Op::QuantizeLinear(q) if q.precision.is_none() => (q.axis, q.block_size, node.outputs().first().copied()?),
+        Op::QuantizeLinear(q) if q.precision.is_none() => {
+            (q.axis, q.block_size, node.outputs().first().copied()?)
+        }
         Op::DequantizeLinear(q) => (q.axis, q.block_size, node.input(0)?),
         _ => return None,
     };

@@ -2,9 +2,11 @@
 //!
 //! QUANTIZE rounds halves away from zero where the IR rounds them to even: results differ by one step for numbers exactly between two steps, as LiteRT's own kernels differ
 //! from its delegates. What follows a float operator is never exactly the same between runtimes, so that this is no further loss.
-pub mod fuse;
 mod found;
+pub mod fuse;
+pub mod prepare;
 mod stored;
+mod weights;
 
 pub use found::quant_of;
 pub use stored::keeps_stored;
@@ -63,7 +65,10 @@ fn dequantize(cx: &mut Cx<'_>) -> R<()> {
     let per_axis = parameters(cx.g, cx.n).is_some_and(|q| q.scale.len() > 1);
     let kernel = TARGETS.contains(&from) && !(per_axis && from == DType::I16);
     let owned = own(cx, cx.value(0), "a tensor that others read with another scale");
-    if kernel && owned.is_ok() {
+    let result = cx.g.node(cx.n).outputs().first().copied();
+    // XNNPACK cannot run the DEQUANTIZE of a constant whose result is an output.
+    let shown = cx.constant(0).is_some() && cx.g.outputs().iter().any(|o| Some(o.value) == result);
+    if kernel && owned.is_ok() && !(shown && parameters(cx.g, cx.n).is_some()) {
         let x = cx.arg(0)?;
         return cx.emit(Builtin::Dequantize, None, &[x]);
     }
@@ -110,7 +115,9 @@ fn lift_dequantize(cx: &mut LiftCx<'_, '_>) -> Lifted {
     let given = cx.given.first().cloned().flatten().and_then(|d| d.quant.map(|q| (q, d.ty.dtype)));
     match (given, cx.dtype(x)?) {
         (Some((q, dtype)), _) => Ok(vec![dequantized(cx, x, dtype, &q)?]),
-        (None, DType::F16 | DType::BF16) => Ok(vec![cx.op(Cast { to: DType::F32, ..Default::default() }, &[x])?]),
+        (None, DType::F16 | DType::BF16) => {
+            Ok(vec![cx.op(Cast { to: DType::F32, ..Default::default() }, &[x])?])
+        }
         (None, DType::F32) => Ok(vec![x]),
         (None, dtype) => Err(cx.bad(format!("{dtype} without a scale"))),
     }
@@ -141,7 +148,13 @@ fn lift_fake_quant(cx: &mut LiftCx<'_, '_>) -> Lifted {
     let (first, last) = (f32::from(u8::from(cx.flag("narrow_range"))), ((1u32 << bits) - 1) as f32);
     let scale = (high - low) / (last - first);
     let zero = first - low / scale;
-    let zero = if zero < first { first } else if zero > last { last } else { zero.round() };
+    let zero = if zero < first {
+        first
+    } else if zero > last {
+        last
+    } else {
+        zero.round()
+    };
     let (low, high) = ((first - zero) * scale, (last - zero) * scale);
     let x = super::activation::clipped(cx, x, low.into(), high.into())?;
     let floor = Op::by_name("floor").ok_or_else(|| cx.bad("no floor"))?;

@@ -130,6 +130,9 @@ fn transposed(cx: &mut Cx<'_, '_>, x: ValueId, perm: Vec<usize>) -> Result<Value
 
 /// `[batch, blocks * size, ...]` becomes `[size * batch, blocks, ...]` after the border is added.
 pub(super) fn space_to_batch(cx: &mut Cx<'_, '_>) -> Lifted {
+    if cx.ints(1).is_none() || cx.ints(2).is_none() {
+        return super::lift_blocks::space_to_batch(cx);
+    }
     let (x, sizes, borders) = (cx.arg(0)?, needed(cx, 1)?, needed(cx, 2)?);
     let (rank, m) = (cx.rank(x)?, sizes.len());
     if borders.len() != 2 * m || rank < m + 1 {
@@ -154,6 +157,9 @@ pub(super) fn space_to_batch(cx: &mut Cx<'_, '_>) -> Lifted {
 
 /// The reverse of [`space_to_batch`]: the border is cut off at the end.
 pub(super) fn batch_to_space(cx: &mut Cx<'_, '_>) -> Lifted {
+    if cx.ints(1).is_none() || cx.ints(2).is_none() {
+        return super::lift_blocks::batch_to_space(cx);
+    }
     let (x, sizes, crops) = (cx.arg(0)?, needed(cx, 1)?, needed(cx, 2)?);
     let (rank, m) = (cx.rank(x)?, sizes.len());
     if crops.len() != 2 * m || rank < m + 1 {

@@ -64,16 +64,36 @@ pub fn axes_of(g: &Graph, n: NodeId) -> Option<Vec<Axis>> {
         None => None,
         Some(v) => Some(g.constant(v)?.to_f32s().ok()?.into_owned()),
     };
+    // What a file declares about the result is no promise: it is taken where it follows from the operands.
+    let listed = given(3).and_then(|v| listed_sizes(g, v));
+    let stretched = op.keep_aspect_ratio_policy == AspectPolicy::Stretch;
     let axis = |(entry, a): (usize, &usize)| -> Option<Axis> {
         let scale = match &scales {
             None => None,
             Some(s) => Some(*s.get(entry)?),
         };
-        Some(Axis { axis: *a, entry, input: x.get(*a)?.clone(), output: y.get(*a)?.clone(), scale })
+        let output = match (&listed, scale) {
+            (_, Some(_)) => y.get(*a)?.clone(),
+            (Some(_), None) if !stretched => {
+                let fixed = g.const_ints(node.input(3)).is_some() && x.iter().all(|d| d.known().is_some());
+                if fixed { y.get(*a)?.clone() } else { Dim::Unknown }
+            }
+            (Some(l), None) => l.get(entry)?.clone(),
+            (None, None) => Dim::Unknown,
+        };
+        Some(Axis { axis: *a, entry, input: x.get(*a)?.clone(), output, scale })
     };
     let all: Vec<Axis> = list.iter().enumerate().map(axis).collect::<Option<_>>()?;
     let crops = op.coordinate_transformation_mode == Coordinates::TfCropAndResize;
     Some(all.into_iter().filter(|a| crops || !a.keeps_size()).collect())
+}
+
+/// Sizes that a list holds, as far as they are known before the model runs.
+fn listed_sizes(g: &Graph, v: hoist_ir::graph::ValueId) -> Option<Vec<Dim>> {
+    if let Some(list) = g.const_ints(Some(v)) {
+        return list.iter().map(|n| u64::try_from(*n).ok().map(Dim::Known)).collect();
+    }
+    Some(g.value(v).content()?.iter().map(|e| Dim::from_sym(e.clone())).collect())
 }
 
 /// Whether `v` is surely a tensor without elements, which stands for an operand left out.
@@ -216,9 +236,12 @@ fn kernel_map(input: usize, output: usize, (align, half): (bool, bool)) -> Vec<i
 
 /// Height and width of the result as 32-bit integers.
 fn result_size(cx: &mut Cx<'_>, axes: &[Axis]) -> R<T> {
-    let y = cx.out_ty(0)?.shape.clone().ok_or("a result of unknown rank")?;
-    let known: Option<Vec<i64>> =
-        y[1..3].iter().map(|d| d.known().and_then(|n| i64::try_from(n).ok())).collect();
+    let x = cx.shape(0).ok_or("an operand of unknown rank")?;
+    let size = |k: usize| {
+        let of = axes.iter().find(|a| a.axis == k).map_or(&x[k], |a| &a.output);
+        of.known().and_then(|n| i64::try_from(n).ok())
+    };
+    let known: Option<Vec<i64>> = (1..3).map(size).collect();
     if let Some(known) = known {
         return cx.ints32(&known);
     }

@@ -1,10 +1,12 @@
 //! `legalize-tflite-activations`
 //!
 //! ```text
-//! %y = hard_sigmoid(%x)   ->   %a = mul(%x, 0.2)
-//!                              %b = add(%a, 0.5)
-//!                              %y = clip(%b, 0, 1)
+//! %y = hard_sigmoid(%x)   ->   %a = mul(%x, 1.2)
+//!                              %b = add(%a, 3)
+//!                              %c = clip(%b, 0, 6)
+//!                              %y = mul(%c, 0.16666667)
 //! ```
+//! - `add` takes the bounds 0 and 6 as its activation, in LiteRT's kernels and its delegate; bounds of 0 and 1 only exist as an operator of their own.
 //! - Activations of `f32` that are no builtin operators. `shrink` and `thresholded_relu` choose element by element.
 //! - `shrink` of integers is computed in `f32`, where that holds them exactly.
 use super::formula::{Formula, V, dtype, settle};
@@ -62,12 +64,7 @@ fn compose(g: &mut Graph, n: NodeId) -> Outcome {
             Op::Celu(op) => scaled_elu(f, x, f64::from(op.alpha), 1.0, f64::from(op.alpha)),
             Op::Elu(op) => scaled_elu(f, x, f64::from(op.alpha), 1.0, 1.0),
             Op::Selu(op) => scaled_elu(f, x, f64::from(op.alpha), f64::from(op.gamma), 1.0),
-            Op::HardSigmoid(op) => {
-                let y = f.with("mul", x, f64::from(op.alpha))?;
-                let y = f.with("add", y, f64::from(op.beta))?;
-                let (low, high) = (f.num(0.0)?, f.num(1.0)?);
-                f.op("clip", &[y, low, high])
-            }
+            Op::HardSigmoid(op) => hard_sigmoid(f, x, op.alpha, op.beta),
             Op::Mean(_) => {
                 let y = f.op("sum", &inputs)?;
                 f.with("div", y, inputs.len() as f64)
@@ -89,6 +86,18 @@ fn compose(g: &mut Graph, n: NodeId) -> Outcome {
         };
         Ok(vec![y?])
     }))
+}
+
+/// `min(max(6 alpha x + 6 beta, 0), 6) / 6`, or without the factor where that is beyond the numbers.
+fn hard_sigmoid(f: &mut Formula<'_, '_>, x: ValueId, alpha: f32, beta: f32) -> V {
+    let wide = if (alpha * 6.0).is_finite() && (beta * 6.0).is_finite() { 6.0 } else { 1.0 };
+    // The slope of 1/6 as a number of 32 bits is the usual one.
+    let slope = f64::from(alpha * if wide > 1.0 { 6.0 } else { 1.0 });
+    let y = if slope.to_bits() == 1f64.to_bits() { x } else { f.with("mul", x, slope)? };
+    let y = f.with("add", y, f64::from(beta) * wide)?;
+    let (low, high) = (f.num(0.0)?, f.num(wide)?);
+    let y = f.op("clip", &[y, low, high])?;
+    if wide.to_bits() == 1f64.to_bits() { Ok(y) } else { f.with("mul", y, 1.0 / wide) }
 }
 
 /// `gamma * (max(x, 0) + alpha * (e^(min(x, 0) / inner) - 1))`.

@@ -297,7 +297,15 @@ fn shifted_right_unsigned(f: &mut Formula<'_, '_>, x: ValueId, y: ValueId) -> V 
     let outside = f.op("or", &[low, high])?;
     let place = f.op("where", &[outside, limit, y])?;
     let filled = shifted_right(f, x, place)?;
-    let kept = |i: i64| if i == 0 { -1 } else if i == WIDTH { 0 } else { (u64::MAX >> i) as i64 };
+    let kept = |i: i64| {
+        if i == 0 {
+            -1
+        } else if i == WIDTH {
+            0
+        } else {
+            (u64::MAX >> i) as i64
+        }
+    };
     let table: Vec<i64> = (0..=WIDTH).map(kept).collect();
     let table = f.b.ints(&table);
     let mask = f.node(Gather { axis: 0 }, &[table, place])?;

@@ -12,7 +12,7 @@
 //! - `dynamic_quantize_linear` by the largest and smallest element.
 //! - Integers of 8 and 16 bits, with which every step is exact in `f32`.
 use super::formula::{Formula, V, dtype, settle};
-use crate::legalize::{rank};
+use crate::legalize::rank;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;

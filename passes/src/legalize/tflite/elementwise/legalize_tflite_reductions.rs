@@ -83,7 +83,11 @@ fn nothing(g: &mut Graph, n: NodeId) -> Outcome {
     let Some(x) = x.filter(|_| empty) else { return Outcome::Skip };
     let y = node.outputs().first().and_then(|y| g.ty(*y).as_tensor()).and_then(|t| t.sizes());
     let Some(sizes) = y else { return Outcome::miss("the result's shape is not known") };
-    let value = if sizes.contains(&0) { Tensor::scalar(0f32).cast(x.dtype, false).ok() } else { start(node.op().name(), x.dtype) };
+    let value = if sizes.contains(&0) {
+        Tensor::scalar(0f32).cast(x.dtype, false).ok()
+    } else {
+        start(node.op().name(), x.dtype)
+    };
     let Some(value) = value else { return Outcome::Skip };
     let Ok(value) = Tensor::splat(&value, &sizes) else { return Outcome::Skip };
     Outcome::of(g.rewrite(n, &[], |b| Ok(vec![b.constant(value)])))

@@ -157,8 +157,9 @@ fn widen(g: &mut Graph, n: NodeId, target: &Target, reason: &str) -> Outcome {
         return Outcome::Miss(format!("no wider type serves {narrow}").into());
     }
     let mut why = Outcome::Skip;
-    for wide in candidates {
-        why = through(g, n, target, &op, (narrow, *wide));
+    for (i, wide) in candidates.iter().enumerate() {
+        let last = i + 1 == candidates.len();
+        why = through(g, n, (target, last), &op, (narrow, *wide));
         if why == Outcome::Edit {
             break;
         }
@@ -170,23 +171,32 @@ fn reason_names(reason: &str, dtype: DType) -> bool {
     reason.strip_prefix(WRONG_TYPE).is_some_and(|r| r.trim() == dtype.to_string())
 }
 
-/// The node on operands of type `wide` instead of `narrow`.
-fn through(g: &mut Graph, n: NodeId, target: &Target, op: &Op, (narrow, wide): (DType, DType)) -> Outcome {
+/// The node on operands of type `wide` instead of `narrow`. What the target lacks for that too is left to other passes when the type is
+/// the `last` that serves.
+fn through(
+    g: &mut Graph,
+    n: NodeId,
+    (target, last): (&Target, bool),
+    op: &Op,
+    (narrow, wide): (DType, DType),
+) -> Outcome {
     let is_narrow = |d: DType| d == narrow || narrow.is_float() && matches!(d, DType::F16 | DType::BF16);
     let inputs = g.node(n).inputs().to_vec();
     let results: Vec<Option<DType>> = g.node(n).outputs().iter().map(|v| dtype(g, *v)).collect();
     Outcome::of(g.rewrite(n, &[], |b| {
-        let mut given = vec![];
-        for v in inputs {
-            given.push(match v {
-                Some(v) if dtype(b.graph(), v).is_some_and(is_narrow) => Some(convert(b, v, wide)?),
-                other => other,
+        let mut given: Vec<Option<ValueId>> = vec![];
+        for (i, v) in inputs.iter().enumerate() {
+            let before = inputs[..i].iter().position(|w| w == v);
+            given.push(match (*v, before) {
+                (_, Some(before)) => given[before],
+                (Some(v), None) if dtype(b.graph(), v).is_some_and(is_narrow) => Some(convert(b, v, wide)?),
+                (v, None) => v,
             });
         }
         let mut values = b.add_n(op.clone(), &given, results.len())?;
         let made = values.first().map(|v| b.graph().value(*v).def());
         if let Some(Def::Node { node, .. }) = made
-            && let Some(lack) = target.lacks(b.graph(), node)
+            && let Some(lack) = target.lacks(b.graph(), node).filter(|_| !last)
             && reason_names(&lack, wide)
         {
             return Err(Diag::error("E0302", lack));

@@ -31,6 +31,9 @@ const INFO: PassInfo = PassInfo {
     doc: "Gives poolings that LiteRT lacks as poolings without border, slices and arithmetic.",
 };
 
+/// Most rewrites of one node.
+const STEPS: usize = 4;
+
 const OPS: &[&str] = &["average_pool", "global_lp_pool", "lp_pool", "max_pool"];
 
 impl Pass for LegalizeTflitePool {
@@ -38,7 +41,16 @@ impl Pass for LegalizeTflitePool {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, reason| rule(g, n, &reason)))
+        // An explicit border comes first, what it leaves after it.
+        let mut changed = Changed::default();
+        for _ in 0..STEPS {
+            let round = where_lacking(g, cx, OPS, |g, n, _, reason| rule(g, n, &reason));
+            if !round.any() {
+                break;
+            }
+            changed.0 = changed.0.saturating_add(round.0);
+        }
+        Ok(changed)
     }
 }
 
@@ -71,7 +83,7 @@ fn rule(g: &mut Graph, n: NodeId, reason: &str) -> Outcome {
                 first(b.add(s.bare()?, &[Some(x)])?)?
             }
             (true, _) => average(b, &s, &borders)?,
-            (false, _) if reason == DILATION => by_slices(b, &s)?,
+            (false, _) if s.windows.axes.iter().any(|a| a.dilation != 1) => by_slices(b, &s)?,
             (false, _) => in_two_steps(b, &s)?,
         };
         let mut all = vec![y];

@@ -171,8 +171,6 @@ pub(super) struct Sliding {
     pub windows: Windows,
     /// First spatial axis.
     pub first: usize,
-    /// Axis of the channels.
-    pub channels: usize,
     /// Rank of the data.
     pub rank: usize,
 }
@@ -211,7 +209,7 @@ impl Sliding {
             ceil_mode: flag(&op, "ceil_mode"),
         };
         let windows = Windows::new(given, &kernel, &spatial);
-        Some(Self { op, x, windows, first, channels: layout.channel_axis(rank), rank })
+        Some(Self { op, x, windows, first, rank })
     }
     /// Borders as entries for [`pad`].
     pub fn entries(&self, borders: &[(i64, i64)]) -> Vec<(usize, i64, i64)> {

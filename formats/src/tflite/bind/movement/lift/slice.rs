@@ -4,9 +4,11 @@ use crate::tflite::schema::Builtin;
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::graph::ValueId;
-use hoist_ir::ops::elementwise::arithmetic::{Add, Sub};
+use hoist_ir::ops::elementwise::arithmetic::{Add, Mod, Sub};
 use hoist_ir::ops::elementwise::compare::Less;
 use hoist_ir::ops::elementwise::select::Where;
+use hoist_ir::ops::elementwise::unary::Neg;
+use hoist_ir::ops::elementwise::variadic::Min;
 use hoist_ir::ops::index::gather::Gather;
 use hoist_ir::ops::movement::pad::{Pad, PadMode};
 use hoist_ir::ops::movement::slice::Slice;
@@ -14,6 +16,7 @@ use hoist_ir::ops::movement::split::Split;
 use hoist_ir::ops::movement::transpose::Transpose;
 use hoist_ir::ops::movement::unsqueeze::Unsqueeze;
 use hoist_ir::ops::reduce::reductions::ReduceSum;
+use hoist_ir::ops::shape::range::Range;
 use hoist_ir::ops::shape::shape::Shape;
 
 /// Sizes of -1 reach to the end.
@@ -251,7 +254,7 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
         let pads = borders(cx)?;
         return Ok(vec![cx.op(Pad { mode: PadMode::Reflect }, &[x, pads])?]);
     }
-    let rows = cx.ints(1).ok_or_else(|| cx.unsupported("computed symmetric borders"))?;
+    let Some(rows) = cx.ints(1) else { return gathered(cx, x) };
     for (axis, row) in rows.chunks_exact(2).enumerate() {
         if row == [0, 0] {
             continue;
@@ -269,6 +272,26 @@ pub(super) fn mirror_pad(cx: &mut Cx<'_, '_>) -> Lifted {
             parts.push(backwards(cx, -1, -1 - row[1])?);
         }
         x = cx.concat(&parts, axis as i64)?;
+    }
+    Ok(vec![x])
+}
+
+/// Computed borders: positions of twice the axis, of which the second half goes backwards, are gathered.
+fn gathered(cx: &mut Cx<'_, '_>, mut x: ValueId) -> Lifted {
+    let (pads, rank) = (borders(cx)?, cx.rank(x)?);
+    for axis in 0..rank as i64 {
+        let size = cx.op(Shape { start: axis, end: Some(axis + 1) }, &[x])?;
+        let (low, high) = (cx.pick(pads, &[axis])?, cx.pick(pads, &[axis + rank as i64])?);
+        let (start, end) = (cx.op(Neg {}, &[low])?, cx.op(Add {}, &[size, high])?);
+        let (start, end, step) = (cx.reshape(start, &[])?, cx.reshape(end, &[])?, cx.b.scalar(1i64));
+        let all = cx.op(Range::default(), &[start, end, step])?;
+        let period = cx.op(Add {}, &[size, size])?;
+        let at = cx.op(Mod::default(), &[all, period])?;
+        let one = cx.b.ints(&[1]);
+        let last = cx.op(Sub {}, &[period, one])?;
+        let back = cx.op(Sub {}, &[last, at])?;
+        let at = cx.op(Min {}, &[at, back])?;
+        x = cx.op(Gather { axis }, &[x, at])?;
     }
     Ok(vec![x])
 }
