@@ -1,4 +1,4 @@
-//! Windows of a computed size, as sums of cosines.
+//! Windows of a computed size, in terms of cosines.
 use super::window::{BlackmanWindow, HammingWindow, HannWindow};
 use crate::builder::Builder;
 use crate::dtype::DType;
@@ -10,12 +10,15 @@ use crate::ops::movement::reshape::Reshape;
 use crate::ops::shape::range::Range;
 use std::f64::consts::TAU;
 
-/// `sum_k factors[k] cos(2 pi k i / N)`.
-fn cosines(
+/// `a + b c` of the cosine `c`.
+type Line = (f64, f64);
+
+/// The product of `lines` of `c = cos(2 pi i / N)`.
+fn product(
     b: &mut Builder<'_>,
     inputs: &[Option<ValueId>],
     (dtype, periodic): (DType, bool),
-    factors: &[f64],
+    lines: &[Line],
 ) -> Expanded {
     if dtype.is_int() || dtype == DType::F64 {
         return Ok(None);
@@ -29,29 +32,30 @@ fn cosines(
     let period = if periodic { size } else { b.sub(Sub {}, size, one)? };
     let period = narrowed(b, period, DType::F32)?;
     let part = b.div(Div {}, at, period)?;
-    let mut sum = b.scalar(factors[0] as f32);
-    for (k, factor) in factors.iter().enumerate().skip(1) {
-        let turn = b.scalar((TAU * k as f64) as f32);
-        let angle = b.mul(Mul {}, part, turn)?;
-        let cos = b.cos(Cos {}, angle)?;
-        let factor = b.scalar(*factor as f32);
+    let turn = b.scalar(TAU as f32);
+    let angle = b.mul(Mul {}, part, turn)?;
+    let cos = b.cos(Cos {}, angle)?;
+    let mut all = b.scalar(1f32);
+    for (constant, factor) in lines {
+        let (constant, factor) = (b.scalar(*constant as f32), b.scalar(*factor as f32));
         let term = b.mul(Mul {}, cos, factor)?;
-        sum = b.plus(Add {}, sum, term)?;
+        let line = b.plus(Add {}, constant, term)?;
+        all = b.mul(Mul {}, all, line)?;
     }
-    Ok(Some(vec![narrowed(b, sum, dtype)?]))
+    Ok(Some(vec![narrowed(b, all, dtype)?]))
 }
 
 /// Expansion of `hann_window`.
 pub(super) fn hann(op: &HannWindow, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
-    cosines(b, inputs, (op.output_datatype, op.periodic), &[0.5, -0.5])
+    product(b, inputs, (op.output_datatype, op.periodic), &[(0.5, -0.5)])
 }
 
 /// Expansion of `hamming_window`.
 pub(super) fn hamming(op: &HammingWindow, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
-    cosines(b, inputs, (op.output_datatype, op.periodic), &[25.0 / 46.0, -21.0 / 46.0])
+    product(b, inputs, (op.output_datatype, op.periodic), &[(25.0 / 46.0, -21.0 / 46.0)])
 }
 
-/// Expansion of `blackman_window`.
+/// Expansion of `blackman_window`: with `cos 2a = 2 c^2 - 1` it is `(1 - c) (0.34 - 0.16 c)`, which is exactly 0 at its ends.
 pub(super) fn blackman(op: &BlackmanWindow, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
-    cosines(b, inputs, (op.output_datatype, op.periodic), &[0.42, -0.5, 0.08])
+    product(b, inputs, (op.output_datatype, op.periodic), &[(1.0, -1.0), (0.34, -0.16)])
 }
