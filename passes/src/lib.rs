@@ -50,7 +50,6 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::legalize_resize::LegalizeResize,
         &legalize::tflite::spatial::legalize_tflite_axes::LegalizeTfliteAxes,
         &legalize::tflite::spatial::legalize_tflite_blocks::LegalizeTfliteBlocks,
-        &legalize::tflite::spatial::legalize_tflite_crop::LegalizeTfliteCrop,
         &legalize::tflite::spatial::legalize_tflite_floats::LegalizeTfliteFloats,
         &legalize::tflite::spatial::legalize_tflite_fold_columns::LegalizeTfliteFoldColumns,
         &legalize::tflite::spatial::legalize_tflite_groups::LegalizeTfliteGroups,

@@ -65,7 +65,7 @@ pub const GROUPS: &[Group] = &[
         text: "legalize-tflite-floats,legalize-tflite-integer-conv,legalize-tflite-axes,legalize-tflite-groups,\
                legalize-tflite-padding,legalize-tflite-fold-columns,legalize-tflite-transposed,legalize-tflite-positions,\
                legalize-tflite-pool,legalize-tflite-resize,legalize-tflite-resize-open,legalize-tflite-blocks,\
-               legalize-tflite-norm,legalize-tflite-sample,legalize-tflite-regions,legalize-tflite-crop",
+               legalize-tflite-norm,legalize-tflite-sample,legalize-tflite-regions",
     },
     Group {
         name: "legalize-tflite-elementwise",

@@ -67,7 +67,53 @@ pub fn carrier(dtype: DType, types: &[DType]) -> R<DType> {
     found.copied().ok_or_else(|| format!("element type {dtype}"))
 }
 
+/// Number of elements.
+pub fn volume(dims: &[Dim]) -> Dim {
+    dims.iter().fold(Dim::Known(1), |p, d| p.combine(d, SymInt::mul))
+}
+
 impl Cx<'_> {
+    /// Product of the entries of a list of 32-bit integers, as a list of one.
+    ///
+    /// # Errors
+    /// Never for such a list.
+    pub fn product(&mut self, list: T) -> R<T> {
+        if let Some(known) = self.known(list)
+            && let Some(n) = known.iter().try_fold(1i64, |p, n| p.checked_mul(*n))
+        {
+            return self.ints32(&[n]);
+        }
+        if self.dims(list)? == [Dim::Known(1)] {
+            return Ok(list);
+        }
+        let axes = self.ints32(&[0])?;
+        let options = Builtin::ReduceProd.options().map(|o| o.with("keep_dims", true));
+        self.compute(Builtin::ReduceProd, options, &[list, axes], DType::I32, vec![Dim::Known(1)])
+    }
+    /// `x` with so many neighbouring axes joined to one each.
+    ///
+    /// # Errors
+    /// When the rank is not known.
+    pub fn grouped(&mut self, x: T, counts: &[usize]) -> R<T> {
+        let dims = self.dims(x)?;
+        let (mut shape, mut at) = (vec![], 0);
+        for n in counts {
+            shape.push(volume(&dims[at..at + n]));
+            at += n;
+        }
+        if target_sizes(&shape).is_some() || counts.iter().all(|n| *n == 1) {
+            return if counts.iter().all(|n| *n == 1) { Ok(x) } else { self.reshaped(x, &shape) };
+        }
+        let sizes = self.shape_of(x)?;
+        let (mut parts, mut at) = (vec![], 0);
+        for n in counts {
+            let part = self.part(sizes, at, *n)?;
+            parts.push(self.product(part)?);
+            at += n;
+        }
+        let list = self.joined(&parts)?;
+        self.reshaped_to(x, list, &shape)
+    }
     /// Whether what the list in operand `i` says is known as far as the type of the result tells: it is constant, or all its entries are sizes. A
     /// result may be declared more precisely than that by its file, which is no promise.
     pub fn is_followed(&self, i: usize) -> bool {

@@ -1,5 +1,7 @@
 //! Inputs and outputs in another layout than the source's.
 use super::order::Order;
+use crate::layout::rules::{Site, says_layout};
+use hoist_ir::attr::Word as _;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
@@ -50,13 +52,22 @@ fn last(rank: Option<usize>, name: &str) -> Result<Order, Diag> {
     })
 }
 
-/// Gives inputs and outputs of `g` channels last, with transposes behind and before them that [`super::bring`] may take away. For
-/// inputs and outputs whose channels are first in the source.
+/// Whether operators say that channels are last, and none says that they are first.
+fn is_channels_last(g: &Graph) -> bool {
+    let mut words = g.order().filter_map(|n| says_layout(Site { g, n })).peekable();
+    words.peek().is_some() && words.all(|w| w == Layout::ChannelsLast.word())
+}
+
+/// Gives inputs and outputs of `g` channels last, with transposes behind and before them that [`super::bring`] may take away. Where
+/// all operators on images have their channels last already, nothing is done.
 ///
 /// # Errors
 /// When a name is that of no input or output, or of one without a channel axis.
 pub fn turn(g: &mut Graph, io: &Io) -> Result<Vec<Turned>, Diag> {
     let mut out = vec![];
+    if *io == Io::Source || is_channels_last(g) {
+        return Ok(out);
+    }
     for v in g.inputs().to_vec() {
         let name = g.value_label(v);
         let rank = g.ty(v).as_tensor().and_then(TensorType::rank);
@@ -113,4 +124,62 @@ fn turn_output(g: &mut Graph, i: usize, order: &Order) -> Result<(), Diag> {
     let v = g.outputs()[i].value;
     let turned = Builder::at_end(g, Origin::default()).transpose(transpose(order), v)?;
     g.redirect_output(i, turned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::solve::{bring, remaining::remaining};
+    use crate::pass::Target;
+    use hoist_formats::tflite;
+    use hoist_ir::eval::{Limits, Value, eval_graph};
+    use hoist_ir::tensor::Tensor;
+    use hoist_ir::text::{parse_model, seeded};
+
+    const TEXT: &str = "graph(%x: f32[N, 3, 4, 5], %v: f32[N, 7]) {\n  %w = const f32[3, 3, 1, 1] seeded(1)\n  \
+        %y = conv(%x, %w)\n  return y: %y, x: %x, v: %v\n}\n";
+
+    fn graph() -> Graph {
+        parse_model(TEXT).expect("valid").graph
+    }
+
+    fn run(g: &Graph, x: Tensor) -> Vec<Tensor> {
+        let v = seeded(hoist_ir::dtype::DType::F32, &[2, 7], 2).expect("small");
+        let inputs = vec![Value::Tensor(x), Value::Tensor(v)];
+        let all = eval_graph(g, inputs, Limits::default()).expect("runs");
+        all.into_iter().map(|v| v.into_tensor().expect("a tensor")).collect()
+    }
+
+    #[test]
+    fn images_are_given_and_shown_channels_last() {
+        let mut g = graph();
+        let turned = turn(&mut g, &Io::ChannelsLast).expect("turns");
+        let names: Vec<_> = turned.iter().map(|t| (t.name.as_str(), t.input)).collect();
+        assert_eq!(names, [("x", true), ("y", false), ("x", false)]);
+        g.verify().into_result().expect("valid");
+        let x = seeded(hoist_ir::dtype::DType::F32, &[2, 3, 4, 5], 1).expect("small");
+        let want = run(&graph(), x.clone());
+        for brought in [false, true] {
+            if brought {
+                bring(&mut g, &Target::Tflite(tflite::lower::Target::default())).expect("brings");
+                assert_eq!(remaining(&g), []);
+            }
+            let got = run(&g, x.permute(&[0, 2, 3, 1]).expect("four axes"));
+            for (i, perm) in [(0, Some([0, 2, 3, 1])), (1, Some([0, 2, 3, 1])), (2, None)] {
+                let want = perm.map_or(want[i].clone(), |p| want[i].permute(&p).expect("four axes"));
+                assert_eq!(got[i].shape(), want.shape());
+                let (a, b) = (got[i].to_f64s().expect("numbers"), want.to_f64s().expect("numbers"));
+                assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "output {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        let named = |name: &str| turn(&mut graph(), &Io::Named(vec![name.to_owned()]));
+        assert_eq!(named("y").expect("an output").len(), 1);
+        assert_eq!(named("nothing").expect_err("no such name").code, "E0304");
+        assert!(named("v").expect_err("two axes").message.contains("no channel axis"));
+        assert_eq!(turn(&mut graph(), &Io::Source).expect("nothing to do"), []);
+    }
 }

@@ -194,12 +194,12 @@ pub fn gather_nd(cx: &mut Cx<'_>) -> R<()> {
     if batch == 0 {
         return cx.emit_moved(Builtin::GatherNd, None, &[x, at]);
     }
-    let flat = |d: &[Dim]| -> Shape {
-        let product = d[..batch].iter().fold(Dim::Known(1), |p, d| p.combine(d, hoist_ir::dim::SymInt::mul));
-        std::iter::once(product).chain(d[batch..].iter().cloned()).collect()
+    let counts = |rank: usize| -> Vec<usize> {
+        std::iter::once(batch).chain(std::iter::repeat_n(1, rank - batch)).collect()
     };
-    let (joined, rows) = (flat(&dims), flat(&lead));
-    let (x, at) = (cx.reshaped(x, &joined)?, cx.reshaped(at, &rows)?);
+    let sizes = cx.shape_of(x)?;
+    let (x, at) = (cx.grouped(x, &counts(dims.len()))?, cx.grouped(at, &counts(lead.len()))?);
+    let (joined, rows) = (cx.dims(x)?, cx.dims(at)?);
     let at = cx.cast(at, DType::I32)?;
     let numbers = batch_numbers(cx, at, &rows)?;
     let mut longer = rows.clone();
@@ -212,9 +212,18 @@ pub fn gather_nd(cx: &mut Cx<'_>) -> R<()> {
     let shape: Shape = rows[..rows.len() - 1].iter().chain(&joined[1 + tuple..]).cloned().collect();
     let dtype = cx.def(x).ty.dtype;
     let y = cx.compute(Builtin::GatherNd, None, &[x, at], dtype, shape)?;
-    let own = cx.out_ty(0)?.shape.clone().ok_or("a result of unknown rank")?;
-    let y = cx.reshaped(y, &own)?;
-    cx.finish(y)
+    // The sizes of the batch, of the tuples' places, and of the blocks.
+    let places = cx.arg(1)?;
+    let places = cx.shape_of(places)?;
+    let head = cx.part(places, 0, lead.len() - 1)?;
+    let end = batch + tuple;
+    let list = if end == dims.len() {
+        head
+    } else {
+        let tail = cx.part(sizes, end, dims.len() - end)?;
+        cx.joined(&[head, tail])?
+    };
+    cx.emit_moved(Builtin::Reshape, None, &[y, list])
 }
 
 /// Position along the first axis, in the shape of `rows` with tuples of one.

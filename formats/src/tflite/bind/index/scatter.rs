@@ -5,8 +5,7 @@
 //! _PROD, _MAX and _MIN with the data as the first of the updates.
 use super::gather::from_front;
 use crate::tflite::bind::movement::GATHERED;
-use crate::tflite::bind::movement::shape::product;
-use crate::tflite::build::{Arith, target_sizes};
+use crate::tflite::build::{Arith, target_sizes, volume};
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::program::T;
 use crate::tflite::schema::Builtin;
@@ -19,23 +18,10 @@ use hoist_ir::ops::index::tensor_scatter::WriteMode;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Shape;
 
-fn volume(dims: &[Dim]) -> Dim {
-    dims.iter().fold(Dim::Known(1), |p, d| p.combine(d, SymInt::mul))
-}
-
 /// `x` with the axes before `at` joined to one, and the others to another.
 pub fn matrix(cx: &mut Cx<'_>, x: T, at: usize) -> R<T> {
-    let dims = cx.dims(x)?;
-    let (head, tail) = dims.split_at(at);
-    let shape = [volume(head), volume(tail)];
-    if target_sizes(&shape).is_some() {
-        return cx.reshaped(x, &shape);
-    }
-    let sizes = cx.shape_of(x)?;
-    let (head, tail) = (cx.part(sizes, 0, at)?, cx.part(sizes, at, dims.len() - at)?);
-    let (head, tail) = (product(cx, head)?, product(cx, tail)?);
-    let list = cx.joined(&[head, tail])?;
-    cx.reshaped_to(x, list, &shape)
+    let rank = cx.dims(x)?.len();
+    cx.grouped(x, &[at, rank - at])
 }
 
 /// Makes `x`, under the sizes of `like`, the result.

@@ -39,12 +39,16 @@ pub fn transpose(cx: &mut Cx<'_>) -> R<()> {
         let list = cx.ints32(&op.perm)?;
         return cx.emit_moved(Builtin::Transpose, None, &[x, list]);
     }
+    // Axes of one position are nowhere.
+    let all = cx.dims(x)?;
+    let long: Vec<usize> = (0..all.len()).filter(|a| all[*a] != Dim::Known(1)).collect();
+    let dims: Shape = long.iter().map(|a| all[*a].clone()).collect();
+    let perm: Vec<usize> = perm.iter().filter_map(|p| long.iter().position(|a| a == p)).collect();
     let (groups, order) = neighbours(&perm);
     let own = cx.out_ty(0)?.shape.clone();
     if groups.len() > MAX_RANK {
-        return Err(format!("{} axes", perm.len()));
+        return Err(format!("{} axes", all.len()));
     }
-    let dims = cx.dims(x)?;
     let join = |g: &Vec<usize>| g.iter().fold(Dim::Known(1), |p, a| p.combine(&dims[*a], SymInt::mul));
     let joined: Shape = groups.iter().map(join).collect();
     let x = cx.reshaped(x, &joined)?;

@@ -5,6 +5,9 @@ mod pad;
 pub mod shape;
 pub mod slice;
 
+#[cfg(test)]
+mod tests;
+
 use crate::tflite::lift::Lift;
 use crate::tflite::lower::Lower;
 use crate::tflite::schema::Builtin;

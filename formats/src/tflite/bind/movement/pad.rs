@@ -1,7 +1,7 @@
 //! Borders: PAD, PADV2, MIRROR_PAD, and positions that are gathered.
 use super::slice::{cut, plus};
 use super::{COPIED, GATHERED};
-use crate::tflite::build::Arith;
+use crate::tflite::build::{Arith, target_sizes};
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::program::T;
 use crate::tflite::schema::Builtin;
@@ -205,27 +205,44 @@ fn constant(cx: &mut Cx<'_>, x: T, borders: &Borders, shape: &[Dim], value: Opti
     }
     // Axis by axis, with those before and behind it joined.
     let mut x = x;
-    let mut dims = cx.dims(x)?;
     for axis in 0..rank {
-        if borders.known.as_ref().is_some_and(|(l, h)| l[axis] == 0 && h[axis] == 0) {
-            continue;
+        if borders.known.as_ref().is_none_or(|(l, h)| l[axis] != 0 || h[axis] != 0) {
+            let (low, high) = (cx.part(borders.low, axis, 1)?, cx.part(borders.high, axis, 1)?);
+            let row = cx.joined(&[low, high])?;
+            let row = cx.reshaped(row, &[Dim::Known(1), Dim::Known(2)])?;
+            let none = cx.konst(Tensor::from_vec(&[1, 2], vec![0i32; 2]));
+            let pads = rows(cx, &[none, row, none])?;
+            let flat = cx.grouped(x, &[axis, 1, rank - axis - 1])?;
+            let mut wide = cx.dims(flat)?;
+            wide[1].clone_from(&shape[axis]);
+            let inputs: Vec<T> = [flat, pads].into_iter().chain(value).collect();
+            let y = cx.compute(builtin, None, &inputs, dtype, wide)?;
+            x = ungrouped(cx, y, x, (axis, &shape[axis]))?;
         }
-        let product =
-            |d: &[Dim]| d.iter().fold(Dim::Known(1), |p, d| p.combine(d, hoist_ir::dim::SymInt::mul));
-        let flat = [product(&dims[..axis]), dims[axis].clone(), product(&dims[axis + 1..])];
-        let (low, high) = (cx.part(borders.low, axis, 1)?, cx.part(borders.high, axis, 1)?);
-        let row = cx.joined(&[low, high])?;
-        let row = cx.reshaped(row, &[Dim::Known(1), Dim::Known(2)])?;
-        let none = cx.konst(Tensor::from_vec(&[1, 2], vec![0i32; 2]));
-        let pads = rows(cx, &[none, row, none])?;
-        let y = cx.reshaped(x, &flat)?;
-        let wide = vec![flat[0].clone(), shape[axis].clone(), flat[2].clone()];
-        let inputs: Vec<T> = [y, pads].into_iter().chain(value).collect();
-        let y = cx.compute(builtin, None, &inputs, dtype, wide)?;
-        dims[axis] = shape[axis].clone();
-        x = cx.reshaped(y, &dims)?;
     }
     cx.finish(x)
+}
+
+/// `y`, whose second axis is `axis`, under the sizes of `x` along the others.
+fn ungrouped(cx: &mut Cx<'_>, y: T, x: T, axis: (usize, &Dim)) -> R<T> {
+    let (axis, dim) = axis;
+    let mut dims = cx.dims(x)?;
+    let rank = dims.len();
+    dims[axis].clone_from(dim);
+    if target_sizes(&dims).is_some() {
+        return cx.reshaped(y, &dims);
+    }
+    let (sizes, new) = (cx.shape_of(x)?, cx.size_of(y, 1)?);
+    let mut parts = vec![];
+    if axis > 0 {
+        parts.push(cx.part(sizes, 0, axis)?);
+    }
+    parts.push(new);
+    if axis + 1 < rank {
+        parts.push(cx.part(sizes, axis + 1, rank - axis - 1)?);
+    }
+    let list = cx.joined(&parts)?;
+    cx.reshaped_to(y, list, &dims)
 }
 
 /// Matrices of one row as one matrix.

@@ -47,8 +47,10 @@ pub fn reshape(cx: &mut Cx<'_>) -> R<()> {
     if let Some(sizes) = cx.ints(1) {
         let all = cx.shape_of(x)?;
         let mut parts = vec![];
-        for (i, n) in sizes.iter().enumerate() {
-            parts.push(if *n == 0 { cx.part(all, i, 1)? } else { cx.ints32(&[*n])? });
+        let mut at = 0;
+        for run in sizes.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+            parts.push(if run[0] == 0 { cx.part(all, at, run.len())? } else { cx.ints32(run)? });
+            at += run.len();
         }
         let list = cx.joined(&parts)?;
         return by_list(cx, list);
@@ -84,14 +86,6 @@ fn never_zero(cx: &Cx<'_>) -> bool {
     })
 }
 
-/// Product of the entries of a list, as a list of one.
-pub fn product(cx: &mut Cx<'_>, list: T) -> R<T> {
-    let dtype = cx.def(list).ty.dtype;
-    let axes = cx.ints32(&[0])?;
-    let options = Builtin::ReduceProd.options().map(|o| o.with("keep_dims", true));
-    cx.compute(Builtin::ReduceProd, options, &[list, axes], dtype, vec![Dim::Known(1)])
-}
-
 /// RESHAPE to rows and columns.
 pub fn flatten(cx: &mut Cx<'_>) -> R<()> {
     let Op::Flatten(op) = cx.op() else { return Err("no flatten".into()) };
@@ -102,7 +96,7 @@ pub fn flatten(cx: &mut Cx<'_>) -> R<()> {
     let at = if op.axis == rank as i64 { rank } else { axis_of(op.axis, rank)? };
     let all = cx.shape_of(x)?;
     let (rows, columns) = (cx.part(all, 0, at)?, cx.part(all, at, rank - at)?);
-    let (rows, columns) = (product(cx, rows)?, product(cx, columns)?);
+    let (rows, columns) = (cx.product(rows)?, cx.product(columns)?);
     let list = cx.joined(&[rows, columns])?;
     by_list(cx, list)
 }

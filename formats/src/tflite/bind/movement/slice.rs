@@ -79,6 +79,12 @@ fn constant(cx: &mut Cx<'_>, rank: usize, axes: &[usize], given: [&[i64]; 3]) ->
         let (begin, size) = (cx.ints32(&begin)?, cx.ints32(&size)?);
         return cx.emit_moved(Builtin::Slice, None, &[x, begin, size]);
     }
+    for axis in axes.iter().copied() {
+        // Nothing is before the first position, whatever the step. The default delegate takes an end of 0 for the last one where the step is 1.
+        if s.end[axis] == 0 && s.stride[axis] == 1 {
+            s.stride[axis] = 2;
+        }
+    }
     let (begin, end, stride) = (cx.ints32(&s.begin)?, cx.ints32(&s.end)?, cx.ints32(&s.stride)?);
     cx.emit_moved(Builtin::StridedSlice, options(s.open), &[x, begin, end, stride])
 }

@@ -21,6 +21,7 @@ use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
 use hoist_ir::ops::index::gather::Gather;
+use hoist_ir::ops::index::gather_elements::GatherElements;
 use hoist_ir::ops::movement::slice::Slice;
 use hoist_ir::ops::movement::transpose::Transpose;
 use hoist_ir::ops::movement::unsqueeze::Unsqueeze;
@@ -99,7 +100,8 @@ fn turned(
     made.into_iter().map(|v| b.transpose(Transpose { perm: perm.clone() }, v)).collect()
 }
 
-/// By the negative of floats and the complement of integers, which reverse the order and give back the elements.
+/// By the complement of integers, which reverses the order and gives back the elements. By the negative of floats, with minus infinity for
+/// what is no number, so that it comes last; the elements are picked by their positions then.
 fn smallest(
     b: &mut Builder<'_>,
     op: &TopK,
@@ -107,19 +109,22 @@ fn smallest(
     k: Option<ValueId>,
     d: DType,
 ) -> Result<Vec<ValueId>, Diag> {
-    let mirrored = |b: &mut Builder<'_>, v: ValueId| {
-        if d.is_float() {
-            return Formula::new(b, d).op("neg", &[v]);
-        }
-        let ones = if d.is_signed_int() { -1 } else { d.int_range().map_or(-1, |r| r.1 as i64) };
-        let f = &mut Formula::new(b, d);
-        let ones = f.int(ones)?;
-        f.op("sub", &[ones, v])
-    };
-    let turned = mirrored(b, x)?;
-    let made = b.add(TopK { largest: true, ..op.clone() }, &[Some(turned), k])?;
-    let [values, places] = made.as_slice() else { return Err(Diag::error("E0303", "two results are due")) };
-    Ok(vec![mirrored(b, *values)?, *places])
+    let op = TopK { largest: true, ..op.clone() };
+    let two = || Diag::error("E0303", "two results are due");
+    let f = &mut Formula::new(b, d);
+    if d.is_float() {
+        let (minus, none) = (f.op("neg", &[x])?, f.op("is_nan", &[x])?);
+        let last = f.num(f64::NEG_INFINITY)?;
+        let order = f.op("where", &[none, last, minus])?;
+        let places = f.b.add(op, &[Some(order), k])?.get(1).copied().ok_or_else(two)?;
+        return Ok(vec![f.node(GatherElements { axis: -1 }, &[x, places])?, places]);
+    }
+    let ones = if d.is_signed_int() { -1 } else { d.int_range().map_or(-1, |r| r.1 as i64) };
+    let ones = f.int(ones)?;
+    let turned = f.op("sub", &[ones, x])?;
+    let made = f.b.add(op, &[Some(turned), k])?;
+    let [values, places] = made.as_slice() else { return Err(two()) };
+    Ok(vec![f.op("sub", &[ones, *values])?, *places])
 }
 
 fn position(b: &mut Builder<'_>, op: &Op, x: ValueId, axis: usize, d: DType) -> V {

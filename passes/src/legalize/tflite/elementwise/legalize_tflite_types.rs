@@ -173,7 +173,13 @@ fn reason_names(reason: &str, dtype: DType) -> bool {
 
 /// The node on operands of type `wide` instead of `narrow`. What the target lacks for that too is left to other passes when the type is
 /// the `last` that serves.
-fn through(g: &mut Graph, n: NodeId, target: &Target, op: &Op, (narrow, wide): (DType, DType)) -> Outcome {
+fn through(
+    g: &mut Graph,
+    n: NodeId,
+    (target, last): (&Target, bool),
+    op: &Op,
+    (narrow, wide): (DType, DType),
+) -> Outcome {
     let is_narrow = |d: DType| d == narrow || narrow.is_float() && matches!(d, DType::F16 | DType::BF16);
     let inputs = g.node(n).inputs().to_vec();
     let results: Vec<Option<DType>> = g.node(n).outputs().iter().map(|v| dtype(g, *v)).collect();

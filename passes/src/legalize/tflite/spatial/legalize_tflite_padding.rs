@@ -7,6 +7,7 @@
 //! - A convolution or maximum pooling whose border is neither that of `SAME` nor none; `max_pool` gets a border of the lowest number, or of zero
 //!   where its data is never negative and each window holds data: LiteRT's delegate for floats takes no other border than zero.
 //! - A border that depends on sizes that are not known is computed when the model runs (`SAME_LOWER`); one of partial windows is not.
+use super::math::Math;
 use super::nodes::{Sliding, concat, dtype, named, pad, shape};
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
@@ -51,8 +52,11 @@ pub(super) fn filling(g: &Graph, s: &Sliding) -> f64 {
 
 /// Whether each window holds an element of the data, unless there is none.
 fn holds_data(s: &Sliding) -> bool {
-    let within = |axis: &Axis, (low, high): (i64, i64)| axis.dilation == 1 && low < axis.kernel && high < axis.kernel;
-    s.windows.borders().is_some_and(|b| s.windows.axes.iter().zip(b).all(|(axis, border)| within(axis, border)))
+    let within =
+        |axis: &Axis, (low, high): (i64, i64)| axis.dilation == 1 && low < axis.kernel && high < axis.kernel;
+    s.windows
+        .borders()
+        .is_some_and(|b| s.windows.axes.iter().zip(b).all(|(axis, border)| within(axis, border)))
 }
 
 fn padded(g: &mut Graph, n: NodeId) -> Outcome {
@@ -94,14 +98,13 @@ fn lower(b: &mut Builder<'_>, sizes: ValueId, at: usize, axis: &Axis) -> Result<
     let n = named(b, "gather", &[sizes, at])?;
     let (less, stride) = (one(b, axis.stride - 1), one(b, axis.stride));
     let up = named(b, "add", &[n, less])?;
-    let windows = named(b, "div", &[up, stride])?;
+    let windows = Math { b }.quotient(up, axis.stride)?;
     let travel = named(b, "mul", &[windows, stride])?;
     let rest = one(b, axis.reach() - axis.stride);
     let end = named(b, "add", &[travel, rest])?;
     let total = named(b, "sub", &[end, n])?;
     let zero = one(b, 0);
     let total = named(b, "max", &[total, zero])?;
-    let two = one(b, 2);
-    let small = named(b, "div", &[total, two])?;
+    let small = Math { b }.quotient(total, 2)?;
     Ok((named(b, "sub", &[total, small])?, small))
 }

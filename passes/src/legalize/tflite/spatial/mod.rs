@@ -1,7 +1,6 @@
 //! Convolutions, pools, resizing, normalization.
 pub mod legalize_tflite_axes;
 pub mod legalize_tflite_blocks;
-pub mod legalize_tflite_crop;
 pub mod legalize_tflite_floats;
 pub mod legalize_tflite_fold_columns;
 pub mod legalize_tflite_groups;
