@@ -86,14 +86,14 @@ fn weights(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Result<Option<Val
     inputs.get(2).copied().flatten().map(|w| widened(b, w)).transpose()
 }
 
-/// Operands of the two losses: data as wide as computed with, targets, weights, and the element type of the result.
-fn operands(
-    b: &mut Builder<'_>,
-    inputs: &[Option<ValueId>],
-) -> Result<Option<(ValueId, ValueId, Option<ValueId>, DType)>, Diag> {
+/// Data as wide as computed with, targets, weights.
+type Operands = (ValueId, ValueId, Option<ValueId>);
+
+/// Operands of the two losses, and the element type of the result.
+fn operands(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Result<Option<(Operands, DType)>, Diag> {
     let x = operand(inputs, 0)?;
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
-    Ok(Some((widened(b, x)?, operand(inputs, 1)?, weights(b, inputs)?, dtype)))
+    Ok(Some(((widened(b, x)?, operand(inputs, 1)?, weights(b, inputs)?), dtype)))
 }
 
 pub(super) fn negative_log_likelihood(
@@ -102,7 +102,7 @@ pub(super) fn negative_log_likelihood(
     inputs: &[Option<ValueId>],
     _: usize,
 ) -> Expanded {
-    let Some((logs, target, weight, dtype)) = operands(b, inputs)? else { return Ok(None) };
+    let Some(((logs, target, weight), dtype)) = operands(b, inputs)? else { return Ok(None) };
     let y = loss(b, (logs, target, weight), (op.ignore_index, op.reduction))?;
     Ok(Some(vec![narrowed(b, y, dtype)?]))
 }
@@ -113,7 +113,7 @@ pub(super) fn softmax_cross_entropy(
     inputs: &[Option<ValueId>],
     _: usize,
 ) -> Expanded {
-    let Some((scores, target, weight, dtype)) = operands(b, inputs)? else { return Ok(None) };
+    let Some(((scores, target, weight), dtype)) = operands(b, inputs)? else { return Ok(None) };
     let logs = one(b, LogSoftmax { axis: CLASSES }, &[scores])?;
     let y = loss(b, (logs, target, weight), (op.ignore_index, op.reduction))?;
     Ok(Some(vec![narrowed(b, y, dtype)?, narrowed(b, logs, dtype)?]))
