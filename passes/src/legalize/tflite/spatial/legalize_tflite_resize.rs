@@ -123,7 +123,7 @@ fn along(
     if most <= MAX_PICKED {
         return picked(b, &rows, most, a.axis, x);
     }
-    product(b, floats_of(weights, output, input), a.axis, x)
+    product(b, &floats_of(weights, output, input), a.axis, x)
 }
 
 fn floats_of(weights: Vec<f32>, rows: usize, columns: usize) -> Tensor {
