@@ -63,7 +63,7 @@ fn fold(g: &mut Graph, n: NodeId) -> Outcome {
         blocks.push(travel.div_euclid(strides[i]) + 1);
         rest.push(travel.rem_euclid(strides[i]));
     }
-    let unit = |i: usize| if i % (elements as usize + 1) == 0 { 1.0 } else { 0.0 };
+    let unit = |i: usize| if i.is_multiple_of(elements as usize + 1) { 1.0 } else { 0.0 };
     let weights: Vec<f32> = (0..(elements * elements) as usize).map(unit).collect();
     Outcome::of(g.rewrite(n, &[], |b| {
         let m = &mut Math { b };

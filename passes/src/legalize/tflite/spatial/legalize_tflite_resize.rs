@@ -123,7 +123,7 @@ fn along(
     if most <= MAX_PICKED {
         return picked(b, &rows, most, a.axis, x);
     }
-    product(b, floats_of(weights, output, input), a.axis, x)
+    product(b, &floats_of(weights, output, input), a.axis, x)
 }
 
 fn floats_of(weights: Vec<f32>, rows: usize, columns: usize) -> Tensor {
@@ -163,7 +163,7 @@ fn picked(
 }
 
 /// The product of the matrix of weights with the data along `axis`.
-fn product(b: &mut Builder<'_>, weights: Tensor, axis: usize, x: ValueId) -> Result<ValueId, Diag> {
+fn product(b: &mut Builder<'_>, weights: &Tensor, axis: usize, x: ValueId) -> Result<ValueId, Diag> {
     let rank = rank(b.graph(), x)?;
     let mut perm: Vec<usize> = (0..rank).filter(|d| *d != axis).collect();
     perm.push(axis);
