@@ -75,7 +75,6 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,
         &legalize::tflite::elementwise::legalize_tflite_functions::LegalizeTfliteFunctions,
         &legalize::tflite::elementwise::legalize_tflite_integers::LegalizeTfliteIntegers,
-        &legalize::tflite::elementwise::legalize_tflite_losses::LegalizeTfliteLosses,
         &legalize::tflite::elementwise::legalize_tflite_quantize::LegalizeTfliteQuantize,
         &legalize::tflite::elementwise::legalize_tflite_reductions::LegalizeTfliteReductions,
         &legalize::tflite::elementwise::legalize_tflite_search::LegalizeTfliteSearch,

@@ -51,7 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,merge-movements,legalize-layout,legalize-tflite-ops,cleanup",
+        text: "fuse-activations,legalize-tflite-ops,cleanup,merge-movements,merge-reshapes,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",
@@ -72,7 +72,7 @@ pub const GROUPS: &[Group] = &[
         doc: "Elementwise operators, reductions, types of elements.",
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
                legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
-               legalize-tflite-losses,legalize-tflite-windows",
+               legalize-tflite-windows",
     },
     Group {
         name: "legalize-tflite-movement",

@@ -64,9 +64,11 @@ pub fn is_never_negative(g: &Graph, v: ValueId) -> bool {
             "relu" | "sigmoid" | "hard_sigmoid" | "softmax" | "abs" | "exp" | "sqrt" => return true,
             "clip" => {
                 let low = node.input(1).and_then(|low| g.constant(low));
-                return low.is_some_and(|t| t.len() == 1 && t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x >= 0.0)));
+                return low
+                    .is_some_and(|t| t.len() == 1 && t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x >= 0.0)));
             }
-            "max_pool" | "transpose" | "reshape" | "squeeze" | "unsqueeze" | "identity" | "flatten" | "slice" => match node.input(0) {
+            "max_pool" | "transpose" | "reshape" | "squeeze" | "unsqueeze" | "identity" | "flatten"
+            | "slice" => match node.input(0) {
                 Some(x) => v = x,
                 None => return false,
             },

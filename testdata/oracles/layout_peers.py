@@ -176,7 +176,7 @@ class Runner:
         for d, x in zip(self.it.get_input_details(), feeds):
             if list(x.shape) != list(d["shape"]):
                 x = x.transpose(perms(x.shape, d["shape"])[0])
-            self.it.set_tensor(d["index"], np.ascontiguousarray(x).astype(d["dtype"]))
+            self.it.set_tensor(d["index"], np.array(x, d["dtype"], order="C"))
         self.lenient = lenient
 
     def outputs(self):

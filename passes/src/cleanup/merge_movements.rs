@@ -54,7 +54,7 @@ fn chain(g: &Graph, last: NodeId) -> Vec<NodeId> {
     while let Some(x) = out.last().and_then(|n| g.node(*n).input(0)) {
         match g.producer(x) {
             Some(p) if is_movement(g, p) && g.single_user(x).is_some() && out.len() < MOST_NODES => {
-                out.push(p)
+                out.push(p);
             }
             _ => break,
         }

@@ -34,8 +34,8 @@ pub fn expand(site: Site<'_>, slot: Slot, order: Order) -> Result<Mode, Fixed> {
 }
 
 /// `tile` with the counts in the other order.
-pub fn tile(site: Site<'_>, order: Order) -> Result<Mode, Fixed> {
-    Ok(through(site, order).edit(1, Edit::Pick(order.perm())))
+pub fn tile(site: Site<'_>, order: Order) -> Mode {
+    through(site, order).edit(1, Edit::Pick(order.perm()))
 }
 
 /// `pad` with the amounts in the other order, or the axes where they are stored.

@@ -260,7 +260,7 @@ fn by_operator(site: Site<'_>, slot: Slot, order: Order) -> Result<Mode, Fixed> 
         "squeeze" => views::squeeze(site, slot, order),
         "unsqueeze" => views::unsqueeze(site, slot, order),
         "expand" => lists::expand(site, slot, order),
-        "tile" => lists::tile(site, order),
+        "tile" => Ok(lists::tile(site, order)),
         "pad" => lists::pad(site, order),
         "slice" => lists::slice(site, order),
         "resize" => lists::resize(site, order),

@@ -108,12 +108,11 @@ fn orders(site: Site<'_>, slot: Slot, order: Order) -> Result<(Order, Order), Fi
 /// A reshape between the same axes where they are stored.
 pub fn reshape(site: Site<'_>, slot: Slot, order: Order) -> Result<Mode, Fixed> {
     let (before, after) = orders(site, slot, order)?;
-    let edit = match site.ints(1) {
-        Some(sizes) => Edit::Const(sizes_in(site, &sizes, &before, &after)?),
-        None => {
-            no_zeros(site)?;
-            Edit::Pick(after.perm())
-        }
+    let edit = if let Some(sizes) = site.ints(1) {
+        Edit::Const(sizes_in(site, &sizes, &before, &after)?)
+    } else {
+        no_zeros(site)?;
+        Edit::Pick(after.perm())
     };
     Ok(site.kept().takes(0, before).gives(0, after).edit(1, edit))
 }

@@ -2,16 +2,21 @@
 use super::cut::{ALWAYS, Cut, SINK, SOURCE};
 use super::frames::{Frames, Plan};
 use super::order::Order;
-use crate::layout::rules::{Site, Slot, plain};
+use crate::layout::rules::{Change, Mode, Site, Slot, plain};
+use hoist_ir::attr::Attr;
 use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::entity::SideTable;
 use hoist_ir::graph::{Def, Graph, Node, NodeId, Use, ValueId};
+use hoist_ir::ops::words::Layout;
 use std::collections::BTreeSet;
 
 /// Size taken for a size that is not known, unless it counts a batch.
 const SOME_SIZE: u64 = 64;
 /// Constants of fewer bytes may be kept in several orders.
 const SMALL: u64 = 1 << 16;
+
+/// Operators that TFLite computes along the last axis only.
+const LAST_AXIS: &[&str] = &["log_softmax", "softmax", "top_k"];
 
 /// Names of sizes that the first axis of an input has: batches.
 pub fn batch_names(g: &Graph) -> BTreeSet<String> {
@@ -85,13 +90,15 @@ pub struct Problem {
     moved: Vec<Moved>,
     /// Whether label 1 is needed.
     pinned: Vec<bool>,
+    /// Labels of nodes that the target would have to transpose around, and what that costs with label 0 and 1.
+    own: Vec<(usize, [u64; 2])>,
     at: SideTable<Node, Option<usize>>,
 }
 
 impl Problem {
-    /// The problem of `g`.
-    pub fn of(g: &Graph, frames: &Frames) -> Self {
-        let mut out = Self { moved: vec![], pinned: vec![], at: SideTable::new(None) };
+    /// The problem of `g`, which becomes of layout `to`.
+    pub fn of(g: &Graph, frames: &Frames, to: Layout) -> Self {
+        let mut out = Self { moved: vec![], pinned: vec![], own: vec![], at: SideTable::new(None) };
         for n in g.order() {
             if let Some(plan) = frames.of_node(n) {
                 out.at.set(n, Some(out.pinned.len()));
@@ -99,6 +106,9 @@ impl Problem {
             }
         }
         let batches = batch_names(g);
+        if to == Layout::ChannelsLast {
+            out.own = g.order().filter_map(|n| out.own(g, n, frames, &batches)).collect();
+        }
         for (v, value) in g.values() {
             if value.def() != Def::Erased && !value.uses().is_empty() {
                 out.add(g, v, frames, &batches);
@@ -106,15 +116,34 @@ impl Problem {
         }
         out
     }
+    /// What it costs that `n` works along another axis than the last, which is all that the formats with channels last have.
+    fn own(
+        &self,
+        g: &Graph,
+        n: NodeId,
+        frames: &Frames,
+        batches: &BTreeSet<String>,
+    ) -> Option<(usize, [u64; 2])> {
+        let (plan, node) = (frames.of_node(n)?, g.node(n));
+        if !LAST_AXIS.contains(&node.op().name()) {
+            return None;
+        }
+        let cost = bytes(g, node.input(0)?, batches).min(ALWAYS >> 8).saturating_mul(2);
+        let along = |mode: &Mode| {
+            let op = if let Change::Node { op: Some(op), .. } = &mode.change { op } else { node.op() };
+            let Some(Attr::Int(axis)) = op.def().attr("axis") else { return false };
+            axis == -1 || mode.outs.first().is_some_and(|o| axis + 1 == o.rank() as i64)
+        };
+        let costs = [&plan.modes[0], &plan.modes[1]].map(|m| if along(m) { 0 } else { cost });
+        Some(((*self.at.get(n))?, costs))
+    }
     fn end(&self, g: &Graph, frames: &Frames, n: NodeId, slot: Slot) -> Option<End> {
         let order = |p: &Plan, label: usize| p.modes[label].order(slot);
-        match frames.of_node(n) {
-            Some(p) => Some(End { label: *self.at.get(n), orders: [order(p, 0)?, order(p, 1)?] }),
-            None => {
-                let order = Site { g, n }.kept().order(slot)?;
-                Some(End { label: None, orders: [order, order] })
-            }
+        if let Some(p) = frames.of_node(n) {
+            return Some(End { label: *self.at.get(n), orders: [order(p, 0)?, order(p, 1)?] });
         }
+        let order = Site { g, n }.kept().order(slot)?;
+        Some(End { label: None, orders: [order, order] })
     }
     fn add(&mut self, g: &Graph, v: ValueId, frames: &Frames, batches: &BTreeSet<String>) {
         let as_it_is = End { label: None, orders: [plain(g, v); 2] };
@@ -159,7 +188,8 @@ impl Problem {
             let wanted: BTreeSet<Order> = m.to.iter().map(order).filter(|o| *o != order(&m.from)).collect();
             wanted.into_iter().map(|want| m.cost(order(&m.from), want)).fold(0, u64::saturating_add)
         };
-        self.moved.iter().map(one).fold(0, u64::saturating_add)
+        let own = self.own.iter().map(|(l, costs)| costs[usize::from(labels[*l])]);
+        self.moved.iter().map(one).chain(own).fold(0, u64::saturating_add)
     }
     /// The labels that a minimum cut gives, unless all 0 or all 1 cost less: where pairs of orders contradict, the cut counts too much.
     pub fn solve(&self) -> Labels<'_> {
@@ -167,6 +197,10 @@ impl Problem {
         let vertex: Vec<usize> = self.pinned.iter().map(|p| if *p { SOURCE } else { cut.vertex() }).collect();
         for m in &self.moved {
             network(&mut cut, m, &vertex);
+        }
+        for (l, [zero, one]) in &self.own {
+            cut.edge(SOURCE, vertex[*l], *zero);
+            cut.edge(vertex[*l], SINK, *one);
         }
         let side = cut.solve();
         let solved: Vec<bool> = vertex.iter().map(|v| side[*v]).collect();
@@ -229,7 +263,9 @@ fn any_of(cut: &mut Cut, vertices: &[usize], tie: impl Fn(&mut Cut, usize, usize
         [v] => Some(*v),
         _ => {
             let any = cut.vertex();
-            vertices.iter().for_each(|v| tie(cut, any, *v));
+            for v in vertices {
+                tie(cut, any, *v);
+            }
             Some(any)
         }
     }

@@ -24,6 +24,6 @@ pub fn bring(g: &mut Graph, target: &Target) -> Result<Changed, Diag> {
     if !frames.any {
         return Ok(Changed::default());
     }
-    let problem = Problem::of(g, &frames);
+    let problem = Problem::of(g, &frames, frames::wanted(target));
     Ok(Changed(rewrite::rewrite(g, &frames, &problem.solve())?))
 }

@@ -160,20 +160,22 @@ impl Rewriter<'_> {
         let new = match (edit, v) {
             (Edit::Const(t), _) => self.g.add_const(t.clone()),
             (_, None) => return Ok(None),
-            (Edit::Unsqueeze(axes), Some(v)) => match self.g.constant(v).and_then(|t| widened(t, axes)) {
-                Some(t) => self.g.add_const(t),
-                None => {
+            (Edit::Unsqueeze(axes), Some(v)) => {
+                if let Some(t) = self.g.constant(v).and_then(|t| widened(t, axes)) {
+                    self.g.add_const(t)
+                } else {
                     let axes = self.g.add_const(Tensor::from_ints(axes));
                     self.insert(n, Unsqueeze {}, &[v, axes])?
                 }
-            },
-            (Edit::Pick(at), Some(v)) => match self.g.constant(v).and_then(|t| picked(t, at)) {
-                Some(t) => self.g.add_const(t),
-                None => {
+            }
+            (Edit::Pick(at), Some(v)) => {
+                if let Some(t) = self.g.constant(v).and_then(|t| picked(t, at)) {
+                    self.g.add_const(t)
+                } else {
                     let at = self.g.add_const(Tensor::from_ints(at));
                     self.insert(n, Gather { axis: 0 }, &[v, at])?
                 }
-            },
+            }
         };
         Ok(Some(new))
     }

@@ -1,6 +1,6 @@
 //! Random graphs of operators on images: results stay, what is counted is what moves, and the cut is least.
 use super::cost::{Problem, batch_names, bytes};
-use super::frames::Frames;
+use super::frames::{Frames, wanted};
 use super::{bring, rewrite};
 use crate::pass::Target;
 use hoist_formats::{onnx, tflite};
@@ -99,6 +99,7 @@ impl Writer {
         let Some((x, s)) = self.pick(4) else { return };
         match self.random.below(19) {
             0..5 => self.simple(),
+            n @ 14..19 => self.moving(n, &x, &s),
             5 => {
                 let axis = self.random.below(4);
                 let mut out = s.clone();
@@ -141,7 +142,13 @@ impl Writer {
                 let scale = self.data(&[s[3]]);
                 self.push(&s, &format!("layer_normalization(%{x}, %{scale})"));
             }
-            14 if s[1] % 2 == 0 => {
+            _ => {}
+        }
+    }
+    fn moving(&mut self, which: usize, x: &str, s: &[usize]) {
+        let s = s.to_vec();
+        match which {
+            14 if s[1].is_multiple_of(2) => {
                 let five = self.ints(&[s[0] as i64, 2, s[1] as i64 / 2, s[2] as i64, s[3] as i64]);
                 let f = self.name();
                 let _ = writeln!(self.text, "  %{f} = reshape(%{x}, %{five})");
@@ -272,7 +279,7 @@ fn the_bytes_that_are_counted_are_moved() {
             let mut g = parsed(&text);
             let frames = Frames::of(&g, &target);
             let fixed = moved(&g);
-            let problem = Problem::of(&g, &frames);
+            let problem = Problem::of(&g, &frames, wanted(&target));
             let labels = problem.solve();
             let counted = problem.cost_of(&labels);
             rewrite::rewrite(&mut g, &frames, &labels).expect("rewrites");
@@ -293,7 +300,7 @@ fn no_other_choice_moves_less() {
             let text = graph(seed, layout, 12, true);
             let g = parsed(&text);
             let frames = Frames::of(&g, &target);
-            let problem = Problem::of(&g, &frames);
+            let problem = Problem::of(&g, &frames, wanted(&target));
             if let Some(least) = problem.least_by_trying(12) {
                 tried += 1;
                 assert_eq!(problem.cost_of(&problem.solve()), least, "seed {seed}\n{text}");

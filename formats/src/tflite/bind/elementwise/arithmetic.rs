@@ -141,7 +141,12 @@ pub(super) fn clip(cx: &mut Cx<'_>) -> R<()> {
     for (i, builtin) in [(1, Builtin::Maximum), (2, Builtin::Minimum)] {
         if let Some(limit) = cx.opt(i)? {
             let limit = scalar(cx, limit)?;
-            y = cx.temp(builtin, None, &[Some(limit), Some(y)], ty.clone())?;
+            // Kernels may exchange operands of which one is broadcast at run time, so that only a constant bound keeps NaN by its place.
+            y = if cx.def(limit).data.is_some() {
+                cx.temp(builtin, None, &[Some(limit), Some(y)], ty.clone())?
+            } else {
+                larger_or_smaller(cx, builtin, y, limit, &ty)?
+            };
         }
     }
     cx.alias(0, y)
@@ -202,7 +207,7 @@ pub(super) fn is_inf(cx: &mut Cx<'_>) -> R<()> {
     cx.emit(Builtin::Equal, None, &[x, limit])
 }
 
-/// FLOOR_MOD has the sign of the divisor. The remainder with the sign of the dividend is that of the magnitudes for floats, exactly;
+/// `FLOOR_MOD` has the sign of the divisor. The remainder with the sign of the dividend is that of the magnitudes for floats, exactly;
 /// for integers, one divisor less where the signs differ.
 pub(super) fn modulo(cx: &mut Cx<'_>) -> R<()> {
     let dtype = cx.of_type(0, &[DType::F32, DType::I32, DType::I64])?;

@@ -61,6 +61,17 @@ pub(super) const RULES: &[(Builtin, Rule)] = &[
     (Builtin::Tile, Rule::Same(1)),
     (Builtin::Transpose, Rule::Same(1)),
 ];
+/// Kernels that move elements of 16 bits.
+const MOVES_WORDS: &[Builtin] = &[
+    Builtin::Concatenation,
+    Builtin::ExpandDims,
+    Builtin::Gather,
+    Builtin::Reshape,
+    Builtin::Slice,
+    Builtin::Squeeze,
+    Builtin::StridedSlice,
+    Builtin::Transpose,
+];
 /// Sums scale their operands by 2^20 first, and the result's scale must not be so small that they would have to be scaled again.
 const SUM_SHIFT: f64 = (1 << 20) as f64;
 
@@ -171,8 +182,11 @@ fn operands(program: &mut Program, links: &Links, i: usize, rule: Rule, y: T) ->
             let most = scales.iter().map(|q| f64::from(q.scale[0])).fold(0.0, f64::max);
             bytes && 2.0 * most < SUM_SHIFT * f64::from(to.scale[0])
         }
-        Rule::Any(_) => bytes,
-        Rule::Same(_) => (bytes || dtype == DType::I16) && scales.iter().all(|q| *q == to),
+        Rule::Any(_) => bytes && (instr.builtin != Builtin::BatchMatmul || dtype == DType::I8),
+        Rule::Same(_) => {
+            (bytes || dtype == DType::I16 && MOVES_WORDS.contains(&instr.builtin))
+                && scales.iter().all(|q| *q == to)
+        }
         Rule::Fixed(shift, zero) => {
             bytes && to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero + moved
         }

@@ -46,9 +46,18 @@ fn quantize(cx: &mut Cx<'_>) -> R<()> {
     if from != DType::F32 || !TARGETS.contains(&to) {
         return Err(format!("element types {from} and {to}"));
     }
-    own(cx, cx.g.node(cx.n).outputs().first().copied(), "a result that others read with another scale")?;
+    let q =
+        own(cx, cx.g.node(cx.n).outputs().first().copied(), "a result that others read with another scale")?;
+    if is_shifted(to, &q) {
+        return Err("16-bit integers with a zero point".to_owned());
+    }
     let x = cx.arg(0)?;
     cx.emit(Builtin::Quantize, None, &[x])
+}
+
+/// Whether 16-bit integers have a zero point, which kernels refuse.
+fn is_shifted(dtype: DType, q: &Quant) -> bool {
+    dtype == DType::I16 && q.zero_point.iter().any(|z| *z != 0)
 }
 
 /// The parameters of the node, which must be those of the tensor `v`.
@@ -63,7 +72,8 @@ fn dequantize(cx: &mut Cx<'_>) -> R<()> {
         return Err(format!("results of {to}"));
     }
     let per_axis = parameters(cx.g, cx.n).is_some_and(|q| q.scale.len() > 1);
-    let kernel = TARGETS.contains(&from) && !(per_axis && from == DType::I16);
+    let shifted = parameters(cx.g, cx.n).is_some_and(|q| is_shifted(from, &q));
+    let kernel = TARGETS.contains(&from) && !shifted && !(per_axis && from == DType::I16);
     let owned = own(cx, cx.value(0), "a tensor that others read with another scale");
     let result = cx.g.node(cx.n).outputs().first().copied();
     // XNNPACK cannot run the DEQUANTIZE of a constant whose result is an output.

@@ -1,4 +1,4 @@
-//! DEPTH_TO_SPACE and SPACE_TO_DEPTH.
+//! `DEPTH_TO_SPACE` and `SPACE_TO_DEPTH`.
 use super::{AXES, COMPOSED};
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::schema::Builtin;

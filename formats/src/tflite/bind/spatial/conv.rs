@@ -1,4 +1,4 @@
-//! Convolutions: CONV_2D, DEPTHWISE_CONV_2D, CONV_3D.
+//! Convolutions: `CONV_2D`, `DEPTHWISE_CONV_2D`, `CONV_3D`.
 use super::window::{Given, Windows};
 use super::{AXES, GROUPS, bias, needs_f32, per_axis, permuted, spatial_sizes};
 use crate::tflite::lower::{Cx, R};

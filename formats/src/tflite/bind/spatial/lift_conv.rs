@@ -1,5 +1,5 @@
 //! Convolutions of a file as nodes.
-use super::window::VALID;
+use super::window::{Axis, VALID};
 use crate::tflite::lift::{Cx, Lifted};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::ValueId;
@@ -52,9 +52,29 @@ fn dequantized(cx: &mut Cx<'_, '_>, v: ValueId, perm: &[usize]) -> Result<Option
     Ok(cx.b.add(op, &operands)?.first().copied())
 }
 
+/// `conv` with borders in numbers, where its windows are dilated and the borders do not depend on an unknown size: ONNX's kernels
+/// take `SAME_UPPER` for dense windows only.
+fn with_borders(cx: &Cx<'_, '_>, conv: Conv, x: ValueId, w: ValueId) -> Conv {
+    if conv.auto_pad != AutoPad::SameUpper || conv.dilations.iter().all(|d| *d == 1) {
+        return conv;
+    }
+    let size = |v: ValueId, i: usize| cx.shape(v)?.get(i)?.known().and_then(|n| i64::try_from(n).ok());
+    let border = |i: usize| -> Option<(i64, i64)> {
+        let (stride, dilation) = (*conv.strides.get(i)?, *conv.dilations.get(i)?);
+        if stride < 1 || dilation < 1 {
+            return None;
+        }
+        Axis { size: size(x, i + 1), kernel: size(w, i + 2)?, stride, dilation, pads: (0, 0) }.same()
+    };
+    let Some(borders) = (0..conv.strides.len()).map(border).collect::<Option<Vec<_>>>() else { return conv };
+    let pads = borders.iter().map(|b| b.0).chain(borders.iter().map(|b| b.1)).collect();
+    Conv { auto_pad: AutoPad::NotSet, pads, ..conv }
+}
+
 fn convolved(cx: &mut Cx<'_, '_>, conv: Conv, perm: &[usize]) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let w = permuted(cx, w, perm)?;
+    let conv = with_borders(cx, conv, x, w);
     let bias = cx.opt(2);
     let y = cx.b.conv(conv, x, w, bias)?;
     Ok(vec![cx.activated(y)?])
@@ -72,7 +92,7 @@ fn last_size(cx: &Cx<'_, '_>, v: ValueId) -> Option<u64> {
     cx.shape(v)?.last()?.known()
 }
 
-/// CONV_2D: weights are `[out, h, w, in / groups]`.
+/// `CONV_2D`: weights are `[out, h, w, in / groups]`.
 pub(super) fn conv(cx: &mut Cx<'_, '_>) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let group = groups(cx, last_size(cx, x), last_size(cx, w))?;
@@ -87,7 +107,7 @@ pub(super) fn conv(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[0, 3, 1, 2])
 }
 
-/// DEPTHWISE_CONV_2D: weights are `[1, h, w, out]`.
+/// `DEPTHWISE_CONV_2D`: weights are `[1, h, w, out]`.
 pub(super) fn depthwise(cx: &mut Cx<'_, '_>) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let given = u64::try_from(cx.int("depth_multiplier")).ok().filter(|m| *m > 0);
@@ -106,7 +126,7 @@ pub(super) fn depthwise(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[3, 0, 1, 2])
 }
 
-/// CONV_3D: weights are `[d, h, w, in, out]`.
+/// `CONV_3D`: weights are `[d, h, w, in, out]`.
 pub(super) fn conv_3d(cx: &mut Cx<'_, '_>) -> Lifted {
     let conv = Conv {
         auto_pad: auto_pad(cx),
@@ -118,12 +138,12 @@ pub(super) fn conv_3d(cx: &mut Cx<'_, '_>) -> Lifted {
     convolved(cx, conv, &[4, 3, 0, 1, 2])
 }
 
-/// TRANSPOSE_CONV: sizes of the result, weights `[out, h, w, in]`, data, bias.
+/// `TRANSPOSE_CONV`: sizes of the result, weights `[out, h, w, in]`, data, bias.
 pub(super) fn transpose_conv(cx: &mut Cx<'_, '_>) -> Lifted {
     transposed(cx, PLANE, &[3, 0, 1, 2])
 }
 
-/// CONV_3D_TRANSPOSE: sizes of the result, weights `[d, h, w, out, in]`, data, bias.
+/// `CONV_3D_TRANSPOSE`: sizes of the result, weights `[d, h, w, out, in]`, data, bias.
 pub(super) fn conv_3d_transpose(cx: &mut Cx<'_, '_>) -> Lifted {
     transposed(cx, SPACE, &[4, 3, 0, 1, 2])
 }
@@ -138,10 +158,11 @@ fn transposed(cx: &mut Cx<'_, '_>, names: &[&str], perm: &[usize]) -> Lifted {
     };
     let strides = each(cx, "stride_#", names);
     let declared = cx.results.first().and_then(|r| r.ty.shape.clone());
-    let wanted: Option<Vec<i64>> =
-        cx.ints(0).map(|s| s.get(1..=n).map(<[i64]>::to_vec)).unwrap_or_else(|| {
-            declared?.get(1..=n)?.iter().map(|d| d.known().and_then(|d| i64::try_from(d).ok())).collect()
-        });
+    let known = |d: &hoist_ir::dim::Dim| d.known().and_then(|d| i64::try_from(d).ok());
+    let wanted: Option<Vec<i64>> = match cx.ints(0) {
+        Some(list) => list.get(1..=n).map(<[i64]>::to_vec),
+        None => declared.and_then(|d| d.get(1..=n)?.iter().map(known).collect()),
+    };
     let same = auto_pad(cx) == AutoPad::SameUpper;
     let mut op =
         ConvTranspose { strides: strides.clone(), layout: Layout::ChannelsLast, ..Default::default() };

@@ -69,7 +69,7 @@ pub(super) fn resize(cx: &mut Cx<'_, '_>) -> Lifted {
         nearest_mode: rounding,
         ..Resize::default()
     };
-    Ok(cx.b.add(op, &[Some(x), None, None, Some(sizes)])?)
+    cx.b.add(op, &[Some(x), None, None, Some(sizes)])
 }
 
 pub(super) fn depth_to_space(cx: &mut Cx<'_, '_>) -> Lifted {
@@ -115,7 +115,7 @@ pub(super) fn l2_normalization(cx: &mut Cx<'_, '_>) -> Lifted {
 
 /// Constant operand `i`, which the operator is not read without.
 fn needed(cx: &Cx<'_, '_>, i: usize) -> Result<Vec<i64>, Diag> {
-    cx.ints(i).ok_or_else(|| cx.unsupported("blocks or borders that are computed"))
+    cx.ints(i).ok_or_else(|| cx.unsupported("dilations that are computed"))
 }
 
 fn named(cx: &mut Cx<'_, '_>, name: &str, inputs: &[ValueId]) -> Result<ValueId, Diag> {
@@ -128,103 +128,101 @@ fn transposed(cx: &mut Cx<'_, '_>, x: ValueId, perm: Vec<usize>) -> Result<Value
     cx.op(hoist_ir::ops::movement::transpose::Transpose { perm }, &[x])
 }
 
+/// Blocks and borders of an operator on blocks of pixels, computed or not.
+struct Blocks {
+    /// Sizes of the blocks, one for each of the axes behind the first.
+    sizes: ValueId,
+    /// Borders at the beginnings and at the ends.
+    borders: (ValueId, ValueId),
+    /// Number of axes that blocks lie along.
+    m: usize,
+    /// Rank of the data.
+    rank: usize,
+}
+
+impl Blocks {
+    fn of(cx: &mut Cx<'_, '_>) -> Result<Self, Diag> {
+        let (x, sizes, borders) = (cx.arg(0)?, cx.wide(1)?, cx.wide(2)?);
+        let rank = cx.rank(x)?;
+        let m = cx.shape(sizes).and_then(|s| if let [n] = s.as_slice() { n.known() } else { None });
+        let m = m.and_then(|m| usize::try_from(m).ok()).filter(|m| *m > 0 && *m < rank);
+        let m = m.ok_or_else(|| cx.unsupported("blocks along an unknown number of axes"))?;
+        let column = |cx: &mut Cx<'_, '_>, k: i64| {
+            let at = cx.b.scalar(k);
+            cx.op(hoist_ir::ops::index::gather::Gather { axis: 1 }, &[borders, at])
+        };
+        Ok(Self { sizes, borders: (column(cx, 0)?, column(cx, 1)?), m, rank })
+    }
+    /// `x` with a border around the axes of the blocks.
+    fn padded(
+        &self,
+        cx: &mut Cx<'_, '_>,
+        x: ValueId,
+        (begins, ends): (ValueId, ValueId),
+    ) -> Result<ValueId, Diag> {
+        let (none, rest) = (cx.b.ints(&[0]), cx.b.ints(&vec![0; self.rank - self.m - 1]));
+        let pads = joined(cx, &[none, begins, rest, none, ends, rest])?;
+        named(cx, "pad", &[x, pads])
+    }
+    /// Sizes `[a1, b1, a2, b2, ...]` of two lists.
+    fn paired(&self, cx: &mut Cx<'_, '_>, a: ValueId, b: ValueId) -> Result<ValueId, Diag> {
+        let last = cx.b.ints(&[1]);
+        let (a, b) = (named(cx, "unsqueeze", &[a, last])?, named(cx, "unsqueeze", &[b, last])?);
+        let pairs = cx.op(hoist_ir::ops::movement::concat::Concat { axis: 1 }, &[a, b])?;
+        let flat = cx.b.ints(&[2 * self.m as i64]);
+        named(cx, "reshape", &[pairs, flat])
+    }
+}
+
+fn joined(cx: &mut Cx<'_, '_>, parts: &[ValueId]) -> Result<ValueId, Diag> {
+    cx.op(hoist_ir::ops::movement::concat::Concat { axis: 0 }, parts)
+}
+
+/// Sizes of axes `from..to` of `x`.
+fn sizes_of(cx: &mut Cx<'_, '_>, x: ValueId, from: usize, to: usize) -> Result<ValueId, Diag> {
+    let own = named(cx, "shape", &[x])?;
+    let places = cx.b.ints(&(from as i64..to as i64).collect::<Vec<_>>());
+    named(cx, "gather", &[own, places])
+}
+
 /// `[batch, blocks * size, ...]` becomes `[size * batch, blocks, ...]` after the border is added.
 pub(super) fn space_to_batch(cx: &mut Cx<'_, '_>) -> Lifted {
-    if cx.ints(1).is_none() || cx.ints(2).is_none() {
-        return super::lift_blocks::space_to_batch(cx);
-    }
-    let (x, sizes, borders) = (cx.arg(0)?, needed(cx, 1)?, needed(cx, 2)?);
-    let (rank, m) = (cx.rank(x)?, sizes.len());
-    if borders.len() != 2 * m || rank < m + 1 {
-        return Err(cx.bad("blocks and borders do not fit the data"));
-    }
-    let mut pads = vec![0; 2 * rank];
-    for i in 0..m {
-        (pads[i + 1], pads[rank + i + 1]) = (borders[2 * i], borders[2 * i + 1]);
-    }
-    let pads = cx.b.ints(&pads);
-    let x = named(cx, "pad", &[x, pads])?;
-    let split = unfolded(cx, x, &sizes)?;
-    let x = named(cx, "reshape", &[x, split])?;
+    let blocks = Blocks::of(cx)?;
+    let (m, rank, x) = (blocks.m, blocks.rank, cx.arg(0)?);
+    let x = blocks.padded(cx, x, blocks.borders)?;
+    let whole = sizes_of(cx, x, 1, m + 1)?;
+    let counts = cx.op(Div {}, &[whole, blocks.sizes])?;
+    let (pairs, first) = (blocks.paired(cx, counts, blocks.sizes)?, sizes_of(cx, x, 0, 1)?);
+    let rest = sizes_of(cx, x, m + 1, rank)?;
+    let split = joined(cx, &[first, pairs, rest])?;
+    let y = named(cx, "reshape", &[x, split])?;
     // [batch, n1, b1, n2, b2, ..., rest] to [b1, b2, ..., batch, n1, n2, ..., rest]
-    let blocks = (0..m).map(|i| 2 * i + 2);
-    let counts = (0..m).map(|i| 2 * i + 1);
-    let perm = blocks.chain([0]).chain(counts).chain(2 * m + 1..rank + m).collect();
-    let x = transposed(cx, x, perm)?;
-    let shape = folded(cx, x, m)?;
-    Ok(vec![named(cx, "reshape", &[x, shape])?])
+    let inner = (0..m).map(|i| 2 * i + 2);
+    let outer = (0..m).map(|i| 2 * i + 1);
+    let perm = inner.chain([0]).chain(outer).chain(2 * m + 1..rank + m).collect();
+    let y = transposed(cx, y, perm)?;
+    let open = cx.b.ints(&[-1]);
+    let shape = joined(cx, &[open, counts, rest])?;
+    Ok(vec![named(cx, "reshape", &[y, shape])?])
 }
 
 /// The reverse of [`space_to_batch`]: the border is cut off at the end.
 pub(super) fn batch_to_space(cx: &mut Cx<'_, '_>) -> Lifted {
-    if cx.ints(1).is_none() || cx.ints(2).is_none() {
-        return super::lift_blocks::batch_to_space(cx);
-    }
-    let (x, sizes, crops) = (cx.arg(0)?, needed(cx, 1)?, needed(cx, 2)?);
-    let (rank, m) = (cx.rank(x)?, sizes.len());
-    if crops.len() != 2 * m || rank < m + 1 {
-        return Err(cx.bad("blocks and borders do not fit the data"));
-    }
-    let own = named(cx, "shape", &[x])?;
-    let at = |cx: &mut Cx<'_, '_>, places: &[i64]| {
-        let places = cx.b.ints(places);
-        named(cx, "gather", &[own, places])
-    };
-    let (blocks, open) = (cx.b.ints(&sizes), cx.b.ints(&[-1]));
-    let rest = at(cx, &(1..rank as i64).collect::<Vec<_>>())?;
-    let concat = |cx: &mut Cx<'_, '_>, parts: &[ValueId]| {
-        cx.op(hoist_ir::ops::movement::concat::Concat { axis: 0 }, parts)
-    };
-    let split = concat(cx, &[blocks, open, rest])?;
-    let x = named(cx, "reshape", &[x, split])?;
+    let blocks = Blocks::of(cx)?;
+    let (m, rank, x) = (blocks.m, blocks.rank, cx.arg(0)?);
+    let (open, counts) = (cx.b.ints(&[-1]), sizes_of(cx, x, 1, m + 1)?);
+    let rest = sizes_of(cx, x, m + 1, rank)?;
+    let split = joined(cx, &[blocks.sizes, open, counts, rest])?;
+    let y = named(cx, "reshape", &[x, split])?;
     // [b1, b2, ..., batch, n1, n2, ..., rest] to [batch, n1, b1, n2, b2, ..., rest]
     let pairs = (0..m).flat_map(|i| [m + 1 + i, i]);
     let perm = std::iter::once(m).chain(pairs).chain(2 * m + 1..rank + m).collect();
-    let x = transposed(cx, x, perm)?;
-    let counts = at(cx, &(1..=m as i64).collect::<Vec<_>>())?;
-    let spatial = cx.op(Mul {}, &[counts, blocks])?;
-    let mut parts = vec![open, spatial];
-    if rank > m + 1 {
-        parts.push(at(cx, &(m as i64 + 1..rank as i64).collect::<Vec<_>>())?);
-    }
-    let shape = concat(cx, &parts)?;
-    let x = named(cx, "reshape", &[x, shape])?;
-    let mut pads = vec![0; 2 * rank];
-    for i in 0..m {
-        let (Some(a), Some(b)) = (crops[2 * i].checked_neg(), crops[2 * i + 1].checked_neg()) else {
-            return Err(cx.bad("a border is out of range"));
-        };
-        (pads[i + 1], pads[rank + i + 1]) = (a, b);
-    }
-    let pads = cx.b.ints(&pads);
-    Ok(vec![named(cx, "pad", &[x, pads])?])
-}
-
-/// Sizes of `x` with each of the axes behind the first split into `(count, size)`.
-fn unfolded(cx: &mut Cx<'_, '_>, x: ValueId, sizes: &[i64]) -> Result<ValueId, Diag> {
-    let rank = cx.rank(x)?;
-    let own = named(cx, "shape", &[x])?;
-    let first = cx.b.ints(&[0]);
-    let mut parts = vec![named(cx, "gather", &[own, first])?];
-    for (i, size) in sizes.iter().enumerate() {
-        let (at, block) = (cx.b.ints(&[i as i64 + 1]), cx.b.ints(&[*size]));
-        let whole = named(cx, "gather", &[own, at])?;
-        parts.extend([cx.op(Div {}, &[whole, block])?, block]);
-    }
-    if rank > sizes.len() + 1 {
-        let rest = cx.b.ints(&(sizes.len() as i64 + 1..rank as i64).collect::<Vec<_>>());
-        parts.push(named(cx, "gather", &[own, rest])?);
-    }
-    cx.op(hoist_ir::ops::movement::concat::Concat { axis: 0 }, &parts)
-}
-
-/// Sizes of `x` with its first `m + 1` axes as one.
-fn folded(cx: &mut Cx<'_, '_>, x: ValueId, m: usize) -> Result<ValueId, Diag> {
-    let rank = cx.rank(x)?;
-    let own = named(cx, "shape", &[x])?;
-    let (open, rest) = (cx.b.ints(&[-1]), cx.b.ints(&(m as i64 + 1..rank as i64).collect::<Vec<_>>()));
-    let rest = named(cx, "gather", &[own, rest])?;
-    cx.op(hoist_ir::ops::movement::concat::Concat { axis: 0 }, &[open, rest])
+    let y = transposed(cx, y, perm)?;
+    let spatial = cx.op(Mul {}, &[counts, blocks.sizes])?;
+    let shape = joined(cx, &[open, spatial, rest])?;
+    let y = named(cx, "reshape", &[y, shape])?;
+    let cuts = (named(cx, "neg", &[blocks.borders.0])?, named(cx, "neg", &[blocks.borders.1])?);
+    Ok(vec![blocks.padded(cx, y, cuts)?])
 }
 
 /// Elements of `x` spread apart, a value between them: each axis gets `dilation - 1` between two.

@@ -4,7 +4,6 @@
 //! passes of `legalize-tflite-spatial` know their nodes.
 mod blocks;
 mod conv;
-mod lift_blocks;
 mod lift_conv;
 mod lift_other;
 mod norm;

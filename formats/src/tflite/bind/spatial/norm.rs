@@ -4,7 +4,7 @@ use crate::tflite::lower::{Cx, R};
 use crate::tflite::schema::Builtin;
 use hoist_ir::ops::Op;
 
-/// LOCAL_RESPONSE_NORMALIZATION, which does not divide `alpha` by the number of channels.
+/// `LOCAL_RESPONSE_NORMALIZATION`, which does not divide `alpha` by the number of channels.
 pub(super) fn lrn(cx: &mut Cx<'_>) -> R<()> {
     let Op::Lrn(op) = cx.op() else { return Err("no normalization".to_owned()) };
     needs_f32(cx)?;

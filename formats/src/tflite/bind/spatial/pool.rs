@@ -1,4 +1,4 @@
-//! Poolings: MAX_POOL_2D, AVERAGE_POOL_2D; global ones as reductions.
+//! Poolings: `MAX_POOL_2D`, `AVERAGE_POOL_2D`; global ones as reductions.
 use super::window::{Given, VALID, Windows};
 use super::{AXES, DILATION, PADDING, needs_f32, per_axis, spatial_sizes};
 use crate::tflite::lower::{Cx, R};

@@ -1,4 +1,4 @@
-//! RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR: two axes, `[N, H, W, C]`, places from the ratio of the sizes.
+//! `RESIZE_BILINEAR` and `RESIZE_NEAREST_NEIGHBOR`: two axes, `[N, H, W, C]`, places from the ratio of the sizes.
 use super::{AXES, COMPOSED};
 use crate::tflite::lower::{Cx, LAYOUT, R};
 use crate::tflite::program::T;
@@ -172,7 +172,7 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> R<()> {
 const NEAREST: &[DType] =
     &[DType::F32, DType::I8, DType::U8, DType::I16, DType::U16, DType::I32, DType::U32, DType::Bool];
 
-/// `align_corners` and `half_pixel_centers` of RESIZE_BILINEAR for these axes.
+/// `align_corners` and `half_pixel_centers` of `RESIZE_BILINEAR` for these axes.
 fn linear_options(op: &Resize, axes: &[Axis]) -> Option<(bool, bool)> {
     let grows = |a: &Axis| a.sizes().is_some_and(|(i, o)| o >= i) || a.scale.is_some_and(|s| s >= 1.0);
     if op.mode != ResizeMode::Linear || op.antialias && !axes.iter().all(grows) {
@@ -188,7 +188,7 @@ fn linear_options(op: &Resize, axes: &[Axis]) -> Option<(bool, bool)> {
     }
 }
 
-/// Options of RESIZE_NEAREST_NEIGHBOR with which its kernel takes the same elements.
+/// Options of `RESIZE_NEAREST_NEIGHBOR` with which its kernel takes the same elements.
 fn nearest_options(op: &Resize, axes: &[Axis]) -> Option<(bool, bool)> {
     let wanted: Option<Vec<(usize, Vec<i64>)>> = axes
         .iter()

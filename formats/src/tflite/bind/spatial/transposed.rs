@@ -1,4 +1,4 @@
-//! Transposed convolutions: TRANSPOSE_CONV, CONV_3D_TRANSPOSE.
+//! Transposed convolutions: `TRANSPOSE_CONV`, `CONV_3D_TRANSPOSE`.
 use super::conv::{kernel_of, options};
 use super::window::{SAME, VALID};
 use super::{AXES, DILATION, GROUPS, PADDING, needs_f32, per_axis, permuted, spatial_sizes};

@@ -83,7 +83,7 @@ fn rewrite(g: &mut Graph, n: NodeId) -> Outcome {
     }))
 }
 
-/// With the axis moved to the end and back.
+/// With the axis moved to the end and back; the others keep their order, as where channels move.
 fn turned(
     b: &mut Builder<'_>,
     op: &Op,
@@ -91,13 +91,16 @@ fn turned(
     (axis, rank): (usize, usize),
 ) -> Result<Vec<ValueId>, Diag> {
     let mut perm: Vec<i64> = (0..rank as i64).collect();
-    perm.swap(axis, rank - 1);
+    let moved = perm.remove(axis);
+    perm.push(moved);
+    let mut back: Vec<i64> = (0..rank as i64 - 1).collect();
+    back.insert(axis, rank as i64 - 1);
     let mut inputs = inputs.to_vec();
     if let Some(Some(x)) = inputs.first_mut() {
-        *x = b.transpose(Transpose { perm: perm.clone() }, *x)?;
+        *x = b.transpose(Transpose { perm }, *x)?;
     }
     let made = b.add(with_attr(op, "axis", &Attr::Int(-1))?, &inputs)?;
-    made.into_iter().map(|v| b.transpose(Transpose { perm: perm.clone() }, v)).collect()
+    made.into_iter().map(|v| b.transpose(Transpose { perm: back.clone() }, v)).collect()
 }
 
 /// By the complement of integers, which reverses the order and gives back the elements. By the negative of floats, with minus infinity for

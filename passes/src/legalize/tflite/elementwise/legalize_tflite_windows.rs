@@ -19,10 +19,8 @@ use std::f64::consts::{PI, TAU};
 /// The pass.
 pub struct LegalizeTfliteWindows;
 
-const INFO: PassInfo = PassInfo {
-    name: "legalize-tflite-windows",
-    doc: "Composes windows of computed sizes of cosines.",
-};
+const INFO: PassInfo =
+    PassInfo { name: "legalize-tflite-windows", doc: "Composes windows of computed sizes of cosines." };
 
 impl Pass for LegalizeTfliteWindows {
     fn info(&self) -> &'static PassInfo {

@@ -4,7 +4,6 @@ pub mod legalize_tflite_activations;
 pub mod legalize_tflite_dropout;
 pub mod legalize_tflite_functions;
 pub mod legalize_tflite_integers;
-pub mod legalize_tflite_losses;
 pub mod legalize_tflite_quantize;
 pub mod legalize_tflite_reductions;
 pub mod legalize_tflite_search;

@@ -64,13 +64,13 @@ fn padded(g: &mut Graph, n: NodeId) -> Outcome {
     let inputs = g.node(n).inputs().to_vec();
     let (fill, results) = (filling(g, &s), g.node(n).outputs().len());
     let borders = s.windows.borders();
-    if borders.is_none() && s.windows.auto_pad != AutoPad::SameLower {
+    if borders.is_none() && !is_same(&s) {
         return Outcome::miss("the border depends on a size that is not known");
     }
     Outcome::of(g.rewrite(n, &[], |b| {
         let x = match borders {
             Some(borders) => pad(b, s.x, &s.entries(&borders), fill)?,
-            None => pad_lower(b, &s, fill)?,
+            None => pad_same(b, &s, s.x, fill)?,
         };
         let mut inputs = inputs;
         inputs[0] = Some(x);
@@ -78,21 +78,28 @@ fn padded(g: &mut Graph, n: NodeId) -> Outcome {
     }))
 }
 
-/// The border of `SAME_LOWER` from the sizes of the data.
-fn pad_lower(b: &mut Builder<'_>, s: &Sliding, fill: f64) -> Result<ValueId, Diag> {
-    let sizes = shape(b, s.x)?;
+/// Whether the border follows from the size of the data.
+pub(super) fn is_same(s: &Sliding) -> bool {
+    matches!(s.windows.auto_pad, AutoPad::SameLower | AutoPad::SameUpper)
+}
+
+/// The border of `SAME_LOWER` or `SAME_UPPER` around `x`, which has the spatial sizes of the data, from those sizes.
+pub(super) fn pad_same(b: &mut Builder<'_>, s: &Sliding, x: ValueId, fill: f64) -> Result<ValueId, Diag> {
+    let sizes = shape(b, x)?;
     let zero = b.ints(&[0]);
     let (mut begins, mut ends) = (vec![zero; s.rank], vec![zero; s.rank]);
     for (i, axis) in s.windows.axes.iter().enumerate() {
-        (begins[s.first + i], ends[s.first + i]) = lower(b, sizes, s.first + i, axis)?;
+        let (large, small) = halves(b, sizes, s.first + i, axis)?;
+        let lower = s.windows.auto_pad == AutoPad::SameLower;
+        (begins[s.first + i], ends[s.first + i]) = if lower { (large, small) } else { (small, large) };
     }
     let pads = concat(b, 0, &[begins, ends].concat())?;
-    let fill = b.scalar_like(fill, s.x)?;
-    named(b, "pad", &[s.x, pads, fill])
+    let fill = b.scalar_like(fill, x)?;
+    named(b, "pad", &[x, pads, fill])
 }
 
-/// `max((ceil(n / stride) - 1) * stride + reach - n, 0)`, the larger half at the beginning.
-fn lower(b: &mut Builder<'_>, sizes: ValueId, at: usize, axis: &Axis) -> Result<(ValueId, ValueId), Diag> {
+/// `max((ceil(n / stride) - 1) * stride + reach - n, 0)`: the larger half, then the smaller one.
+fn halves(b: &mut Builder<'_>, sizes: ValueId, at: usize, axis: &Axis) -> Result<(ValueId, ValueId), Diag> {
     let one = |b: &mut Builder<'_>, v: i64| b.ints(&[v]);
     let at = one(b, at as i64);
     let n = named(b, "gather", &[sizes, at])?;

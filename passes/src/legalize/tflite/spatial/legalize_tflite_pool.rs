@@ -10,7 +10,7 @@
 //! ```
 //! - A border of an average is that of zeros; the share of elements that count is constant where the sizes are known.
 //! - Windows with dilations, and windows over three axes, have an explicit border first.
-use super::legalize_tflite_padding::filling;
+use super::legalize_tflite_padding::{filling, is_same, pad_same};
 use super::nodes::{Sliding, call, concat, first, flag, floats, layout, named, pad, shape, strided};
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
@@ -66,7 +66,11 @@ fn rule(g: &mut Graph, n: NodeId, reason: &str) -> Outcome {
         return Outcome::miss("it lacks something else");
     }
     let Some(borders) = s.windows.borders() else {
-        return Outcome::miss("the border depends on a size that is not known");
+        return if is_same(&s) {
+            Outcome::of(same(g, n, &s))
+        } else {
+            Outcome::miss("the border depends on a size that is not known")
+        };
     };
     let bordered = borders.iter().any(|b| *b != (0, 0)) || s.windows.ceil_mode;
     if g.node(n).op().name() == "max_pool" && reason == PADDING {
@@ -100,6 +104,23 @@ fn rule(g: &mut Graph, n: NodeId, reason: &str) -> Outcome {
         Ok(all)
     });
     Outcome::of(done)
+}
+
+/// The pooling over data with a border that follows from their sizes when the model runs.
+fn same(g: &mut Graph, n: NodeId, s: &Sliding) -> Result<(), Diag> {
+    let (largest, results) = (s.op.name() == "max_pool", g.node(n).outputs().len());
+    let fill = filling(g, s);
+    g.rewrite(n, &[], |b| {
+        let x = pad_same(b, s, s.x, fill)?;
+        let mut all = b.add_n(s.bare()?, &[Some(x)], results)?;
+        if !largest && !flag(&s.op, "count_include_pad") {
+            let ones = open_ones(b, s, &vec![(0, 0); s.windows.axes.len()])?;
+            let mask = pad_same(b, s, ones, 0.0)?;
+            let share = first(b.add(s.bare()?, &[Some(mask)])?)?;
+            all = vec![named(b, "div", &[first(all)?, share])?];
+        }
+        Ok(all)
+    })
 }
 
 /// The mean over padded data, times the share that makes it the mean of what counts.
@@ -300,13 +321,17 @@ fn order(op: &hoist_ir::ops::Op) -> f64 {
 }
 
 fn norm(g: &mut Graph, n: NodeId, s: &Sliding) -> Outcome {
-    let Some(borders) = s.windows.borders() else {
+    let borders = s.windows.borders();
+    if borders.is_none() && !is_same(s) {
         return Outcome::miss("the border depends on a size that is not known");
-    };
+    }
     let axes = &s.windows.axes;
     Outcome::of(g.rewrite(n, &[], |b| {
         let p = order(&s.op);
-        let x = pad(b, s.x, &s.entries(&borders), 0.0)?;
+        let x = match borders {
+            Some(borders) => pad(b, s.x, &s.entries(&borders), 0.0)?,
+            None => pad_same(b, s, s.x, 0.0)?,
+        };
         let x = power(b, x, p)?;
         let mean = AveragePool {
             kernel_shape: axes.iter().map(|a| a.kernel).collect(),
