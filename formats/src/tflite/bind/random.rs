@@ -13,8 +13,12 @@ use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
 
 /// Operators of the IR and how they are lowered.
-pub const LOWER: &[(&str, Lower)] =
-    &[("random_normal", draw), ("random_normal_like", draw), ("random_uniform", draw), ("random_uniform_like", draw)];
+pub const LOWER: &[(&str, Lower)] = &[
+    ("random_normal", draw),
+    ("random_normal_like", draw),
+    ("random_uniform", draw),
+    ("random_uniform_like", draw),
+];
 /// Builtin operators and how they are lifted.
 pub const LIFT: &[(Builtin, Lift)] = &[
     (Builtin::RandomUniform, |cx| drawn(cx, RandomUniformLike::default())),

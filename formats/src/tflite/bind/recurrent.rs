@@ -125,7 +125,13 @@ fn both_ways(cx: &mut Cx<'_, '_>, lstm: bool) -> Lifted {
 }
 
 /// One direction over `[steps, batch, input]`.
-fn pass(cx: &mut Cx<'_, '_>, x: ValueId, s: Slots, lstm: bool, direction: Direction) -> Result<ValueId, Diag> {
+fn pass(
+    cx: &mut Cx<'_, '_>,
+    x: ValueId,
+    s: Slots,
+    lstm: bool,
+    direction: Direction,
+) -> Result<ValueId, Diag> {
     let y = if lstm { pass_lstm(cx, x, s, direction)? } else { pass_rnn(cx, x, s, direction)? };
     let axis = cx.b.ints(&[1]);
     cx.op(Squeeze {}, &[y, axis])

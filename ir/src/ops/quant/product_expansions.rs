@@ -54,9 +54,12 @@ pub(super) fn q_linear_mat_mul(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) 
     };
     let rows = rank > 1;
     let zero = narrowed(b, *y_zero, DType::F32)?;
-    let (Some(sa), Some(sw), Some(sy), Some(zero)) =
-        (column(b, *a_scale, rows)?, column(b, *w_scale, false)?, column(b, *y_scale, rows)?, column(b, zero, rows)?)
-    else {
+    let (Some(sa), Some(sw), Some(sy), Some(zero)) = (
+        column(b, *a_scale, rows)?,
+        column(b, *w_scale, false)?,
+        column(b, *y_scale, rows)?,
+        column(b, zero, rows)?,
+    ) else {
         return Ok(None);
     };
     let sums = b.mat_mul_integer(MatMulInteger {}, *a, *w, Some(*a_zero), Some(*w_zero))?;

@@ -51,11 +51,21 @@ pub(super) fn hann(op: &HannWindow, b: &mut Builder<'_>, inputs: &[Option<ValueI
 }
 
 /// Expansion of `hamming_window`.
-pub(super) fn hamming(op: &HammingWindow, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+pub(super) fn hamming(
+    op: &HammingWindow,
+    b: &mut Builder<'_>,
+    inputs: &[Option<ValueId>],
+    _: usize,
+) -> Expanded {
     product(b, inputs, (op.output_datatype, op.periodic), &[(25.0 / 46.0, -21.0 / 46.0)])
 }
 
 /// Expansion of `blackman_window`: with `cos 2a = 2 c^2 - 1` it is `(1 - c) (0.34 - 0.16 c)`, which is exactly 0 at its ends.
-pub(super) fn blackman(op: &BlackmanWindow, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+pub(super) fn blackman(
+    op: &BlackmanWindow,
+    b: &mut Builder<'_>,
+    inputs: &[Option<ValueId>],
+    _: usize,
+) -> Expanded {
     product(b, inputs, (op.output_datatype, op.periodic), &[(1.0, -1.0), (0.34, -0.16)])
 }

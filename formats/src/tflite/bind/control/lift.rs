@@ -27,7 +27,8 @@ pub(super) fn branch(cx: &mut Cx<'_, '_>) -> Lifted {
     let (cond, values) = (cx.arg(0)?, operands(cx, 1)?);
     let types = types(cx, &values);
     let bodies = vec![cx.body("then_subgraph_index", &types)?, cx.body("else_subgraph_index", &types)?];
-    let inputs: Vec<Option<ValueId>> = std::iter::once(cond).chain(values.iter().copied()).map(Some).collect();
+    let inputs: Vec<Option<ValueId>> =
+        std::iter::once(cond).chain(values.iter().copied()).map(Some).collect();
     cx.b.add_node(NewNode {
         outputs: cx.results.len(),
         bodies,
@@ -52,8 +53,7 @@ pub(super) fn repeat(cx: &mut Cx<'_, '_>) -> Lifted {
     if condition.outputs().len() != 1 {
         return Err(cx.bad("a condition is one value"));
     }
-    let fixed: Vec<bool> =
-        body.outputs().iter().zip(body.inputs()).map(|(o, v)| o.value == *v).collect();
+    let fixed: Vec<bool> = body.outputs().iter().zip(body.inputs()).map(|(o, v)| o.value == *v).collect();
     let of = |fix: bool| -> Vec<usize> { (0..values.len()).filter(|k| fixed[*k] == fix).collect() };
     let (carried, kept) = (of(false), of(true));
     let first = Splicer::new(&condition).splice(cx.b, &values)?[0];

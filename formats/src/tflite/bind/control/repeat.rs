@@ -64,7 +64,10 @@ pub(super) fn lower(cx: &mut Cx<'_>) -> R<()> {
     let mut types: Vec<TensorType> = inputs.iter().map(|t| cx.def(*t).ty.clone()).collect();
     // What grows has no fixed size.
     let growing = |ty: &TensorType| ty.rank() == Some(1) && ty.sizes().is_some_and(|s| s == [0]);
-    types[3 + n..inputs.len() - cx.captures()].iter_mut().filter(|t| growing(t)).for_each(|t| *t = flat(t.dtype));
+    types[3 + n..inputs.len() - cx.captures()]
+        .iter_mut()
+        .filter(|t| growing(t))
+        .for_each(|t| *t = flat(t.dtype));
     let condition = condition(&types, checked);
     extend(&mut body, n, &types, &kept, one(1))?;
     let mut outputs = vec![];
@@ -97,7 +100,8 @@ pub(super) fn lower(cx: &mut Cx<'_>) -> R<()> {
 /// How each scan value is kept; `n` values are carried.
 fn scans(cx: &Cx<'_>, n: usize) -> R<Vec<Kept>> {
     let body = cx.g.node(cx.n).bodies().first().ok_or("a loop without body")?;
-    let fixed = cx.value(1).is_none() || cx.constant(1).and_then(|t| t.to_bools().ok()).is_some_and(|b| b == [true]);
+    let fixed =
+        cx.value(1).is_none() || cx.constant(1).and_then(|t| t.to_bools().ok()).is_some_and(|b| b == [true]);
     let trips = cx.ints(0).filter(|_| fixed && (cx.value(1).is_none() || !may_stop(body)));
     let trips = trips.and_then(|m| m.first().copied()).map(|m| m.max(0));
     let mut out = vec![];
@@ -111,7 +115,10 @@ fn scans(cx: &Cx<'_>, n: usize) -> R<Vec<Kept>> {
             continue;
         }
         if !JOINED.contains(&ty.dtype) {
-            return Err(format!("a scan value of element type {} and an unknown number of iterations", ty.dtype));
+            return Err(format!(
+                "a scan value of element type {} and an unknown number of iterations",
+                ty.dtype
+            ));
         }
         out.push(Kept::Flat { open: !known, element: ty });
     }
@@ -221,7 +228,8 @@ fn extend(body: &mut Program, n: usize, types: &[TensorType], kept: &[Kept], one
     body.instrs.push(Instr::plain(Builtin::Add, None, &[counter, one], next));
     let limit = body.add(TensorDef::new(types[1].clone()));
     let mut inputs = vec![given[0].clone(), ("limit".into(), limit), given[1].clone()];
-    let mut outputs: Vec<(Arc<str>, T)> = vec![("next".into(), next), ("limit".into(), limit), made[0].clone()];
+    let mut outputs: Vec<(Arc<str>, T)> =
+        vec![("next".into(), next), ("limit".into(), limit), made[0].clone()];
     inputs.extend_from_slice(&given[2..2 + n]);
     outputs.extend_from_slice(&made[1..=n]);
     for (k, (how, value)) in kept.iter().zip(&made[1 + n..]).enumerate() {

@@ -38,17 +38,30 @@ const INFO: PassInfo = PassInfo {
 /// Most elements of a matrix.
 const MAX_ELEMENTS: usize = 1 << 22;
 
+/// Most steps of the rewrite of one operator.
+const MAX_STEPS: usize = 4;
+
 impl Pass for LegalizeTfliteDft {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, &["dft", "stft"], |g, n, target, _| match g.node(n).op().clone() {
-            _ if target.tflite().is_none() => Outcome::Skip,
-            Op::Dft(op) => transform(g, n, &op),
-            Op::Stft(op) => frames(g, n, op.onesided),
-            _ => Outcome::Skip,
-        }))
+        let mut total = Changed::default();
+        // One step of a rewrite may give what the next is about.
+        for _ in 0..MAX_STEPS {
+            let changed =
+                where_lacking(g, cx, &["dft", "stft"], |g, n, target, _| match g.node(n).op().clone() {
+                    _ if target.tflite().is_none() => Outcome::Skip,
+                    Op::Dft(op) => transform(g, n, &op),
+                    Op::Stft(op) => frames(g, n, op.onesided),
+                    _ => Outcome::Skip,
+                });
+            if !changed.any() {
+                break;
+            }
+            total.0 = total.0.saturating_add(changed.0);
+        }
+        Ok(total)
     }
 }
 

@@ -34,14 +34,26 @@ const INFO: PassInfo = PassInfo {
     doc: "Gives matrix products of vectors, integers, 16-bit floats and many axes forms that LiteRT has.",
 };
 
+/// Most steps of the rewrite of one operator.
+const MAX_STEPS: usize = 4;
+
 impl Pass for LegalizeTfliteMatMul {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, &["mat_mul"], |g, n, target, _| {
-            if target.tflite().is_none() { Outcome::Skip } else { bring(g, n) }
-        }))
+        let mut total = Changed::default();
+        // One step of a rewrite may give what the next is about.
+        for _ in 0..MAX_STEPS {
+            let changed = where_lacking(g, cx, &["mat_mul"], |g, n, target, _| {
+                if target.tflite().is_none() { Outcome::Skip } else { bring(g, n) }
+            });
+            if !changed.any() {
+                break;
+            }
+            total.0 = total.0.saturating_add(changed.0);
+        }
+        Ok(total)
     }
 }
 
