@@ -144,11 +144,12 @@ impl<'a> Reader<'a> {
     }
     fn operator(&mut self, g: &mut Graph, sub: &mut Subgraph<'a>, op: &Record, k: usize) -> Result<(), Diag> {
         let (builtin, custom) = self.file.code(op.int("opcode_index"))?;
-        let builtin = builtin.map_err(|code| {
-            Diag::error("E0301", format!("builtin operator {code} is unknown")).op(format!("builtin {code}"))
-        })?;
-        let name = self.name(sub, op, builtin, k);
+        let name = Self::name(sub, op, builtin.map_or("operator", Builtin::name), k);
         let located = |d: Diag| if d.node.is_some() { d } else { d.node(name.clone()) };
+        let builtin = builtin.map_err(|code| {
+            let m = format!("builtin operator {code} is unknown");
+            located(Diag::error("E0301", m).op(format!("builtin {code}")))
+        })?;
         if self.variable(g, sub, op, builtin).map_err(located)? {
             return Ok(());
         }
@@ -190,10 +191,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
     /// Name of the operator: that of its first result.
-    fn name(&self, sub: &Subgraph<'a>, op: &Record, builtin: Builtin, k: usize) -> String {
+    fn name(sub: &Subgraph<'a>, op: &Record, builtin: &str, k: usize) -> String {
         let first = op.ints("outputs").first().and_then(|i| sub.record(*i).ok());
         let name = first.map_or("", |r| r.text("name"));
-        if name.is_empty() { format!("{}_{k}", builtin.name()) } else { name.to_owned() }
+        if name.is_empty() { format!("{builtin}_{k}") } else { name.to_owned() }
     }
     fn operand(
         &mut self,
