@@ -131,7 +131,7 @@ impl Cx<'_> {
     /// Constant integers of `t`.
     pub fn known(&self, t: T) -> Option<Vec<i64>> {
         let data = self.def(t).data.as_ref()?;
-        if !data.dtype().is_int() { None } else { data.to_i64s().ok() }
+        if data.dtype().is_int() { data.to_i64s().ok() } else { None }
     }
     /// Adds an operator with one result that is intermediate.
     ///
@@ -236,12 +236,11 @@ impl Cx<'_> {
     /// When the rank is not known.
     pub fn size_of(&mut self, t: T, axis: usize) -> R<T> {
         let dims = self.dims(t)?;
-        match dims.get(axis).and_then(Dim::known).and_then(|n| i64::try_from(n).ok()) {
-            Some(n) => self.ints32(&[n]),
-            None => {
-                let all = self.shape_of(t)?;
-                self.part(all, axis, 1)
-            }
+        if let Some(n) = dims.get(axis).and_then(Dim::known).and_then(|n| i64::try_from(n).ok()) {
+            self.ints32(&[n])
+        } else {
+            let all = self.shape_of(t)?;
+            self.part(all, axis, 1)
         }
     }
     /// `count` entries of a list from position `start` on.

@@ -1,6 +1,6 @@
 //! Reads and verifies a flatbuffer by its description: every offset, length and width is checked before anything is read through it.
 //!
-//! The layout is that of FlatBuffers' own documentation ("internals"): a table starts with the signed distance back to its vtable, which holds
+//! The layout is that of `FlatBuffers`' own documentation ("internals"): a table starts with the signed distance back to its vtable, which holds
 //! its own length, the table's length, and the position of each field; offsets to strings, vectors and tables are unsigned and point forward.
 use super::table::{Field, Kind, Record, Scalar, Table, Union, Value};
 use hoist_ir::diag::Diag;
@@ -148,7 +148,7 @@ impl Decoder<'_> {
         }
     }
     fn number(&self, at: usize, s: Scalar) -> R<Value> {
-        if at % s.size() != 0 {
+        if !at.is_multiple_of(s.size()) {
             return Err(bad(at, format!("a number of {} bytes is not aligned", s.size())));
         }
         Ok(match s {

@@ -36,7 +36,7 @@ pub(super) struct Reader<'a> {
     depth: usize,
     /// Types of the inputs of the subgraph that is read next, where another calls it.
     given: Vec<Type>,
-    /// Whether the subgraph of CALL_ONCE is read.
+    /// Whether the subgraph of `CALL_ONCE` is read.
     initializing: bool,
     operators_left: usize,
     /// Whether all sizes of the main inputs are fixed, so that what the file says about other tensors holds.
@@ -298,7 +298,7 @@ impl<'a> Reader<'a> {
         }
         Ok(true)
     }
-    /// Reads what the subgraph of CALL_ONCE assigns.
+    /// Reads what the subgraph of `CALL_ONCE` assigns.
     fn initialize(&mut self, index: i64) -> Result<(), Diag> {
         if index == 0 {
             return Err(bad("CALL_ONCE calls the main subgraph"));

@@ -1,7 +1,7 @@
 //! Variables: what a model keeps between runs.
 //!
 //! A file is read with variables as constants first. When it writes to some that it reads, it is read again with those as inputs, whose new content becomes outputs: input
-//! `cache`, output `cache.next`. Initial values come from the subgraph of CALL_ONCE.
+//! `cache`, output `cache.next`. Initial values come from the subgraph of `CALL_ONCE`.
 use super::file::bad;
 use crate::pytorch::lift::state::StateMode;
 use hoist_ir::diag::{Diag, Severity};

@@ -96,14 +96,13 @@ fn random(cx: &mut Cx<'_>, builtin: Builtin) -> R<()> {
     if ty.dtype != DType::F32 {
         return Err(format!("element type {}", ty.dtype));
     }
-    let sizes = match shape {
-        Some(shape) => cx.ints32(&shape.clone())?,
-        None => {
-            let x = cx.arg(0)?;
-            let rank = cx.rank(0)?;
-            let options = Builtin::Shape.options().map(|o| o.with("out_type", 2));
-            cx.temp(Builtin::Shape, options, &[Some(x)], TensorType::fixed(DType::I32, &[rank]))?
-        }
+    let sizes = if let Some(shape) = shape {
+        cx.ints32(&shape.clone())?
+    } else {
+        let x = cx.arg(0)?;
+        let rank = cx.rank(0)?;
+        let options = Builtin::Shape.options().map(|o| o.with("out_type", 2));
+        cx.temp(Builtin::Shape, options, &[Some(x)], TensorType::fixed(DType::I32, &[rank]))?
     };
     let options = builtin.options().map(|o| o.with("seed", i64::from(seed.map_or(0, f32::to_bits))));
     if scale == 1.0 && offset == 0.0 {

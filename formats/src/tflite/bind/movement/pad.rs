@@ -1,4 +1,4 @@
-//! Borders: PAD, PADV2, MIRROR_PAD, and positions that are gathered.
+//! Borders: PAD, PADV2, `MIRROR_PAD`, and positions that are gathered.
 use super::slice::{cut, plus};
 use super::{COPIED, GATHERED};
 use crate::tflite::build::{Arith, target_sizes};
@@ -15,7 +15,7 @@ use hoist_ir::types::Shape;
 
 /// Most axes of PAD.
 const MAX_RANK: usize = 5;
-/// Most axes of MIRROR_PAD that are known to work.
+/// Most axes of `MIRROR_PAD` that are known to work.
 const MAX_MIRRORED: usize = 6;
 
 /// Sizes of the borders of all axes, as lists of 32-bit integers: at the beginning, at the end.
@@ -180,12 +180,11 @@ pub fn center_crop_pad(cx: &mut Cx<'_>) -> R<()> {
     let (sizes, own) = (cx.joined(&sizes)?, cx.shape_of(x)?);
     let more = cx.arith(Arith::Sub, sizes, own)?;
     // Rounded towards zero.
-    let low = match cx.known(more) {
-        Some(more) => cx.ints32(&more.iter().map(|n| n / 2).collect::<Vec<_>>())?,
-        None => {
-            let two = cx.int32(2)?;
-            cx.compute(Builtin::Div, None, &[more, two], DType::I32, vec![Dim::from(rank)])?
-        }
+    let low = if let Some(more) = cx.known(more) {
+        cx.ints32(&more.iter().map(|n| n / 2).collect::<Vec<_>>())?
+    } else {
+        let two = cx.int32(2)?;
+        cx.compute(Builtin::Div, None, &[more, two], DType::I32, vec![Dim::from(rank)])?
     };
     let high = cx.arith(Arith::Sub, more, low)?;
     let known = cx.known(low).zip(cx.known(high));
@@ -257,7 +256,7 @@ fn rows(cx: &mut Cx<'_>, parts: &[T]) -> R<T> {
     cx.compute(Builtin::Concatenation, options, parts, DType::I32, dims)
 }
 
-/// Whether MIRROR_PAD computes this: borders that are smaller than the axes.
+/// Whether `MIRROR_PAD` computes this: borders that are smaller than the axes.
 fn mirrors(cx: &mut Cx<'_>, x: T, borders: &Borders) -> R<bool> {
     let dims = cx.dims(x)?;
     let Some((low, high)) = &borders.known else { return Ok(false) };

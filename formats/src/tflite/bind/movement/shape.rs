@@ -1,4 +1,4 @@
-//! Sizes and axes: RESHAPE, EXPAND_DIMS, SQUEEZE, SHAPE, FILL, RANGE.
+//! Sizes and axes: RESHAPE, `EXPAND_DIMS`, SQUEEZE, SHAPE, FILL, RANGE.
 use super::COPIED;
 use crate::tflite::build::{Arith, target_sizes};
 use crate::tflite::dtype::to_code;
@@ -117,7 +117,7 @@ fn marked(cx: &mut Cx<'_>, rank: usize) -> R<T> {
     cx.compute(Builtin::ScatterNd, None, &[places, ones, size], DType::I32, vec![Dim::from(rank)])
 }
 
-/// RESHAPE where the sizes are known but for one, else EXPAND_DIMS axis by axis; computed axes make computed sizes.
+/// RESHAPE where the sizes are known but for one, else `EXPAND_DIMS` axis by axis; computed axes make computed sizes.
 pub fn unsqueeze(cx: &mut Cx<'_>) -> R<()> {
     if by_result(cx)? {
         return Ok(());
@@ -297,14 +297,13 @@ pub fn range(cx: &mut Cx<'_>) -> R<()> {
 /// The limit of a range of integers, or the start where the step leads away from it.
 fn reachable(cx: &mut Cx<'_>, ends: &[T]) -> R<T> {
     let (start, limit, delta) = (ends[0], ends[1], ends[2]);
-    match cx.known(delta).as_deref() {
-        Some([d]) => cx.arith(if *d > 0 { Arith::Max } else { Arith::Min }, limit, start),
-        _ => {
-            let zero = cx.int_like(0, delta)?;
-            let up = cx.compare(Builtin::Greater, delta, zero)?;
-            let (above, below) = (cx.arith(Arith::Max, limit, start)?, cx.arith(Arith::Min, limit, start)?);
-            cx.select(up, above, below)
-        }
+    if let Some([d]) = cx.known(delta).as_deref() {
+        cx.arith(if *d > 0 { Arith::Max } else { Arith::Min }, limit, start)
+    } else {
+        let zero = cx.int_like(0, delta)?;
+        let up = cx.compare(Builtin::Greater, delta, zero)?;
+        let (above, below) = (cx.arith(Arith::Max, limit, start)?, cx.arith(Arith::Min, limit, start)?);
+        cx.select(up, above, below)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Quantization: QUANTIZE, DEQUANTIZE, FAKE_QUANT, DENSIFY, and the quantization that tensors carry.
+//! Quantization: QUANTIZE, DEQUANTIZE, `FAKE_QUANT`, DENSIFY, and the quantization that tensors carry.
 //!
 //! QUANTIZE rounds halves away from zero where the IR rounds them to even: results differ by one step for numbers exactly between two steps, as LiteRT's own kernels differ
 //! from its delegates. What follows a float operator is never exactly the same between runtimes, so that this is no further loss.

@@ -1,5 +1,5 @@
 //! Brings conversions next to what integer kernels compute: movements of constants are done at once, movements of data move stored elements, products with constants become
-//! FULLY_CONNECTED.
+//! `FULLY_CONNECTED`.
 use super::fuse::{Links, RULES, source};
 use super::weights::stored;
 use crate::tflite::program::{Instr, Program, Quant, T, TensorDef};
@@ -113,7 +113,7 @@ fn sunk(program: &mut Program, links: &Links, i: usize) -> Option<Vec<Instr>> {
     ])
 }
 
-/// Product `i` with dequantized constant weights as FULLY_CONNECTED.
+/// Product `i` with dequantized constant weights as `FULLY_CONNECTED`.
 fn connected(program: &mut Program, links: &Links, i: usize) -> Option<Vec<Instr>> {
     let instr = program.instrs[i].clone();
     let (&[Some(x), Some(w)], &[y]) = (instr.inputs.as_slice(), instr.outputs.as_slice()) else {

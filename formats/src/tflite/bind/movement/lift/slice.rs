@@ -43,7 +43,7 @@ pub(super) fn slice(cx: &mut Cx<'_, '_>) -> Lifted {
     Ok(vec![cx.op(Slice {}, &[x, begin, ends])?])
 }
 
-/// The lists of a STRIDED_SLICE, entry by entry.
+/// The lists of a `STRIDED_SLICE`, entry by entry.
 struct Entries {
     axes: Vec<i64>,
     starts: Vec<ValueId>,
@@ -107,13 +107,12 @@ fn one(cx: &mut Cx<'_, '_>, e: &mut Entries, i: usize, axis: i64) -> Result<(), 
     // Where the whole axis begins and ends, by the sign of the stride.
     let mut border = |forwards: i64, backwards: i64| -> Result<ValueId, Diag> {
         let (f, b) = (cx.b.ints(&[forwards]), cx.b.ints(&[backwards]));
-        match stride {
-            Some(s) => Ok(if s > 0 { f } else { b }),
-            None => {
-                let zero = cx.b.ints(&[0]);
-                let back = cx.op(Less {}, &[step, zero])?;
-                cx.op(Where {}, &[back, b, f])
-            }
+        if let Some(s) = stride {
+            Ok(if s > 0 { f } else { b })
+        } else {
+            let zero = cx.b.ints(&[0]);
+            let back = cx.op(Less {}, &[step, zero])?;
+            cx.op(Where {}, &[back, b, f])
         }
     };
     let (first, last) = (border(0, i64::MAX)?, border(i64::MAX, i64::MIN)?);

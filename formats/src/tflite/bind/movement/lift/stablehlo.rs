@@ -1,4 +1,4 @@
-//! Operators of StableHLO that move elements.
+//! Operators of `StableHLO` that move elements.
 use crate::tflite::lift::{Cx, Lifted};
 use hoist_ir::ops::movement::concat::Concat;
 use hoist_ir::ops::movement::expand::Expand;
