@@ -27,6 +27,8 @@ LIMIT = 60
 
 
 def compare(got, want, rtol, atol):
+    if want.dtype.kind == "U" and got.dtype == object:
+        got = np.array([t.decode() for t in got.ravel()], dtype=want.dtype).reshape(got.shape)
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"{got.dtype}{list(got.shape)}, expected {want.dtype}{list(want.shape)}"
     if want.dtype.kind not in "fc":
