@@ -1,4 +1,4 @@
-//! Complex numbers: RFFT2D, REAL, IMAG, COMPLEX_ABS. In the IR a complex tensor is one of floats whose last axis holds real and imaginary
+//! Complex numbers: RFFT2D, REAL, IMAG, `COMPLEX_ABS`. In the IR a complex tensor is one of floats whose last axis holds real and imaginary
 //! part.
 use crate::tflite::lift::{Cx, Lift, Lifted};
 use crate::tflite::lower::Lower;

@@ -1,4 +1,4 @@
-//! Matrix products: FULLY_CONNECTED, BATCH_MATMUL.
+//! Matrix products: `FULLY_CONNECTED`, `BATCH_MATMUL`.
 //!
 //! Transposes of the last two axes and additions of a constant vector are absorbed by [`fuse`], a peephole on the program.
 use crate::tflite::lift::{Cx as LiftCx, Lift, Lifted};
@@ -21,7 +21,7 @@ pub const LOWER: &[(&str, Lower)] = &[("mat_mul", mat_mul)];
 pub const LIFT: &[(Builtin, Lift)] =
     &[(Builtin::FullyConnected, fully_connected), (Builtin::BatchMatmul, batch_matmul)];
 
-/// Most axes of the operands of BATCH_MATMUL.
+/// Most axes of the operands of `BATCH_MATMUL`.
 const MAX_RANK: usize = 5;
 const ACTIVATION: &str = "fused_activation_function";
 
@@ -48,7 +48,7 @@ fn mat_mul(cx: &mut Cx<'_>) -> R<()> {
     cx.emit(Builtin::BatchMatmul, None, &args)
 }
 
-/// Lets products take transposed operands, and FULLY_CONNECTED add what is added to its result.
+/// Lets products take transposed operands, and `FULLY_CONNECTED` add what is added to its result.
 pub fn fuse(program: &mut Program) {
     let mut uses = vec![0usize; program.tensors.len()];
     let mut made = HashMap::new();
@@ -115,7 +115,7 @@ fn swapped(program: &Program, i: usize) -> Option<T> {
     (n >= 2 && program.def(x).ty.dtype == DType::F32 && perm.iter().copied().eq(plain)).then_some(x)
 }
 
-/// Gives the FULLY_CONNECTED that makes an operand of addition `i` the other operand as bias; returns its position.
+/// Gives the `FULLY_CONNECTED` that makes an operand of addition `i` the other operand as bias; returns its position.
 fn absorb_bias(program: &mut Program, i: usize, made: &HashMap<T, usize>, uses: &[usize]) -> Option<usize> {
     let (&[Some(a), Some(b)], &[y]) =
         (program.instrs[i].inputs.as_slice(), program.instrs[i].outputs.as_slice())

@@ -1,4 +1,4 @@
-//! Random numbers: RANDOM_UNIFORM, RANDOM_STANDARD_NORMAL, MULTINOMIAL. Which numbers come is not the same in two runtimes, nor in two runs
+//! Random numbers: `RANDOM_UNIFORM`, `RANDOM_STANDARD_NORMAL`, MULTINOMIAL. Which numbers come is not the same in two runtimes, nor in two runs
 //! without a seed.
 use crate::tflite::lift::{Cx as LiftCx, Lift, Lifted};
 use crate::tflite::lower::{Cx, Lower, R};

@@ -41,13 +41,12 @@ pub(super) fn expand(op: &LinearAttention, b: &mut Builder<'_>, inputs: &[Option
     }
     let (d, dv, each) = (features / h, values / g, h / g);
     let optional = |i: usize| inputs.get(i).copied().flatten();
-    let state = match optional(3) {
-        Some(s) => narrowed(b, s, DType::F32)?,
-        None => {
-            let (batch, rest) = (b.shape(Shape { start: 0, end: Some(1) }, q)?, b.ints(&[g, d, dv]));
-            let sizes = b.concat(Concat { axis: 0 }, &[batch, rest])?;
-            b.constant_of_shape(ConstantOfShape::default(), sizes)?
-        }
+    let state = if let Some(s) = optional(3) {
+        narrowed(b, s, DType::F32)?
+    } else {
+        let (batch, rest) = (b.shape(Shape { start: 0, end: Some(1) }, q)?, b.ints(&[g, d, dv]));
+        let sizes = b.concat(Concat { axis: 0 }, &[batch, rest])?;
+        b.constant_of_shape(ConstantOfShape::default(), sizes)?
     };
     let kept = optional(3).and_then(|s| dtype_of(b, s)).unwrap_or(dtype);
     let mut operands =

@@ -86,11 +86,11 @@ fn weights(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Result<Option<Val
     inputs.get(2).copied().flatten().map(|w| widened(b, w)).transpose()
 }
 
+/// Logarithms or scores, targets, weights of the classes, and the element type of the result.
+type Operands = (ValueId, ValueId, Option<ValueId>, DType);
+
 /// Operands of the two losses: data as wide as computed with, targets, weights, and the element type of the result.
-fn operands(
-    b: &mut Builder<'_>,
-    inputs: &[Option<ValueId>],
-) -> Result<Option<(ValueId, ValueId, Option<ValueId>, DType)>, Diag> {
+fn operands(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Result<Option<Operands>, Diag> {
     let x = operand(inputs, 0)?;
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
     Ok(Some((widened(b, x)?, operand(inputs, 1)?, weights(b, inputs)?, dtype)))

@@ -1,4 +1,4 @@
-//! Control flow: IF, WHILE, CALL, CALL_ONCE and what they call.
+//! Control flow: IF, WHILE, CALL, `CALL_ONCE` and what they call.
 mod lift;
 mod repeat;
 
