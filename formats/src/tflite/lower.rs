@@ -429,13 +429,14 @@ pub fn name_apart(p: &mut Program) {
         let def = TensorDef { name: None, data: None, variable: false, ..p.def(t).clone() };
         let rank = def.ty.rank();
         let shape = if let Some(s) = def.ty.sizes() {
-            p.add(TensorDef::constant(Tensor::from_vec(&[s.len()], s.iter().map(|n| *n as i32).collect())))
+            let sizes = s.iter().map(|n| *n as i32).collect();
+            p.add(TensorDef::constant(Tensor::from_vec(&[s.len()], sizes)))
         } else {
             let list = rank
                 .map_or_else(|| TensorType::of_rank(DType::I32, 1), |r| TensorType::fixed(DType::I32, &[r]));
             let shape = p.add(TensorDef::new(list));
-            let options =
-                Builtin::Shape.options().map(|o| o.with("out_type", to_code(DType::I32).unwrap_or(0)));
+            let code = to_code(DType::I32).unwrap_or(0);
+            let options = Builtin::Shape.options().map(|o| o.with("out_type", code));
             p.instrs.push(Instr::plain(Builtin::Shape, options, &[t], shape));
             shape
         };

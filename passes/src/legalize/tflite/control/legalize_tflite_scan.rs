@@ -112,9 +112,10 @@ fn bring(g: &mut Graph, n: NodeId) -> Outcome {
 fn none(b: &mut Builder<'_>, p: &Parts) -> Result<Vec<ValueId>, Diag> {
     let mut out = p.states.clone();
     for ty in &p.results[p.states.len()..] {
-        let empty = ty
-            .as_tensor()
-            .and_then(|t| Tensor::from_bytes(t.dtype, &t.sizes()?, Default::default(), None).ok());
+        let empty = ty.as_tensor().and_then(|t| {
+            let zero = Tensor::scalar(0i64).cast(t.dtype, false).ok()?;
+            Tensor::splat(&zero, &t.sizes()?).ok()
+        });
         let empty = empty.ok_or_else(|| Diag::error("E0302", "an empty result of unknown shape"))?;
         out.push(b.constant(empty));
     }
@@ -166,10 +167,9 @@ fn looped(b: &mut Builder<'_>, p: &Parts, trips: Option<usize>) -> Result<Vec<Va
         ..NewNode::new(Loop {}, &inputs)
     };
     let mut results = b.add_node(new)?;
-    for k in p.states.len()..results.len() {
-        let i = k - p.states.len();
-        results[k] =
-            placed(b, results[k], at(&p.op.scan_output_axes, i), at(&p.op.scan_output_directions, i) == 1)?;
+    for (i, v) in results.iter_mut().skip(p.states.len()).enumerate() {
+        let reversed = at(&p.op.scan_output_directions, i) == 1;
+        *v = placed(b, *v, at(&p.op.scan_output_axes, i), reversed)?;
     }
     Ok(results)
 }
