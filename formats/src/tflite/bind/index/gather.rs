@@ -1,4 +1,4 @@
-//! Picking elements: GATHER, GATHER_ND, WHERE, ONE_HOT.
+//! Picking elements: GATHER, `GATHER_ND`, WHERE, `ONE_HOT`.
 use crate::tflite::bind::movement::GATHERED;
 use crate::tflite::bind::movement::slice::cut;
 use crate::tflite::build::{Arith, carrier};
@@ -180,7 +180,7 @@ pub fn gather_elements(cx: &mut Cx<'_>) -> R<()> {
     cx.finish(y)
 }
 
-/// GATHER_ND; axes that correspond are one axis, whose positions come before each tuple.
+/// `GATHER_ND`; axes that correspond are one axis, whose positions come before each tuple.
 pub fn gather_nd(cx: &mut Cx<'_>) -> R<()> {
     let Op::GatherNd(op) = cx.op() else { return Err("no gather_nd".into()) };
     let batch = usize::try_from(op.batch_dims).map_err(|_| "a negative number of batch axes")?;
@@ -265,10 +265,10 @@ pub fn non_zero(cx: &mut Cx<'_>) -> R<()> {
     cx.emit(Builtin::Transpose, None, &[rows, perm])
 }
 
-/// Element types of values of ONE_HOT.
+/// Element types of values of `ONE_HOT`.
 const HOT: &[DType] = &[DType::F32, DType::I32, DType::I64, DType::I8, DType::U8, DType::Bool];
 
-/// ONE_HOT, which sets nothing for negative indices: they are counted from the front before.
+/// `ONE_HOT`, which sets nothing for negative indices: they are counted from the front before.
 pub fn one_hot(cx: &mut Cx<'_>) -> R<()> {
     let Op::OneHot(op) = cx.op() else { return Err("no one_hot".into()) };
     let axis = resolve_axis(op.axis, cx.rank(0)? + 1).map_err(|e| e.message)?;

@@ -1,7 +1,7 @@
 //! Putting elements at computed places.
 //!
-//! SCATTER_ND adds what falls on one place, onto zeros. So elements are put by picking: the largest number of an update for each place
-//! (UNSORTED_SEGMENT_MAX) says where its element comes from, and a place without one keeps its own. What is combined goes through UNSORTED_SEGMENT_SUM,
+//! `SCATTER_ND` adds what falls on one place, onto zeros. So elements are put by picking: the largest number of an update for each place
+//! (`UNSORTED_SEGMENT_MAX`) says where its element comes from, and a place without one keeps its own. What is combined goes through `UNSORTED_SEGMENT_SUM`,
 //! _PROD, _MAX and _MIN with the data as the first of the updates.
 use super::gather::from_front;
 use crate::tflite::bind::movement::GATHERED;
@@ -91,7 +91,7 @@ impl Rows {
         let one = |cx: &mut Cx<'_>, t: T| if cx.def(t).ty.dtype == dtype { Ok(t) } else { cx.cast(t, dtype) };
         Ok(Self { data: one(cx, self.data)?, at: self.at, updates: one(cx, self.updates)? })
     }
-    /// Sums of 64-bit integers, which SCATTER_ND computes.
+    /// Sums of 64-bit integers, which `SCATTER_ND` computes.
     fn added(&self, cx: &mut Cx<'_>) -> R<T> {
         let dims = cx.dims(self.data)?;
         let at = cx.reshaped(self.at, &[cx.dims(self.at)?[0].clone(), Dim::Known(1)])?;

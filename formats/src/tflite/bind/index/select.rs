@@ -103,7 +103,7 @@ fn above(cx: &mut Cx<'_>, t: T) -> R<T> {
     cx.bits(next, DType::F32)
 }
 
-/// One NON_MAX_SUPPRESSION_V4 for each class of each sample. It suppresses boxes from the threshold on, the operator those above it; it
+/// One `NON_MAX_SUPPRESSION_V4` for each class of each sample. It suppresses boxes from the threshold on, the operator those above it; it
 /// takes boxes of equal scores in any order, so it is given ranks for scores; it chooses boxes without an area again and again, so
 /// it is given others for them.
 pub fn non_max_suppression(cx: &mut Cx<'_>) -> R<()> {

@@ -1,4 +1,4 @@
-//! Order and repetition: TRANSPOSE, CONCATENATION, TILE, BROADCAST_TO, REVERSE_SEQUENCE, BITCAST.
+//! Order and repetition: TRANSPOSE, CONCATENATION, TILE, `BROADCAST_TO`, `REVERSE_SEQUENCE`, BITCAST.
 use super::COPIED;
 use crate::tflite::build::carrier;
 use crate::tflite::lower::{Cx, R};
@@ -9,7 +9,7 @@ use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
 use hoist_ir::types::Shape;
 
-/// Most axes of TRANSPOSE and BROADCAST_TO.
+/// Most axes of TRANSPOSE and `BROADCAST_TO`.
 const MAX_RANK: usize = 8;
 
 /// Groups of axes that stay neighbours under `perm`, by their order in the operand, and the permutation of these.
@@ -94,7 +94,7 @@ pub fn tile(cx: &mut Cx<'_>) -> R<()> {
     cx.emit_moved(Builtin::Tile, None, &[x, times])
 }
 
-/// BROADCAST_TO; both sides may be stretched, so that sizes that are not known meet in BROADCAST_ARGS.
+/// `BROADCAST_TO`; both sides may be stretched, so that sizes that are not known meet in `BROADCAST_ARGS`.
 pub fn expand(cx: &mut Cx<'_>) -> R<()> {
     let own = cx.out_ty(0)?.clone();
     let rank = own.rank().ok_or("a result of unknown rank")?;
@@ -116,10 +116,10 @@ pub fn expand(cx: &mut Cx<'_>) -> R<()> {
     cx.emit_moved(Builtin::BroadcastTo, None, &[x, list])
 }
 
-/// Element types of REVERSE_SEQUENCE.
+/// Element types of `REVERSE_SEQUENCE`.
 const REVERSED: &[DType] = &[DType::F32, DType::I32, DType::I64, DType::I16, DType::U8];
 
-/// REVERSE_SEQUENCE.
+/// `REVERSE_SEQUENCE`.
 pub fn reverse_sequence(cx: &mut Cx<'_>) -> R<()> {
     let Op::ReverseSequence(op) = cx.op() else { return Err("no reverse_sequence".into()) };
     let x = cx.moved(0, REVERSED)?;

@@ -37,7 +37,7 @@ pub const LOWER: &[(&str, Lower)] = &[
 /// Builtin operators and how they are lifted.
 pub const LIFT: &[(Builtin, Lift)] = lift::LIFT;
 
-/// Element types of GATHER, GATHER_ND and PAD.
+/// Element types of GATHER, `GATHER_ND` and PAD.
 pub const GATHERED: &[DType] =
     &[DType::F32, DType::I32, DType::I64, DType::I16, DType::I8, DType::U8, DType::Bool];
 /// Element types that kernels copy by their width.

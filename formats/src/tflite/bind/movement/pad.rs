@@ -1,4 +1,4 @@
-//! Borders: PAD, PADV2, MIRROR_PAD, and positions that are gathered.
+//! Borders: PAD, PADV2, `MIRROR_PAD`, and positions that are gathered.
 use super::slice::{cut, plus};
 use super::{COPIED, GATHERED};
 use crate::tflite::build::{Arith, target_sizes};
@@ -15,7 +15,7 @@ use hoist_ir::types::Shape;
 
 /// Most axes of PAD.
 const MAX_RANK: usize = 5;
-/// Most axes of MIRROR_PAD that are known to work.
+/// Most axes of `MIRROR_PAD` that are known to work.
 const MAX_MIRRORED: usize = 6;
 
 /// Sizes of the borders of all axes, as lists of 32-bit integers: at the beginning, at the end.
@@ -257,7 +257,7 @@ fn rows(cx: &mut Cx<'_>, parts: &[T]) -> R<T> {
     cx.compute(Builtin::Concatenation, options, parts, DType::I32, dims)
 }
 
-/// Whether MIRROR_PAD computes this: borders that are smaller than the axes.
+/// Whether `MIRROR_PAD` computes this: borders that are smaller than the axes.
 fn mirrors(cx: &mut Cx<'_>, x: T, borders: &Borders) -> R<bool> {
     let dims = cx.dims(x)?;
     let Some((low, high)) = &borders.known else { return Ok(false) };

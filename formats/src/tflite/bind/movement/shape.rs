@@ -1,4 +1,4 @@
-//! Sizes and axes: RESHAPE, EXPAND_DIMS, SQUEEZE, SHAPE, FILL, RANGE.
+//! Sizes and axes: RESHAPE, `EXPAND_DIMS`, SQUEEZE, SHAPE, FILL, RANGE.
 use super::COPIED;
 use crate::tflite::build::{Arith, target_sizes};
 use crate::tflite::dtype::to_code;
@@ -117,7 +117,7 @@ fn marked(cx: &mut Cx<'_>, rank: usize) -> R<T> {
     cx.compute(Builtin::ScatterNd, None, &[places, ones, size], DType::I32, vec![Dim::from(rank)])
 }
 
-/// RESHAPE where the sizes are known but for one, else EXPAND_DIMS axis by axis; computed axes make computed sizes.
+/// RESHAPE where the sizes are known but for one, else `EXPAND_DIMS` axis by axis; computed axes make computed sizes.
 pub fn unsqueeze(cx: &mut Cx<'_>) -> R<()> {
     if by_result(cx)? {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Parts of tensors: SLICE, STRIDED_SLICE, SPLIT, SPLIT_V.
+//! Parts of tensors: SLICE, `STRIDED_SLICE`, SPLIT, `SPLIT_V`.
 use super::COPIED;
 use crate::tflite::build::Arith;
 use crate::tflite::lower::{Cx, R};
@@ -11,10 +11,10 @@ use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
 use hoist_ir::types::Shape;
 
-/// Most axes of STRIDED_SLICE.
+/// Most axes of `STRIDED_SLICE`.
 const MAX_RANK: usize = 8;
 
-/// What STRIDED_SLICE takes for each axis.
+/// What `STRIDED_SLICE` takes for each axis.
 struct Strided {
     begin: Vec<i64>,
     end: Vec<i64>,
@@ -27,7 +27,7 @@ fn options(open: (i64, i64)) -> Option<Record> {
     Builtin::StridedSlice.options().map(|o| o.with("begin_mask", open.0).with("end_mask", open.1))
 }
 
-/// Positions count from the end when negative and stop at the borders in STRIDED_SLICE as they do in the IR.
+/// Positions count from the end when negative and stop at the borders in `STRIDED_SLICE` as they do in the IR.
 pub fn slice(cx: &mut Cx<'_>) -> R<()> {
     let rank = cx.rank(0)?;
     if rank > MAX_RANK {
@@ -146,10 +146,10 @@ fn by_computed_axes(cx: &mut Cx<'_>, rank: usize) -> R<()> {
     cx.emit_moved(Builtin::StridedSlice, options((0, 0)), &[x, lists[0], lists[1], lists[2]])
 }
 
-/// Element types of SPLIT and SPLIT_V.
+/// Element types of SPLIT and `SPLIT_V`.
 const SPLITTING: &[DType] = &[DType::F32, DType::I32, DType::I64, DType::I16, DType::I8, DType::U8];
 
-/// SPLIT where the pieces are equal, SPLIT_V where their sizes are given or follow from the axis.
+/// SPLIT where the pieces are equal, `SPLIT_V` where their sizes are given or follow from the axis.
 pub fn split(cx: &mut Cx<'_>) -> R<()> {
     let Op::Split(op) = cx.op() else { return Err("no split".into()) };
     let axis = resolve_axis(op.axis, cx.rank(0)?).map_err(|e| e.message)?;

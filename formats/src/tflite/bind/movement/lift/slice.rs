@@ -43,7 +43,7 @@ pub(super) fn slice(cx: &mut Cx<'_, '_>) -> Lifted {
     Ok(vec![cx.op(Slice {}, &[x, begin, ends])?])
 }
 
-/// The lists of a STRIDED_SLICE, entry by entry.
+/// The lists of a `STRIDED_SLICE`, entry by entry.
 struct Entries {
     axes: Vec<i64>,
     starts: Vec<ValueId>,
