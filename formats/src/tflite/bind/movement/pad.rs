@@ -299,6 +299,11 @@ fn positions(cx: &mut Cx<'_>, x: T, borders: &Borders, mode: PadMode, axis: (usi
     let (zero, one) = (cx.int32(0)?, cx.int32(1)?);
     let last = cx.arith(Arith::Sub, size, one)?;
     let modulo = |cx: &mut Cx<'_>, a: T, n: T| {
+        if let (Some(all), Some([n])) = (cx.known(a), cx.known(n).as_deref())
+            && *n > 0
+        {
+            return cx.ints32(&all.iter().map(|v| v.rem_euclid(*n)).collect::<Vec<_>>());
+        }
         cx.compute(Builtin::FloorMod, None, &[a, n], DType::I32, vec![dim.clone()])
     };
     match mode {
