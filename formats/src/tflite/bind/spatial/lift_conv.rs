@@ -52,12 +52,39 @@ fn dequantized(cx: &mut Cx<'_, '_>, v: ValueId, perm: &[usize]) -> Result<Option
     Ok(cx.b.add(op, &operands)?.first().copied())
 }
 
-fn convolved(cx: &mut Cx<'_, '_>, conv: Conv, perm: &[usize]) -> Lifted {
+fn convolved(cx: &mut Cx<'_, '_>, mut conv: Conv, perm: &[usize]) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let w = permuted(cx, w, perm)?;
+    if conv.auto_pad == AutoPad::SameUpper
+        && conv.dilations.iter().any(|d| *d > 1)
+        && let Some(pads) = same_pads(cx, &conv, x, w)
+    {
+        // ONNX Runtime does not choose borders of dilated convolutions.
+        (conv.auto_pad, conv.pads) = (AutoPad::NotSet, pads);
+    }
     let bias = cx.opt(2);
     let y = cx.b.conv(conv, x, w, bias)?;
     Ok(vec![cx.activated(y)?])
+}
+
+/// The borders that SAME means, where they are known: those of steps of 1 do not depend on the size.
+fn same_pads(cx: &Cx<'_, '_>, conv: &Conv, x: ValueId, w: ValueId) -> Option<Vec<i64>> {
+    let size = |v: ValueId, i: usize| i64::try_from(cx.shape(v)?.get(i)?.known()?).ok();
+    let (mut begins, mut ends) = (vec![], vec![]);
+    for (i, (step, dilation)) in conv.strides.iter().zip(&conv.dilations).enumerate() {
+        let reach = size(w, i + 2)?.checked_sub(1)?.checked_mul(*dilation)?;
+        let left = if *step == 1 {
+            reach
+        } else {
+            // The last window begins at the greatest multiple of the step within the data.
+            let n = size(x, i + 1)?;
+            reach - n.checked_sub(1)?.checked_rem(*step)?
+        };
+        let total = left.max(0);
+        begins.push(total / 2);
+        ends.push(total - total / 2);
+    }
+    Some([begins, ends].concat())
 }
 
 /// Groups of a convolution of data with `of` channels and weights for `per` of them.
