@@ -1,6 +1,5 @@
 //! IR to TFLite files. The tables are encoded in memory; constants are streamed behind them, so memory does not follow the model's size.
 use buffers::Buffers;
-use hoist_formats::tflite::IDENTIFIER;
 use hoist_formats::tflite::bind::{activation, linear, quant};
 use hoist_formats::tflite::decode::places;
 use hoist_formats::tflite::dtype::to_code;
@@ -10,6 +9,7 @@ use hoist_formats::tflite::program::{Instr, Program, TensorDef};
 use hoist_formats::tflite::schema::{self, Builtin};
 use hoist_formats::tflite::table::{Record, Value};
 use hoist_formats::tflite::versions;
+use hoist_formats::tflite::{HYBRID, IDENTIFIER};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use std::collections::{BTreeMap, HashSet};
@@ -54,6 +54,9 @@ fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags
     linear::fuse(&mut main);
     activation::fuse(&mut main);
     quant::fuse::fuse(&mut main);
+    if model.opaque.iter().any(|(kind, _)| kind == HYBRID) {
+        quant::fuse::hybrid(&mut main);
+    }
     main.compact();
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);

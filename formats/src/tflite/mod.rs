@@ -22,6 +22,8 @@ use schema::{BUILTINS, Builtin};
 pub const IDENTIFIER: &str = "TFL3";
 /// What is kept of a file's metadata in [`Model::opaque`](hoist_ir::model::Model::opaque): this and the entry's name.
 pub const METADATA: &str = "tflite.metadata.";
+/// Kept in [`Model::opaque`](hoist_ir::model::Model::opaque) of files whose products quantize their data as they run.
+pub const HYBRID: &str = "tflite.hybrid";
 /// What is kept of a variable's first content in [`Model::opaque`](hoist_ir::model::Model::opaque): this and the name of the input that it becomes.
 pub const STATE: &str = "tflite.state.";
 

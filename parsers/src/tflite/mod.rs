@@ -7,8 +7,10 @@ use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use file::File;
 use graph::Reader;
-use hoist_formats::tflite::{METADATA, STATE};
+use hoist_formats::tflite::schema::Builtin;
+use hoist_formats::tflite::{HYBRID, METADATA, STATE};
 use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value;
 use hoist_ir::model::{Model, Sample};
 use names::Interface;
@@ -61,7 +63,33 @@ pub fn read(source: &Source, mode: StateMode) -> Result<Model, Diags> {
     model.props.extend(property);
     model.graph = graph;
     metadata(&file, &mut model)?;
+    if is_hybrid(&file)? {
+        model.opaque.push((HYBRID.to_owned(), bytes::Bytes::new()));
+    }
     Ok(model)
+}
+
+/// Whether products take float data and stored weights, and no stored constant is dequantized otherwise.
+fn is_hybrid(file: &File) -> Result<bool, Diag> {
+    let mut found = false;
+    for graph in file.root.records("subgraphs") {
+        let sub = operands::Subgraph::new(file, graph);
+        for op in graph.records("operators") {
+            let (Ok(builtin), _) = file.code(op.int("opcode_index"))? else { continue };
+            let dtype = |k: usize| {
+                let i = op.ints("inputs").get(k).copied().filter(|i| *i >= 0)?;
+                sub.declared(i).ok().map(|d| d.ty.dtype)
+            };
+            match builtin {
+                Builtin::Conv2d | Builtin::DepthwiseConv2d | Builtin::FullyConnected => {
+                    found |= dtype(0) == Some(DType::F32) && dtype(1) == Some(DType::I8);
+                }
+                Builtin::Dequantize if dtype(0) == Some(DType::I8) => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Keeps what the file says about the model beside its graph.

@@ -155,6 +155,26 @@ fn requantize(program: &mut Program, links: &Links, i: usize) {
     }
 }
 
+/// Gives products of float data the stored weights themselves, for kernels that quantize data as they run. That is what the file that the model was read from did; its
+/// numbers differ from those of float products.
+pub fn hybrid(program: &mut Program) {
+    let links = Links::new(program);
+    for i in 0..program.instrs.len() {
+        let instr = &program.instrs[i];
+        let Some((_, Rule::Weighted(axis))) = RULES.iter().find(|r| r.0 == instr.builtin) else { continue };
+        let &[Some(x), Some(w), ..] = instr.inputs.as_slice() else { continue };
+        let Some(w) = weights(program, &links, w, *axis).filter(|_| program.def(x).ty.dtype == DType::F32)
+        else {
+            continue;
+        };
+        if w.data.dtype() == DType::I8 && w.quant.zero_point.iter().all(|z| *z == 0) {
+            let stored = program.add(TensorDef { quant: Some(w.quant), ..TensorDef::constant(w.data) });
+            program.instrs[i].inputs[1] = Some(stored);
+        }
+    }
+    sweep(program);
+}
+
 /// Operands of instruction `i` as the integer kernel takes them, when it computes `y`.
 fn operands(program: &mut Program, links: &Links, i: usize, rule: Rule, y: T) -> Option<Vec<Option<T>>> {
     let instr = program.instrs[i].clone();
