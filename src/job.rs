@@ -34,6 +34,7 @@ pub enum External {
 
 /// How the output is written.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Writing {
     /// Format of the output; without it, the extension tells
     #[arg(long, value_name = "FORMAT")]

@@ -85,7 +85,6 @@ fn accept(dir: &Path) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "lists what is refused when asked to")]
 fn litert_computes_what_the_cases_expect() {
     let only = std::env::var("OPS").unwrap_or_default();
     let dir = tempfile::tempdir().expect("temporary folder");

@@ -126,6 +126,8 @@ fn packed_strings(strings: &[String]) -> Vec<u8> {
         at += s.len();
     }
     out.extend((at as i32).to_le_bytes());
-    strings.iter().for_each(|s| out.extend(s.as_bytes()));
+    for s in strings {
+        out.extend(s.as_bytes());
+    }
     out
 }

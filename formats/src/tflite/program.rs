@@ -44,7 +44,8 @@ impl TensorDef {
     }
     /// A constant.
     pub fn constant(data: Tensor) -> Self {
-        Self { data: Some(data.clone()), ..Self::new(data.ty()) }
+        let ty = data.ty();
+        Self { data: Some(data), ..Self::new(ty) }
     }
 }
 

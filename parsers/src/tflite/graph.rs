@@ -76,19 +76,9 @@ impl<'a> Reader<'a> {
         };
         grouped(errors).into_result()?;
         let record = self.file.subgraph(0)?;
-        self.outputs(&mut g, sub, record)?;
+        outputs(&mut g, sub, record)?;
         let property = self.state.expose(&mut g);
         Ok((g, property))
-    }
-    fn outputs(&mut self, g: &mut Graph, mut sub: Subgraph<'a>, record: &Record) -> Result<(), Diag> {
-        for (i, name) in record.ints("outputs").iter().zip(std::mem::take(&mut sub.outputs)) {
-            if sub.declared(*i)?.ty.dtype == DType::C64 {
-                return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
-            }
-            let v = sub.value(g, *i)?;
-            g.add_output(&name, v);
-        }
-        Ok(())
     }
     /// Subgraph `index` without outputs, with its tensors; what is refused is in `errors`.
     fn graph(&mut self, index: i64) -> Result<(Graph, Subgraph<'a>), Diag> {
@@ -174,7 +164,7 @@ impl<'a> Reader<'a> {
         b.set_name(Some(name.as_str().into()));
         let mut inputs = vec![];
         for i in op.ints("inputs") {
-            let v = self.operand(&mut b, sub, *i, stored);
+            let v = operand(&mut b, sub, *i, stored);
             inputs.push(v.map_err(located)?);
         }
         let custom = (custom, self.file.options(op)?);
@@ -195,23 +185,6 @@ impl<'a> Reader<'a> {
         let first = op.ints("outputs").first().and_then(|i| sub.record(*i).ok());
         let name = first.map_or("", |r| r.text("name"));
         if name.is_empty() { format!("{builtin}_{k}") } else { name.to_owned() }
-    }
-    fn operand(
-        &mut self,
-        b: &mut Builder<'_>,
-        sub: &mut Subgraph<'a>,
-        i: i64,
-        stored: bool,
-    ) -> Result<Option<ValueId>, Diag> {
-        if i == -1 {
-            return Ok(None);
-        }
-        if sub.record(i)?.bool("is_variable") && !sub.values.contains_key(&i) && sub.constant(i)?.is_none() {
-            let zero = super::variables::reset(&sub.declared(i)?)?;
-            let v = b.constant(zero);
-            sub.values.insert(i, v);
-        }
-        if stored { sub.value(b.graph_mut(), i).map(Some) } else { sub.real(b, i).map(Some) }
     }
     /// Makes `v` tensor `i`.
     fn result(
@@ -277,7 +250,7 @@ impl<'a> Reader<'a> {
                 let result =
                     *op.ints("outputs").first().ok_or_else(|| bad("nothing is read from a variable"))?;
                 let declared = sub.declared(result)?;
-                let v = self.state.read(g, &key, Type::Tensor(declared.ty.clone()), &key)?;
+                let v = self.state.read(g, &key, &Type::Tensor(declared.ty.clone()), &key)?;
                 if sub.values.insert(result, v).is_some() {
                     return Err(bad(format!("tensor {result} (`{}`) is computed twice", declared.name)));
                 }
@@ -334,9 +307,39 @@ impl Bodies for Reader<'_> {
             return Err(last);
         }
         let record = self.file.subgraph(index)?;
-        self.outputs(&mut g, sub, record)?;
+        outputs(&mut g, sub, record)?;
         Ok(g)
     }
+}
+
+/// Makes the outputs of `g` those that `record` names.
+fn outputs(g: &mut Graph, mut sub: Subgraph<'_>, record: &Record) -> Result<(), Diag> {
+    for (i, name) in record.ints("outputs").iter().zip(std::mem::take(&mut sub.outputs)) {
+        if sub.declared(*i)?.ty.dtype == DType::C64 {
+            return Err(Diag::error("E0301", format!("output `{name}` of complex numbers is not read")));
+        }
+        let v = sub.value(g, *i)?;
+        g.add_output(&name, v);
+    }
+    Ok(())
+}
+
+/// Operand `i`, none for -1: as stored, or else as the numbers that it stands for.
+fn operand(
+    b: &mut Builder<'_>,
+    sub: &mut Subgraph<'_>,
+    i: i64,
+    stored: bool,
+) -> Result<Option<ValueId>, Diag> {
+    if i == -1 {
+        return Ok(None);
+    }
+    if sub.record(i)?.bool("is_variable") && !sub.values.contains_key(&i) && sub.constant(i)?.is_none() {
+        let zero = super::variables::reset(&sub.declared(i)?)?;
+        let v = b.constant(zero);
+        sub.values.insert(i, v);
+    }
+    if stored { sub.value(b.graph_mut(), i).map(Some) } else { sub.real(b, i).map(Some) }
 }
 
 /// The options of an operator; those of another one count for nothing, as in LiteRT.

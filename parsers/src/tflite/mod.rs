@@ -62,7 +62,7 @@ pub fn read(source: &Source, mode: StateMode) -> Result<Model, Diags> {
     }
     model.props.extend(property);
     model.graph = graph;
-    metadata(&file, &mut model)?;
+    metadata(&file, &mut model);
     if is_hybrid(&file)? {
         model.opaque.push((HYBRID.to_owned(), bytes::Bytes::new()));
     }
@@ -93,7 +93,7 @@ fn is_hybrid(file: &File) -> Result<bool, Diag> {
 }
 
 /// Keeps what the file says about the model beside its graph.
-fn metadata(file: &File, model: &mut Model) -> Result<(), Diag> {
+fn metadata(file: &File, model: &mut Model) {
     for entry in file.root.records("metadata") {
         let name = entry.text("name");
         // Entries that point to nothing say nothing.
@@ -103,5 +103,4 @@ fn metadata(file: &File, model: &mut Model) -> Result<(), Diag> {
             model.opaque.push((format!("{METADATA}{name}"), bytes));
         }
     }
-    Ok(())
 }

@@ -47,7 +47,7 @@ impl State {
         &mut self,
         g: &mut Graph,
         key: &Arc<str>,
-        ty: Type,
+        ty: &Type,
         name: &str,
     ) -> Result<ValueId, Diag> {
         if let Some(v) = self.current.get(key) {
@@ -71,7 +71,7 @@ impl State {
             g.set_name(v, Some(name.into()));
             v
         };
-        if g.ty(v).meet(&ty).is_none() {
+        if g.ty(v).meet(ty).is_none() {
             return Err(bad(format!("variable `{name}` holds {} and is read as {ty}", g.ty(v))));
         }
         self.current.insert(key.clone(), v);

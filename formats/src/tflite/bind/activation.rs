@@ -137,7 +137,7 @@ pub fn fuse(program: &mut Program) {
     }
     program.outputs.iter().for_each(|(_, t)| uses[t.0 as usize] += 1);
     let mut gone = vec![false; program.instrs.len()];
-    for i in 0..program.instrs.len() {
+    for (i, gone) in gone.iter_mut().enumerate() {
         let instr = &program.instrs[i];
         let Some((_, number)) = FUSED.iter().find(|f| f.0 == instr.builtin) else { continue };
         let (Some(Some(x)), [y]) = (instr.inputs.first().copied(), instr.outputs.as_slice()) else {
@@ -149,7 +149,7 @@ pub fn fuse(program: &mut Program) {
             options.set(OPTION, *number);
             program.instrs[producer].outputs[0] = y;
             made[y.0 as usize] = Some(producer);
-            gone[i] = true;
+            *gone = true;
         }
     }
     let mut gone = gone.into_iter();

@@ -152,7 +152,7 @@ fn constants(cx: &mut LiftCx<'_, '_>, q: &Quant, dtype: DType) -> Result<(ValueI
 fn lift_fake_quant(cx: &mut LiftCx<'_, '_>) -> Lifted {
     let x = cx.arg(0)?;
     let (low, high, bits) = (cx.float("min") as f32, cx.float("max") as f32, cx.int("num_bits"));
-    if !(2..=16).contains(&bits) || !(low <= 0.0 && high >= 0.0 && low < high) {
+    if !((2..=16).contains(&bits) && low <= 0.0 && high >= 0.0 && low < high) {
         return Err(cx.bad(format!("{bits} bits for numbers from {low} to {high}")));
     }
     let (first, last) = (f32::from(u8::from(cx.flag("narrow_range"))), ((1u32 << bits) - 1) as f32);

@@ -123,8 +123,7 @@ fn one(cx: &mut Cx<'_, '_>, e: &mut Entries, i: usize, axis: i64) -> Result<(), 
     } else {
         let (to, end) = entry(cx, 2, i)?;
         match (cx.flag("offset"), from, to) {
-            (false, ..) => end,
-            (true, Some(0), _) => end,
+            (false, ..) | (true, Some(0), _) => end,
             (true, Some(from), Some(to)) if from > 0 && to >= 0 && from < i64::MAX => {
                 cx.b.ints(&[from.saturating_add(to)])
             }
