@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(of("a.onnx"), Ok(OutputFormat::Onnx));
         assert_eq!(of("a.HIR"), Ok(OutputFormat::Hir));
         assert_eq!(of("a.safetensors"), Ok(OutputFormat::Safetensors));
-        assert_eq!(of("a.tflite"), Err("E0104"));
+        assert_eq!(of("a.tflite"), Ok(OutputFormat::TfLite));
         assert_eq!(of("a.pth"), Err("E0104"));
         assert_eq!(of("a.pt2"), Err("E0104"));
         assert_eq!(of("a"), Err("E0103"));

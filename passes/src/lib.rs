@@ -32,7 +32,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
         &shape::infer_shapes::InferShapes,
-        &shape::refine_loops::RefineLoops,
+        &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::inline_functions::InlineFunctions,

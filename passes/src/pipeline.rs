@@ -82,7 +82,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-control",
         doc: "Control flow, matrix products, attention, recurrent operators.",
-        text: "refine-loops,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-dft,legalize-tflite-gemm,legalize-tflite-mat-mul,\
+        text: "infer-loop-types,legalize-tflite-scan,legalize-tflite-captures,legalize-tflite-dft,legalize-tflite-gemm,legalize-tflite-mat-mul,\
                legalize-tflite-mat-mul-integer",
     },
 ];

@@ -1,3 +1,3 @@
 //! Passes about shapes.
+pub mod infer_loop_types;
 pub mod infer_shapes;
-pub mod refine_loops;

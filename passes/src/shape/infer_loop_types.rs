@@ -1,4 +1,4 @@
-//! `refine-loops`
+//! `infer-loop-types`
 //!
 //! ```text
 //! %y = loop(%n, _, %x: f32[2])               %y = loop(%n, _, %x: f32[2])
@@ -15,14 +15,14 @@ use hoist_ir::graph::{Graph, NodeId};
 use hoist_ir::types::Type;
 
 /// The pass.
-pub struct RefineLoops;
+pub struct InferLoopTypes;
 
 const INFO: PassInfo = PassInfo {
-    name: "refine-loops",
+    name: "infer-loop-types",
     doc: "Finds out what stays the same about the types of values that loops carry and bodies capture.",
 };
 
-impl Pass for RefineLoops {
+impl Pass for InferLoopTypes {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
