@@ -56,7 +56,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-ops",
         doc: "Replaces operators that LiteRT lacks by what it has, whatever the layout of their data.",
-        text: "fixpoint(legalize-tflite-spatial,legalize-tflite-elementwise,legalize-tflite-movement,legalize-tflite-control,\
+        text: "fixpoint(legalize-tflite-spatial,legalize-tflite-elementwise,legalize-tflite-control,\
                legalize-expand)",
     },
     Group {
@@ -73,11 +73,6 @@ pub const GROUPS: &[Group] = &[
         text: "legalize-tflite-types,legalize-tflite-reductions,legalize-reduce,legalize-tflite-search,\
                legalize-tflite-integers,legalize-tflite-activations,legalize-tflite-functions,legalize-tflite-dropout,legalize-tflite-quantize,\
                legalize-tflite-windows",
-    },
-    Group {
-        name: "legalize-tflite-movement",
-        doc: "Shapes, slices, padding, gathering and scattering.",
-        text: "remove-dead-code",
     },
     Group {
         name: "legalize-tflite-control",

@@ -67,9 +67,7 @@ def run(base, resolver):
 
 def arrays(base):
     """Inputs, also those that are constants of this form of the model, and expected outputs."""
-    given = base.rsplit("_", 1)[0] + "_Given.in.npz"
-    inputs = given if os.path.exists(given) else base + ".in.npz"
-    return [*np.load(inputs).values(), *np.load(base + ".out.npz").values()]
+    return [*np.load(base + ".in.npz").values(), *np.load(base + ".out.npz").values()]
 
 
 def any_is(what, base):

@@ -5,11 +5,11 @@
 pub mod activation;
 pub mod complex;
 pub mod control;
+pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
 pub mod movement;
-pub mod other;
 pub mod quant;
 pub mod random;
 pub mod recurrent;
@@ -29,7 +29,7 @@ const LOWER: &[&[(&str, Lower)]] = &[
     index::LOWER,
     linear::LOWER,
     movement::LOWER,
-    other::LOWER,
+    custom::LOWER,
     quant::LOWER,
     random::LOWER,
     recurrent::LOWER,
@@ -45,7 +45,7 @@ const LIFT: &[&[(Builtin, Lift)]] = &[
     index::LIFT,
     linear::LIFT,
     movement::LIFT,
-    other::LIFT,
+    custom::LIFT,
     quant::LIFT,
     random::LIFT,
     recurrent::LIFT,

@@ -21,8 +21,10 @@ pub const LOWER: &[(&str, Lower)] = &[
 ];
 /// Builtin operators and how they are lifted.
 pub const LIFT: &[(Builtin, Lift)] = &[
-    (Builtin::RandomUniform, |cx| drawn(cx, RandomUniformLike::default())),
-    (Builtin::RandomStandardNormal, |cx| drawn(cx, RandomNormalLike::default())),
+    (Builtin::RandomUniform, |cx| drawn(cx, RandomUniformLike { seed: seed(cx), ..Default::default() })),
+    (Builtin::RandomStandardNormal, |cx| {
+        drawn(cx, RandomNormalLike { seed: seed(cx), ..Default::default() })
+    }),
 ];
 
 /// What is drawn: numbers of mean 0 and deviation 1, or between 0 and 1, times a factor, plus a number.
@@ -50,6 +52,12 @@ fn seeded(builtin: Builtin, seed: Option<f32>) -> Option<Record> {
     // Zeros stand for a seed of the runtime's choice.
     let bits = seed.map_or(0, |s| i64::from(s.to_bits()).max(1));
     builtin.options().map(|o| o.with("seed", bits).with("seed2", i64::from(bits != 0)))
+}
+
+/// The seed, where the options give one.
+fn seed(cx: &LiftCx<'_, '_>) -> Option<f32> {
+    let given = cx.int("seed") != 0 || cx.int("seed2") != 0;
+    given.then(|| f32::from_bits(cx.int("seed") as u32)).filter(|s| s.is_finite())
 }
 
 fn draw(cx: &mut Cx<'_>) -> R<()> {

@@ -1,5 +1,4 @@
 //! Passes that bring a graph into the form that LiteRT's builtin operators can hold: one folder per family, one pass per file.
 pub mod control;
 pub mod elementwise;
-pub mod movement;
 pub mod spatial;

@@ -1,1 +1,0 @@
-//! Shapes, slices, padding, gathering and scattering.
