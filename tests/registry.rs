@@ -1,9 +1,23 @@
 //! Every operator meets every format: bound by a row, or refused with a reason; and each has documentation and a case.
+#[path = "common/case.rs"]
+#[expect(dead_code, reason = "these tests do not look at results")]
+mod case;
+#[path = "common/variant.rs"]
+#[expect(dead_code, reason = "these tests do not compare types with values")]
+mod variant;
+
+use hoist_emitters::tflite::plan;
 use hoist_formats::onnx::bind::{REFUSED, read_row, rows, write_rows};
 use hoist_formats::onnx::experimental::is_experimental;
 use hoist_formats::onnx::versions::{NEWEST_OPSET, signature, since_version};
+use hoist_formats::tflite::lower::Target;
+use hoist_ir::model::Model;
 use hoist_ir::ops::Op;
+use hoist_passes::legalize::tflite::coverage::{Form, form};
+use hoist_passes::{Options, Pipeline, run};
+use std::collections::BTreeMap;
 use std::path::Path;
+use variant::How;
 
 /// All that is wrong, one line each.
 fn complain(problems: &[String]) {
@@ -18,6 +32,53 @@ fn every_operator_is_bound_to_onnx_or_refused() {
         let refused = REFUSED.iter().any(|(op, why)| *op == s.name && !why.is_empty());
         if bound == refused {
             problems.push(format!("`{}`: bound {bound}, refused {refused}", s.name));
+        }
+    }
+    complain(&problems);
+}
+
+/// Whether TFLite files are written for the case, with inputs as it gives them or with their values as constants.
+fn is_written(case: &case::Case) -> bool {
+    [How::Given, How::Constant].into_iter().any(|how| {
+        let Ok((graph, _)) = variant::variant(&case.graph, &case.inputs, how) else { return false };
+        let mut model = Model { graph, ..Model::default() };
+        let target = Target::default();
+        let options =
+            &mut Options { target: Some(hoist_passes::Target::Tflite(target.clone())), ..Options::default() };
+        let pipeline = Pipeline::parse("legalize-tflite").expect("known group");
+        run(&pipeline, &mut model, options).is_ok() && plan(&model, &target).is_ok()
+    })
+}
+
+#[test]
+fn tflite_writes_or_refuses_as_the_table_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut written: BTreeMap<&str, bool> = BTreeMap::new();
+    let cases = case::load(&root.join("testdata/ops"));
+    for case in cases.iter().filter_map(|c| c.as_ref().ok()) {
+        let op = case.place.split('.').next().unwrap_or_default();
+        let done = written.entry(op).or_default();
+        *done = *done || is_written(case);
+    }
+    let mut problems = vec![];
+    for s in Op::ALL {
+        let done = written.get(s.name).copied().unwrap_or_default();
+        match form(s.name) {
+            None => problems.push(format!("`{}` has no form and is not refused", s.name)),
+            Some(Form::Refused(_)) if done => problems.push(format!("`{}` is refused and written", s.name)),
+            Some(Form::Builtin | Form::Pass(_)) if !done => {
+                problems.push(format!("no case of `{}` is written", s.name));
+            }
+            Some(Form::Pass(pass)) if pass != "legalize-expand" => {
+                let folder =
+                    std::fs::read_dir(root.join("testdata/hir").join(pass)).expect("cases of the pass");
+                let texts: Vec<String> =
+                    folder.flatten().filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+                if !texts.iter().any(|t| t.contains(&format!(" = {}(", s.name))) {
+                    problems.push(format!("{pass} has no case of `{}`", s.name));
+                }
+            }
+            Some(_) => {}
         }
     }
     complain(&problems);

@@ -7,6 +7,7 @@ use hoist_formats::onnx::versions::operators;
 use hoist_ir::op::{Arity, Operand, Schema};
 use hoist_ir::ops::Op;
 use hoist_parsers::pytorch::lift::aten::{core_set, covered};
+use hoist_passes::legalize::tflite::coverage::{Form, form};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -86,9 +87,18 @@ fn onnx(op: &str) -> String {
     if rows.is_empty() { "not bound".to_owned() } else { rows.join(", ") }
 }
 
+fn tflite(op: &str) -> String {
+    match form(op) {
+        Some(Form::Builtin) => "builtin operators".to_owned(),
+        Some(Form::Pass(pass)) => format!("by {pass}"),
+        Some(Form::Refused(why)) => format!("refused with {why}"),
+        None => "not bound".to_owned(),
+    }
+}
+
 fn list(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>>) -> String {
-    let mut rows = vec![vec!["operator".to_owned(), "ONNX, opsets".to_owned()]];
-    rows.extend(schemas.iter().map(|s| vec![s.name.to_owned(), onnx(s.name)]));
+    let mut rows = vec![vec!["operator".to_owned(), "ONNX, opsets".to_owned(), "TFLite".to_owned()]];
+    rows.extend(schemas.iter().map(|s| vec![s.name.to_owned(), onnx(s.name), tflite(s.name)]));
     let mut out = table(&rows, &[]);
     let _ = writeln!(out, "\nONNX operators that pass through untouched: {}", through.join(", "));
     let names: Vec<&str> = lifted.values().flatten().copied().collect();
@@ -137,6 +147,7 @@ fn page(schemas: &[&Schema], through: &[&str]) -> String {
             let _ = writeln!(out, "- attribute `{}` ({}): {}", attr.name, attr.kind, doc.join(" "));
         }
         let _ = writeln!(out, "- ONNX: {}", onnx(s.name));
+        let _ = writeln!(out, "- TFLite: {}", tflite(s.name));
     }
     let _ = write!(out, "\n## ONNX operators that pass through untouched\n\n{}\n", through.join(", "));
     out
@@ -168,5 +179,11 @@ fn member(s: &Schema) -> Value {
         "outputs": names(s.outputs),
         "attributes": s.attrs.iter().map(|a| json!({"name": a.name, "kind": a.kind})).collect::<Vec<_>>(),
         "onnx": rows,
+        "tflite": match form(s.name) {
+            Some(Form::Builtin) => json!({"form": "builtin"}),
+            Some(Form::Pass(pass)) => json!({"form": "pass", "pass": pass}),
+            Some(Form::Refused(why)) => json!({"form": "refused", "reason": why}),
+            None => Value::Null,
+        },
     })
 }

@@ -393,8 +393,14 @@ pub fn lower(g: &Graph, n: NodeId, target: &Target) -> R<Vec<Instr>> {
 
 fn node(cx: &mut Cx<'_>) -> R<()> {
     let name = cx.op().name();
-    let lower = bind::lowering(name).ok_or("any attributes: TFLite has no such operator")?;
-    lower(cx)
+    match bind::lowering(name) {
+        Some(lower) => lower(cx),
+        None => Err(bind::refused::reason(name)
+            .unwrap_or(
+                "these operands: it is composed of other operators, and for these there is no composition",
+            )
+            .to_owned()),
+    }
 }
 
 /// `g` as a program.

@@ -14,6 +14,7 @@ pub mod quant;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;
+pub mod refused;
 pub mod spatial;
 
 use super::lift::Lift;

@@ -1,5 +1,6 @@
 //! How each operator of the IR comes into a TFLite file. Checked against what happens to every operator case.
-use hoist_formats::tflite::bind::{lowering, refused::REFUSED};
+use hoist_formats::tflite::bind::lowering;
+use hoist_formats::tflite::bind::refused::reason;
 
 /// How nodes of an operator are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,9 +24,12 @@ const BY_PASS: &[(&str, &[&str])] = &[
             "bias_softmax",
             "bias_split_gelu",
             "c_dist",
+            "cast_like",
             "causal_conv_with_state",
+            "col2_im",
             "contrib_attention",
             "contrib_rotary_embedding",
+            "cum_prod",
             "einsum",
             "embed_layer_normalization",
             "fast_gelu",
@@ -40,6 +44,7 @@ const BY_PASS: &[(&str, &[&str])] = &[
             "layer_normalization",
             "linear_attention",
             "lstm",
+            "mat_mul_n_bits",
             "multi_head_attention",
             "negative_log_likelihood_loss",
             "q_attention",
@@ -90,7 +95,6 @@ const BY_PASS: &[(&str, &[&str])] = &[
     ("legalize-tflite-sample", &["affine_grid", "grid_sample"]),
     ("legalize-tflite-scan", &["scan"]),
     ("legalize-tflite-search", &["hardmax"]),
-    ("legalize-tflite-types", &["cast_like"]),
     ("legalize-tflite-windows", &["blackman_window", "hamming_window", "hann_window"]),
 ];
 
@@ -100,12 +104,13 @@ pub fn form(op: &str) -> Option<Form> {
         return Some(Form::Builtin);
     }
     let by_pass = BY_PASS.iter().find(|(_, ops)| ops.contains(&op)).map(|(pass, _)| Form::Pass(pass));
-    by_pass.or_else(|| REFUSED.iter().find(|r| r.0 == op).map(|r| Form::Refused(r.1)))
+    by_pass.or_else(|| reason(op).map(Form::Refused))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hoist_formats::tflite::bind::refused::REFUSED;
     use hoist_ir::ops::Op;
 
     #[test]
