@@ -76,7 +76,7 @@ const BY_PASS: &[(&str, &[&str])] = &[
             "thresholded_relu",
         ],
     ),
-    ("legalize-tflite-dft", &["dft", "stft"]),
+    ("legalize-tflite-dft", &["stft"]),
     ("legalize-tflite-dropout", &["dropout"]),
     ("legalize-tflite-functions", &["acosh", "asinh", "atanh", "cosh", "erf", "sinh", "tan"]),
     ("legalize-tflite-gemm", &["gemm"]),
