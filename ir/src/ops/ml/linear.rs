@@ -22,7 +22,8 @@ crate::op! {
         /// Number of results per row.
         targets: i64 = 1,
     } where T: SCORES, U: SCORES;
-    infer = infer_regressor, eval = |op: &LinearRegressor, cx: EvalCx<'_>| regress(op, &cx);
+    infer = infer_regressor, eval = |op: &LinearRegressor, cx: EvalCx<'_>| regress(op, &cx),
+    expand = super::expansions::linear_regressor;
 }
 
 crate::op! {

@@ -18,7 +18,8 @@ crate::op! {
         /// The threshold.
         threshold: f32 = 0.0,
     } where T: FEATURES;
-    infer = crate::ops::elementwise::typing::same, eval = |op: &Binarizer, cx: EvalCx<'_>| binarize(op, &cx);
+    infer = crate::ops::elementwise::typing::same, eval = |op: &Binarizer, cx: EvalCx<'_>| binarize(op, &cx),
+    expand = super::expansions::binarizer;
 }
 
 crate::op! {
@@ -29,7 +30,8 @@ crate::op! {
         /// Factors.
         scale: Vec<f32> = vec![],
     } where T: FEATURES, U: SCORES;
-    infer = infer_scaler, eval = |op: &Scaler, cx: EvalCx<'_>| scale(op, &cx);
+    infer = infer_scaler, eval = |op: &Scaler, cx: EvalCx<'_>| scale(op, &cx),
+    expand = super::expansions::scaler;
 }
 
 /// What a row is divided by.
@@ -58,7 +60,8 @@ crate::op! {
         /// The norm.
         norm: Norm = Norm::Max,
     } where T: FEATURES, U: SCORES;
-    infer = infer_rows, eval = |op: &Normalizer, cx: EvalCx<'_>| normalize(op, &cx);
+    infer = infer_rows, eval = |op: &Normalizer, cx: EvalCx<'_>| normalize(op, &cx),
+    expand = super::expansions::normalizer;
 }
 
 crate::op! {
@@ -73,7 +76,7 @@ crate::op! {
         /// What is replaced in integers.
         replaced_value_int64: i64 = 0,
     } where T: DTypeSet::of(&[DType::F32, DType::I64]);
-    infer = infer_imputer, eval = impute;
+    infer = infer_imputer, eval = impute, expand = super::expansions::imputer;
 }
 
 /// Refuses more than two axes, and none.

@@ -36,7 +36,8 @@ crate::op! {
     eval = |op: &CumProd, cx| run(
         cx, [op.exclusive, op.reverse],
         &(1.0, |a, b| a * b), &(1, i64::wrapping_mul), &(1, u64::wrapping_mul),
-    );
+    ),
+    expand = super::cum_prod_expansion::expand;
 }
 
 fn infer(cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
