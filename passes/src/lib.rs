@@ -35,6 +35,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
+        &fold::fold_sequences::FoldSequences,
         &fold::inline_functions::InlineFunctions,
         &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,

@@ -35,7 +35,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches",
+        text: "infer-shapes,fold-constants,fold-branches,fold-sequences",
     },
     Group {
         name: "fuse",

@@ -26,7 +26,12 @@ fn listed<T: Element + Copy>(b: &mut Builder<'_>, list: &[T]) -> ValueId {
 }
 
 /// Integers are compared with the largest integer that is not above the threshold, where `f64` holds that exactly.
-pub(super) fn binarizer(op: &Binarizer, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+pub(super) fn binarizer(
+    op: &Binarizer,
+    b: &mut Builder<'_>,
+    inputs: &[Option<ValueId>],
+    _: usize,
+) -> Expanded {
     let x = operand(inputs, 0)?;
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
     let threshold = f64::from(op.threshold);
