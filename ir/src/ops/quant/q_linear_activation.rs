@@ -1,8 +1,11 @@
 //! `q_linear_sigmoid`, `q_linear_leaky_relu`
 use super::requantize::{Affine, check_scalars};
 use super::tables::{look_up, table};
+use crate::builder::Builder;
 use crate::dtype::F32_ONLY;
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::typing::same;
@@ -39,6 +42,9 @@ impl Semantics for QLinearSigmoid {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer_same(self, cx)
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::sigmoid(self, b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         through(&cx, |v| (1.0 / (1.0 + (-f64::from(v)).exp())) as f32)
     }
@@ -47,6 +53,9 @@ impl Semantics for QLinearSigmoid {
 impl Semantics for QLinearLeakyRelu {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer_same(self, cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::leaky_relu(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         through(&cx, |v| if v >= 0.0 { v } else { v * self.alpha })
