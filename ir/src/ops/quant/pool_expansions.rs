@@ -1,6 +1,6 @@
 //! Expansions of means of quantized tensors.
 use super::q_linear_pool::{QLinearAveragePool, QLinearGlobalAveragePool};
-use super::steps::{Steps, makes_ties, over};
+use super::steps::{Steps, makes_ties, over, times};
 use crate::builder::Builder;
 use crate::dtype::DType;
 use crate::expand::{Expanded, dtype_of, narrowed, operand};
@@ -32,7 +32,7 @@ pub(super) fn average_pool(
 }
 
 /// The number of positions of each channel, where it is known, with their axes.
-fn plane(op: QLinearGlobalAveragePool, b: &Builder<'_>, x: ValueId) -> Option<(u64, Vec<i64>)> {
+fn plane(op: &QLinearGlobalAveragePool, b: &Builder<'_>, x: ValueId) -> Option<(u64, Vec<i64>)> {
     let shape = b.graph().ty(x).as_tensor()?.shape.clone()?;
     let channel = op.layout.channel_axis(shape.len());
     let axes: Vec<usize> = (1..shape.len()).filter(|i| *i != channel).collect();
@@ -40,8 +40,8 @@ fn plane(op: QLinearGlobalAveragePool, b: &Builder<'_>, x: ValueId) -> Option<(u
     Some((count, axes.iter().map(|i| *i as i64).collect()))
 }
 
-/// Expansion of `q_linear_global_average_pool`: sums of integers where the number of positions is known, and ties must be expected or there are
-/// no positions but one.
+/// Expansion of `q_linear_global_average_pool`: sums of integers where the number of positions is known. Integer operators of formats that compute
+/// means truncate them, so that it is not made one.
 pub(super) fn global_average_pool(
     op: &QLinearGlobalAveragePool,
     b: &mut Builder<'_>,
@@ -49,17 +49,11 @@ pub(super) fn global_average_pool(
 ) -> Expanded {
     let (x, from, to) = (operand(inputs, 0)?, Steps::of(b, inputs, 1)?, Steps::of(b, inputs, 3)?);
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
-    let known = plane(op.clone(), b, x);
-    let plain = match (&known, from.constant(b), to.constant(b)) {
-        (Some((count, axes)), Some(from), Some(to)) => {
-            !axes.is_empty() && !makes_ties(from.scale / (to.scale * *count as f32))
-        }
-        _ => known.is_none(),
-    };
-    let Some((count, axes)) = known.filter(|_| !plain) else {
+    let Some((count, axes)) = plane(op, b, x) else {
         let real = from.real(b, x)?;
         let mean = b.global_average_pool(GlobalAveragePool { layout: op.layout }, real)?;
-        return Ok(Some(vec![to.stored(b, mean, dtype)?]));
+        let quotient = over(b, mean, to.scale)?;
+        return Ok(Some(vec![to.rounded(b, quotient, dtype)?]));
     };
     let mut sum = narrowed(b, x, DType::I32)?;
     if let Some(zero) = from.zero {
@@ -72,7 +66,7 @@ pub(super) fn global_average_pool(
     }
     let sum = narrowed(b, sum, DType::F32)?;
     let count = b.scalar(count as f32);
-    let steps = super::steps::times(b, to.scale, count)?;
+    let steps = times(b, to.scale, count)?;
     let factor = over(b, from.scale, steps)?;
     let mean = b.mul(Mul {}, sum, factor)?;
     Ok(Some(vec![to.rounded(b, mean, dtype)?]))

@@ -20,6 +20,10 @@ use crate::ops::words::Layout;
 /// Products of bytes whose sums single precision holds exactly.
 const EXACT_TERMS: u64 = (1 << 24) / (255 * 255);
 
+/// Integer operators of formats may round a sum times its factor to parts of a step first; there are at least half as many as the reciprocal
+/// of the factor.
+const MOST_FACTOR: f32 = 1.0 / 64.0;
+
 /// Weights with one scale, or one for each position of an axis.
 #[derive(Clone, Copy)]
 pub(super) struct Weights {
@@ -76,7 +80,10 @@ impl Product {
     fn has_kernel(&self, b: &Builder<'_>) -> bool {
         let (Some(from), Some(to)) = (self.from.constant(b), self.to.constant(b)) else { return false };
         let scales = numbers(b, self.w.scale).unwrap_or_default();
-        let usable = |s: &f32| s.is_finite() && *s > 0.0 && !makes_ties(from.scale * s / to.scale);
+        let usable = |s: &f32| {
+            let factor = from.scale * s / to.scale;
+            s.is_finite() && *s > 0.0 && factor <= MOST_FACTOR && !makes_ties(factor)
+        };
         if scales.is_empty() || !scales.iter().all(usable) || b.graph().constant(self.w.q).is_none() {
             return false;
         }

@@ -43,11 +43,6 @@ pub(super) fn makes_ties(factor: f32) -> bool {
     factor.fract() != 0.0 && parts.fract() == 0.0
 }
 
-/// Whether `v` is exactly between two integers.
-pub(super) fn is_tie(v: f32) -> bool {
-    v.fract().abs() == 0.5
-}
-
 /// Scale and zero point of a whole tensor.
 #[derive(Clone, Copy)]
 pub(super) struct Steps {

@@ -1,18 +1,20 @@
 //! Expansions of quantized operators that compute each element, or each line, by itself.
-use super::q_linear_activation::{QLinearLeakyRelu, QLinearSigmoid};
+use super::q_linear_activation::{QLinearLeakyRelu, logistic};
 use super::q_linear_concat::QLinearConcat;
 use super::q_linear_softmax::QLinearSoftmax;
-use super::requantize::{Affine, of_byte};
-use super::steps::{Steps, is_tie, makes_ties, numbers, over, times};
+use super::requantize::{Affine, byte_tensor};
+use super::steps::{Steps, makes_ties, numbers, over, times};
+use super::tables::{Table, table};
 use crate::builder::Builder;
 use crate::diag::Diag;
 use crate::dtype::DType;
-use crate::expand::{Expanded, dtype_of, operand};
+use crate::expand::{Expanded, dtype_of, narrowed, operand};
 use crate::graph::ValueId;
 use crate::ops::elementwise::activation::{LeakyRelu, Sigmoid};
 use crate::ops::elementwise::arithmetic::{Add, Mul};
 use crate::ops::elementwise::select::Where;
 use crate::ops::elementwise::unary::{Floor, Reciprocal};
+use crate::ops::index::gather::Gather;
 use crate::ops::movement::concat::Concat;
 use crate::ops::movement::flatten::Flatten;
 use crate::ops::movement::reshape::Reshape;
@@ -59,15 +61,9 @@ pub(super) fn add(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
     Ok(Some(vec![p.to.rounded_after(b, sum, p.dtype)?]))
 }
 
-/// Expansion of `q_linear_mul`.
+/// Expansion of `q_linear_mul`. Integer operators of formats round its results twice, so that it is not made one.
 pub(super) fn mul(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
     let Some(p) = Pair::of(b, inputs)? else { return Ok(None) };
-    let plain = p.constant(b).is_some_and(|[x, y, to]| !makes_ties(x.scale * y.scale / to.scale));
-    if plain {
-        let (x, y) = (p.of_x.real(b, p.x)?, p.of_y.real(b, p.y)?);
-        let product = b.mul(Mul {}, x, y)?;
-        return Ok(Some(vec![p.to.stored(b, product, p.dtype)?]));
-    }
     let (x, y) = (p.of_x.centred(b, p.x)?, p.of_y.centred(b, p.y)?);
     let product = b.mul(Mul {}, x, y)?;
     let ratio = times(b, p.of_x.scale, p.of_y.scale)?;
@@ -76,22 +72,19 @@ pub(super) fn mul(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
     Ok(Some(vec![p.to.rounded_after(b, product, p.dtype)?]))
 }
 
-/// `v` in steps of `to`; `exact` where ties must be expected.
-fn stored(b: &mut Builder<'_>, v: ValueId, to: Steps, dtype: DType, exact: bool) -> Result<ValueId, Diag> {
-    if !exact {
-        return to.stored(b, v, dtype);
+/// The bytes of `x` looked up.
+fn looked_up(b: &mut Builder<'_>, x: ValueId, dtype: DType, mut table: Table) -> Result<ValueId, Diag> {
+    let mut at = narrowed(b, x, DType::I32)?;
+    if dtype == DType::I8 {
+        table.rotate_right(128);
+        let first = b.scalar(128i32);
+        at = b.plus(Add {}, at, first)?;
     }
-    let quotient = over(b, v, to.scale)?;
-    to.rounded(b, quotient, dtype)
+    let table = b.constant(byte_tensor(dtype, &[256], table.to_vec()));
+    b.gather(Gather { axis: 0 }, table, at)
 }
 
-/// Whether some byte leads to a quotient between two integers, or that cannot be known.
-fn has_ties(from: Option<Affine>, to: Option<Affine>, dtype: DType, f: impl Fn(f32) -> f32) -> bool {
-    let (Some(from), Some(to)) = (from, to) else { return true };
-    (0..=u8::MAX).any(|byte| is_tie(f(from.real(of_byte(dtype, byte))) / to.scale))
-}
-
-/// Steps of operand and result of a function of one tensor.
+/// A function `f`, which `build` adds, of operand 0: a table where steps are constant, else computed in reals.
 fn unary(
     b: &mut Builder<'_>,
     inputs: &[Option<ValueId>],
@@ -100,33 +93,37 @@ fn unary(
 ) -> Expanded {
     let (x, from, to) = (operand(inputs, 0)?, Steps::of(b, inputs, 1)?, Steps::of(b, inputs, 3)?);
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
-    let exact = has_ties(from.constant(b), to.constant(b), dtype, f);
+    if let (Some(from), Some(to)) = (from.constant(b), to.constant(b)) {
+        return Ok(Some(vec![looked_up(b, x, dtype, table(dtype, from, to, f))?]));
+    }
     let real = from.real(b, x)?;
     let y = build(b, real)?;
-    Ok(Some(vec![stored(b, y, to, dtype, exact)?]))
+    let quotient = over(b, y, to.scale)?;
+    Ok(Some(vec![to.rounded(b, quotient, dtype)?]))
 }
 
 /// Expansion of `q_linear_sigmoid`.
-pub(super) fn sigmoid(_: &QLinearSigmoid, b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
-    unary(b, inputs, |v| 1.0 / (1.0 + (-v).exp()), |b, v| b.sigmoid(Sigmoid {}, v))
+pub(super) fn sigmoid(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
+    unary(b, inputs, logistic, |b, v| b.sigmoid(Sigmoid {}, v))
 }
 
 /// Expansion of `q_linear_leaky_relu`.
 pub(super) fn leaky_relu(op: &QLinearLeakyRelu, b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
     let alpha = op.alpha;
-    let f = |v: f32| if v >= 0.0 { v } else { v * alpha };
-    unary(b, inputs, f, |b, v| b.leaky_relu(LeakyRelu { alpha }, v))
+    unary(b, inputs, |v| op.of(v), |b, v| b.leaky_relu(LeakyRelu { alpha }, v))
 }
 
 /// `x` in other steps.
 fn restepped(b: &mut Builder<'_>, x: ValueId, from: Steps, to: Steps, dtype: DType) -> Result<ValueId, Diag> {
-    let (old, new) = (from.constant(b), to.constant(b));
-    if old.is_some() && old == new {
-        return Ok(x);
+    match (from.constant(b), to.constant(b)) {
+        (Some(old), Some(new)) if old == new => Ok(x),
+        (Some(old), Some(new)) => looked_up(b, x, dtype, table(dtype, old, new, |v| v)),
+        _ => {
+            let real = from.real(b, x)?;
+            let quotient = over(b, real, to.scale)?;
+            to.rounded(b, quotient, dtype)
+        }
     }
-    let exact = has_ties(old, new, dtype, |v| v);
-    let real = from.real(b, x)?;
-    stored(b, real, to, dtype, exact)
 }
 
 /// Expansion of `q_linear_concat`.
@@ -146,10 +143,8 @@ pub(super) fn select(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expande
     let (x, y) = (operand(inputs, 1)?, operand(inputs, 4)?);
     let (of_x, of_y, to) = (Steps::of(b, inputs, 2)?, Steps::of(b, inputs, 5)?, Steps::of(b, inputs, 7)?);
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
-    let exact = [of_x, of_y].iter().any(|from| has_ties(from.constant(b), to.constant(b), dtype, |v| v));
-    let (x, y) = (of_x.real(b, x)?, of_y.real(b, y)?);
-    let real = b.r#where(Where {}, operand(inputs, 0)?, x, y)?;
-    Ok(Some(vec![stored(b, real, to, dtype, exact)?]))
+    let (x, y) = (restepped(b, x, of_x, to, dtype)?, restepped(b, y, of_y, to, dtype)?);
+    Ok(Some(vec![b.r#where(Where {}, operand(inputs, 0)?, x, y)?]))
 }
 
 /// Expansion of `q_linear_softmax`.
