@@ -1,4 +1,5 @@
 //! Operators of the family `quant`.
+mod block_expansions;
 pub mod dequantize_linear;
 pub mod dynamic_quantize_linear;
 mod expansions;
