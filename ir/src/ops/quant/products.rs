@@ -14,11 +14,8 @@ use crate::ops::linear::mat_mul::MatMul;
 use crate::ops::linear::mat_mul_integer::MatMulInteger;
 use crate::ops::movement::transpose::Transpose;
 use crate::ops::spatial::conv::Conv;
-use crate::ops::spatial::conv_integer::ConvInteger;
+use crate::ops::spatial::conv_integer::{ConvInteger, sums_fit_f32};
 use crate::ops::words::Layout;
-
-/// Products of bytes whose sums single precision holds exactly.
-const EXACT_TERMS: u64 = (1 << 24) / (255 * 255);
 
 /// Integer operators of formats may round a sum times its factor to parts of a step first; there are at least half as many as the reciprocal
 /// of the factor.
@@ -76,7 +73,7 @@ impl Weights {
 }
 
 impl Product {
-    /// Whether formats have integer operators for it, and these round as it does.
+    /// Whether formats have integer operators for it, and these round as it does but for sums that are all but ties.
     fn has_kernel(&self, b: &Builder<'_>) -> bool {
         let (Some(from), Some(to)) = (self.from.constant(b), self.to.constant(b)) else { return false };
         let scales = numbers(b, self.w.scale).unwrap_or_default();
@@ -93,9 +90,6 @@ impl Product {
             // What is made and used inside of the model may become signed.
             (Some(DType::U8), Some(DType::I8)) => {
                 self.w.is_symmetric(b) && b.graph().producer(self.x).is_some()
-            }
-            (Some(DType::U8), Some(DType::U8)) => {
-                scales.len() == 1 && self.w.zero.is_none_or(|z| numbers(b, z).is_some_and(|z| z.len() == 1))
             }
             _ => false,
         };
@@ -118,12 +112,6 @@ impl Product {
     }
 }
 
-/// The number of products in a sum, where it is known.
-fn terms(b: &Builder<'_>, w: ValueId) -> Option<u64> {
-    let sizes = b.graph().ty(w).as_tensor()?.sizes()?;
-    sizes.get(1..)?.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64))
-}
-
 /// Expansion of `q_linear_conv`.
 pub(super) fn q_linear_conv(op: &QLinearConv, b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
     let (from, w, to) = (Steps::of(b, inputs, 1)?, Weights::of(b, inputs, 3, 0)?, Steps::of(b, inputs, 6)?);
@@ -132,7 +120,7 @@ pub(super) fn q_linear_conv(op: &QLinearConv, b: &mut Builder<'_>, inputs: &[Opt
     };
     let p = Product { x: operand(inputs, 0)?, from, w, to, dtype };
     let bias = inputs.get(8).copied().flatten();
-    let exact = terms(b, w.q).is_some_and(|n| n <= EXACT_TERMS);
+    let exact = sums_fit_f32(b.graph(), (p.x, from.zero), (w.q, w.zero));
     if p.has_kernel(b) || !exact {
         let (x, w) = (from.real(b, p.x)?, w.real(b)?);
         let bias = bias.map(|c| p.addend(b, c)).transpose()?;

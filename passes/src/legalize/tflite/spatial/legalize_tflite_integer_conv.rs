@@ -6,16 +6,21 @@
 //!                                            %c = conv(%a, %b)
 //!                                            %y = cast(%c) {to=i32}
 //! ```
-//! - The window and the channels of a group have at most 258 elements together: sums of products of bytes are whole numbers that `f32` holds.
+//! - Sums of products of bytes are whole numbers that `f32` holds, as the number of terms or constant weights tell.
+//! - Constant weights stay bytes, dequantized in steps of 1.
 use super::math::Math;
 use super::nodes::{cast, rank};
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
+use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::{Graph, NodeId};
+use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
+use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
 use hoist_ir::ops::spatial::conv::Conv;
+use hoist_ir::ops::spatial::conv_integer::sums_fit_f32;
+use hoist_ir::tensor::Tensor;
 
 /// The pass.
 pub struct LegalizeTfliteIntegerConv;
@@ -24,9 +29,6 @@ const INFO: PassInfo = PassInfo {
     name: "legalize-tflite-integer-conv",
     doc: "Computes convolutions of bytes with floats where those are exact.",
 };
-
-/// Products of two bytes, zero points taken off, are at most 255 * 255, and `f32` holds whole numbers up to 2^24.
-const MOST: u64 = (1 << 24) / (255 * 255);
 
 impl Pass for LegalizeTfliteIntegerConv {
     fn info(&self) -> &'static PassInfo {
@@ -37,14 +39,31 @@ impl Pass for LegalizeTfliteIntegerConv {
     }
 }
 
+/// Weights less their zero points.
+fn centred(m: &mut Math<'_, '_>, w: ValueId, zero: Option<ValueId>, axes: usize) -> Result<ValueId, Diag> {
+    let w = m.float(w)?;
+    let Some(zero) = zero else { return Ok(w) };
+    let mut z = m.float(zero)?;
+    if rank(m.b.graph(), z)? == 1 {
+        z = m.unsqueeze(z, &(1..axes as i64).collect::<Vec<_>>())?;
+    }
+    m.sub(w, z)
+}
+
+/// Constant weights less their zero points: in steps of 1, so that they are stored as they are.
+fn dequantized(b: &mut Builder<'_>, w: ValueId, zero: Option<ValueId>) -> Result<ValueId, Diag> {
+    let shape = zero.and_then(|z| b.graph().constant(z)).map_or(vec![], |z| z.shape().to_vec());
+    let scale = b.constant(Tensor::from_vec(&shape, vec![1f32; shape.iter().product()]));
+    b.dequantize_linear(DequantizeLinear { axis: 0, ..DequantizeLinear::default() }, w, scale, zero)
+}
+
 fn widen(g: &mut Graph, n: NodeId) -> Outcome {
     let node = g.node(n);
     let (Op::ConvInteger(op), Some(x), Some(w)) = (node.op(), node.input(0), node.input(1)) else {
         return Outcome::Skip;
     };
-    let sizes = g.ty(w).as_tensor().and_then(hoist_ir::types::TensorType::sizes);
-    let terms = sizes.and_then(|s| s.get(1..)?.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64)));
-    if terms.is_none_or(|t| t > MOST) {
+    let zeros = (node.input(2), node.input(3));
+    if !sums_fit_f32(g, (x, zeros.0), (w, zeros.1)) {
         return Outcome::miss("the sums may exceed what f32 holds");
     }
     let Ok(axes) = rank(g, w) else { return Outcome::Skip };
@@ -57,21 +76,15 @@ fn widen(g: &mut Graph, n: NodeId) -> Outcome {
         strides: op.strides.clone(),
         layout: op.layout,
     };
-    let zeros = (node.input(2), node.input(3));
+    let stored = [Some(w), zeros.1].into_iter().flatten().all(|v| g.constant(v).is_some());
     Outcome::of(g.rewrite(n, &[], |b| {
         let m = &mut Math { b };
-        let (mut x, mut w) = (m.float(x)?, m.float(w)?);
+        let mut x = m.float(x)?;
         if let Some(z) = zeros.0 {
             let z = m.float(z)?;
             x = m.sub(x, z)?;
         }
-        if let Some(z) = zeros.1 {
-            let mut z = m.float(z)?;
-            if rank(m.b.graph(), z)? == 1 {
-                z = m.unsqueeze(z, &(1..axes as i64).collect::<Vec<_>>())?;
-            }
-            w = m.sub(w, z)?;
-        }
+        let w = if stored { dequantized(m.b, w, zeros.1)? } else { centred(m, w, zeros.1, axes)? };
         let y = m.b.conv(conv, x, w, None)?;
         Ok(vec![cast(m.b, y, DType::I32)?])
     }))
