@@ -37,7 +37,7 @@ pub struct Reading {
     /// Fix a symbolic dimension of the inputs (repeatable)
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = binding)]
     pub dims: Vec<(String, u64)>,
-    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (files of torch.jit.save; repeatable)
+    /// Sizes of an input that the file does not state, such as x=N,3,224,224 (repeatable)
     #[arg(long = "input-shape", value_name = "NAME=SIZES", value_parser = input_shape)]
     pub input_shapes: Vec<(String, Shape)>,
     /// Element type of an input that the file does not state, such as ids=i64 (files of torch.jit.save; repeatable)
@@ -116,7 +116,10 @@ pub fn binding(text: &str) -> Result<(String, u64), String> {
 /// # Errors
 /// Everything that is wrong with the file, and `E0603` for a `--dim` that fits no input.
 pub fn read(path: &Path, options: &Reading) -> Result<Model, Diags> {
-    let mut model = lift(path, options).map_err(|diags| about(path, diags))?;
+    let (mut model, format) = lift(path, options).map_err(|diags| about(path, diags))?;
+    if format != InputFormat::TorchScript {
+        stated(&mut model, options).map_err(|diags| about(path, diags))?;
+    }
     if !options.dims.is_empty() {
         fix_dims(&mut model.graph, &options.dims).map_err(|diags| about(path, diags))?;
         // What was recorded with other sizes fits no longer.
@@ -182,13 +185,13 @@ pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Dia
     }
 }
 
-fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
+fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
     let (source, format) = find(path, options)?;
     if options.arch.is_some() && !format.is_weights() {
         let m = "--arch is for files of weights, and this one has its own program";
         return Err(Diag::error("E0202", m).hint("leave --arch out").into());
     }
-    match format {
+    let model = match format {
         InputFormat::Onnx => onnx::read(&source, &onnx::ReadOptions { data_dirs: options.data_dir.clone() }),
         InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
@@ -198,7 +201,8 @@ fn lift(path: &Path, options: &Reading) -> Result<Model, Diags> {
             let weights = weights(&source, path, options)?;
             architecture::model(weights, options)
         }
-    }
+    }?;
+    Ok((model, format))
 }
 
 fn text(source: &Source) -> Result<Model, Diags> {
@@ -219,6 +223,63 @@ pub fn about(path: &Path, mut diags: Diags) -> Diags {
         }
     }
     diags
+}
+
+/// Applies what the command line says about inputs of a file that types them itself.
+fn stated(model: &mut Model, options: &Reading) -> Result<(), Diags> {
+    if let Some((name, _)) = options.input_dtypes.first() {
+        let m = format!("the file itself says of which type the elements of `{name}` are");
+        return Err(Diag::error("E0603", m).hint("leave --input-dtype out").into());
+    }
+    if !options.input_shapes.is_empty() {
+        fix_shapes(&mut model.graph, &options.input_shapes)?;
+        // What was recorded with other sizes fits no longer.
+        model.samples.clear();
+    }
+    Ok(())
+}
+
+/// Gives inputs the sizes that are said, their symbols with them, and infers every type again.
+///
+/// # Errors
+/// `E0603` for a name that no input has and sizes that contradict the file's, and what the operators say about the sizes.
+fn fix_shapes(graph: &mut Graph, shapes: &[(String, Shape)]) -> Result<(), Diags> {
+    let mut dims: Vec<(String, u64)> = vec![];
+    for (name, shape) in shapes {
+        let bad = |m: String| Diags::from(Diag::error("E0603", m));
+        let interface = graph.interface();
+        let Some(at) = interface.inputs.iter().position(|i| *i.0 == **name) else {
+            let names: Vec<&str> = interface.inputs.iter().map(|i| &*i.0).collect();
+            return Err(Diag::error("E0603", format!("there is no input `{name}`"))
+                .hint(format!("there are: {}", names.join(", ")))
+                .into());
+        };
+        let v = graph.inputs()[at];
+        let ty = graph.ty(v).clone();
+        let Type::Tensor(tensor) = &ty else { return Err(bad(format!("input `{name}` is no tensor"))) };
+        let open = |have: &Dim, said: &Dim| have.known().is_none() || have.known() == said.known();
+        let has = tensor.shape.as_deref().unwrap_or(shape);
+        if has.len() != shape.len() || !has.iter().zip(shape).all(|(have, said)| open(have, said)) {
+            let said = TensorType { shape: Some(shape.clone()), ..tensor.clone() };
+            return Err(bad(format!("input `{name}` is {ty} in the file, which is not {said}")));
+        }
+        for (have, said) in has.iter().zip(shape) {
+            let symbol = have.to_sym().and_then(|e| e.as_symbol().map(str::to_owned));
+            let (Some(symbol), Some(size)) = (symbol, said.known()) else { continue };
+            if dims.iter().any(|(s, n)| *s == symbol && *n != size) {
+                return Err(bad(format!("`{symbol}`, a size of input `{name}`, is said to be two sizes")));
+            }
+            dims.push((symbol, size));
+        }
+        let both = has.iter().zip(shape).map(|(have, said)| match have {
+            Dim::Expr(_) if said.known().is_none() => have.clone(),
+            _ => said.clone(),
+        });
+        graph.set_input_type(v, TensorType { shape: Some(both.collect()), ..tensor.clone() }.into())?;
+    }
+    let known = symbols(graph);
+    dims.retain(|(symbol, _)| known.contains(symbol));
+    fix_dims(graph, &dims)
 }
 
 /// Gives symbols of the inputs' types fixed sizes and infers every type again.

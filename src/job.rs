@@ -8,6 +8,7 @@ use crate::progress::Progress;
 use clap::ValueEnum;
 use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
 use hoist_emitters::tflite;
+use hoist_formats::onnx::kept::is_annotation;
 use hoist_formats::onnx::lower::{self, choose};
 use hoist_formats::onnx::versions::NEWEST_OPSET;
 use hoist_ir::diag::{Diag, Diags};
@@ -127,7 +128,7 @@ impl Job<'_> {
         let mut model = source.clone();
         model.samples.clear();
         if self.writing.drop_annotations {
-            model.drop_annotations();
+            model.drop_annotations(is_annotation);
         }
         let annotations = model.annotations();
         let inlined = self.inline(&mut model, options.verify_each)?;

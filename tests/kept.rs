@@ -5,6 +5,7 @@ use hoist_formats::onnx::generated::{
     OperatorSetIdProto, ShardingSpecProto, StringStringEntryProto, TensorAnnotation, TensorProto,
     TensorShapeProto, TrainingInfoProto, TypeProto, ValueInfoProto, type_proto,
 };
+use hoist_formats::onnx::kept::is_annotation;
 use hoist_ir::diag::Diags;
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, parse_model, save_model};
@@ -118,6 +119,37 @@ fn everything_comes_back() {
 }
 
 #[test]
+fn state_begins_with_what_was_saved_unless_it_is_fed() {
+    let text = r#"model {
+  source = "tflite",
+  props = ["hoist.state" = "[{\"input\": \"s\", \"output\": \"s.next\"}]"],
+  opaque = [("state.s", "0000803f00000040")]
+}
+graph(%x: f32[2], %s: f32[2]) {
+  %n = add(%x, %s)
+  return s.next: %n
+}
+"#;
+    let mut model = parse_model(text).expect("valid");
+    for _ in 0..2 {
+        let proto = written(&model, None).expect("expressible");
+        let graph = proto.graph.as_ref().expect("one");
+        let inputs: Vec<&str> = graph.input.iter().map(|i| i.name()).collect();
+        let first: Vec<&str> = graph.initializer.iter().map(|t| t.name()).collect();
+        assert_eq!((inputs, first), (vec!["x", "s"], vec!["s"]));
+        model = lifted(&proto).expect("valid");
+        assert_eq!(model.graph.inputs().len(), 2);
+        assert!(
+            model.opaque.iter().any(|(k, b)| k == "state.s" && b[..] == [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40])
+        );
+    }
+    let mut other = written(&model, None).expect("expressible");
+    other.graph.as_mut().expect("one").initializer[0].dims = vec![1];
+    other.graph.as_mut().expect("one").initializer[0].raw_data = Some(vec![0; 4].into());
+    assert!(lifted(&other).is_err_and(|d| d.to_string().contains("`s` does not fit")));
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_by_name() {
     let refusal =
         |model: &Model, opset| written(model, opset).err().map(|d| d.to_string()).unwrap_or_default();
@@ -146,7 +178,7 @@ fn annotations_can_be_dropped_and_are_missed_when_a_pass_takes_them() {
     run(&Pipeline::parse("remove-dead-code").expect("a pass"), &mut dead, &mut Options::default())
         .expect("runs");
     assert!(dead.annotations().is_empty());
-    model.drop_annotations();
+    model.drop_annotations(is_annotation);
     let after = written(&model, Some(21)).expect("expressible");
     assert!(
         model.annotations().is_empty() && after.training_info.is_empty() && after.configuration.is_empty()

@@ -79,6 +79,7 @@ fn accept(dir: &Path) {
 }
 
 /// Every case with its inputs known as `how` says; at least `least` are written, a number that only grows.
+#[expect(clippy::print_stderr, reason = "lists what is refused when asked to")]
 fn check(how: How, least: usize) {
     let only = std::env::var("OPS").unwrap_or_default();
     let dir = tempfile::tempdir().expect("temporary folder");

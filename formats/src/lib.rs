@@ -2,4 +2,5 @@
 
 pub mod onnx;
 pub mod safetensors;
+pub mod state;
 pub mod tflite;

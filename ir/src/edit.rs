@@ -3,6 +3,7 @@
 use crate::diag::Diag;
 use crate::graph::{Def, Graph, Node, NodeId, Notes, Origin, Output, Use, Value, ValueId};
 use crate::infer::{Content, InferCx, Known, diag_at, infer_contents, infer_op};
+pub use crate::new_node::NewNode;
 use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -10,41 +11,6 @@ use std::sync::Arc;
 
 /// Distance of ranks between neighbours when there is room.
 const GAP: u64 = 1 << 24;
-
-/// Everything a new node is made of.
-pub struct NewNode {
-    /// What it computes.
-    pub op: Op,
-    /// Operands.
-    pub inputs: Vec<Option<ValueId>>,
-    /// Number of results.
-    pub outputs: usize,
-    /// Bodies.
-    pub bodies: Vec<Graph>,
-    /// How many of the last operands the bodies capture.
-    pub captures: usize,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Name in the source.
-    pub name: Option<Arc<str>>,
-}
-
-impl NewNode {
-    /// A node without bodies that has the fewest results its op allows.
-    pub fn new(op: impl Into<Op>, inputs: &[Option<ValueId>]) -> Self {
-        let op = op.into();
-        let outputs = op.schema().output_count().0.max(1);
-        Self {
-            op,
-            inputs: inputs.to_vec(),
-            outputs,
-            bodies: vec![],
-            captures: 0,
-            origin: Origin::default(),
-            name: None,
-        }
-    }
-}
 
 fn refused(message: impl Into<String>) -> Diag {
     Diag::error("E0403", message)

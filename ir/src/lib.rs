@@ -25,6 +25,7 @@ pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod model;
+pub mod new_node;
 pub mod opaque;
 pub mod ops;
 pub mod pattern;

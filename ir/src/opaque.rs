@@ -10,9 +10,9 @@ impl Model {
         list(&self.graph, &mut found);
         found
     }
-    /// Drops all encoded messages but functions.
-    pub fn drop_annotations(&mut self) {
-        self.opaque.clear();
+    /// Drops the encoded messages of nodes and values, and those of the model that `drops` says by kind.
+    pub fn drop_annotations(&mut self, drops: impl Fn(&str) -> bool) {
+        self.opaque.retain(|(kind, _)| !drops(kind));
         clear(&mut self.graph);
     }
 }

@@ -31,15 +31,7 @@ impl<'a> Splicer<'a> {
         for n in body.order() {
             let node = body.node(n);
             let operands = node.inputs().iter().map(|v| v.map(|v| self.outside(b, &map, v)).transpose());
-            let new = NewNode {
-                op: node.op().clone(),
-                inputs: operands.collect::<Result<_, _>>()?,
-                outputs: node.outputs().len(),
-                bodies: node.bodies().to_vec(),
-                captures: node.captures(),
-                origin: node.origin.clone(),
-                name: node.name.clone(),
-            };
+            let new = NewNode::like(node, operands.collect::<Result<_, _>>()?);
             let results = b.add_node(new)?;
             for (old, new) in node.outputs().iter().zip(results) {
                 // What the body declares and inference cannot see holds here too; where both contradict, inference wins.

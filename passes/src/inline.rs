@@ -81,15 +81,7 @@ impl Copier<'_> {
     fn node(&mut self, n: NodeId, anchor: NodeId) -> Result<(), Diag> {
         let (body, node) = (self.body, self.body.node(n));
         let operands = node.inputs().iter().map(|v| v.map(|v| self.outside(v)).transpose());
-        let new = NewNode {
-            op: node.op().clone(),
-            inputs: operands.collect::<Result<_, _>>()?,
-            outputs: node.outputs().len(),
-            bodies: node.bodies().to_vec(),
-            captures: node.captures(),
-            origin: node.origin.clone(),
-            name: node.name.clone(),
-        };
+        let new = NewNode::like(node, operands.collect::<Result<_, _>>()?);
         let copy = self.g.insert_before(new, anchor)?;
         self.added.push(copy);
         self.g.describe_node(copy, node.name.clone(), node.notes.clone());

@@ -91,7 +91,7 @@ fn tflite(op: &str) -> String {
     match form(op) {
         Some(Form::Builtin) => "builtin operators".to_owned(),
         Some(Form::Pass(pass)) => format!("by {pass}"),
-        Some(Form::Refused(why)) => format!("refused with {why}"),
+        Some(Form::Refused(why)) => format!("refused: {}", why.trim_start_matches("any operands: ")),
         None => "not bound".to_owned(),
     }
 }

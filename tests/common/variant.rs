@@ -54,16 +54,7 @@ pub fn variant(graph: &Graph, inputs: &[Value], how: How) -> Result<(Graph, Vec<
     for n in graph.order() {
         let node = graph.node(n);
         let inputs = node.inputs().iter().map(|v| v.map(|v| lookup(&mut g, &mut map, v))).collect();
-        let new = NewNode {
-            op: node.op().clone(),
-            inputs,
-            outputs: node.outputs().len(),
-            bodies: node.bodies().to_vec(),
-            captures: node.captures(),
-            origin: node.origin.clone(),
-            name: node.name.clone(),
-        };
-        let new = g.append(new).map_err(|d| d.to_string())?;
+        let new = g.append(NewNode::like(node, inputs)).map_err(|d| d.to_string())?;
         map.extend(node.outputs().iter().map(|v| v.index()).zip(g.node(new).outputs().iter().copied()));
     }
     for o in graph.outputs() {

@@ -2,15 +2,19 @@
 //! was read, or refused by name where what it speaks of is gone.
 use super::graph::Initializer;
 use super::names::Names;
+use super::tensor::Sidecar;
 use hoist_formats::onnx::generated::{
     DeviceConfigurationProto, GraphProto, ModelProto, NodeDeviceConfigurationProto, NodeProto,
     StringStringEntryProto, TensorAnnotation, TensorProto, TrainingInfoProto,
 };
 use hoist_formats::onnx::kept::{CONFIGURATION, DEVICE, QUANTIZATION, TRAINING};
 use hoist_formats::onnx::lower::Target;
+use hoist_formats::state::FIRST;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, Notes};
 use hoist_ir::model::Model;
+use hoist_ir::tensor::Tensor;
+use hoist_ir::types::TensorType;
 use prost::Message;
 use std::collections::HashSet;
 
@@ -116,6 +120,27 @@ pub(super) fn devices(notes: Option<&Notes>, proto: &mut NodeProto) -> Result<()
             return Err(gone(m));
         }
         proto.device_configurations.push(device);
+    }
+    Ok(())
+}
+
+/// Gives inputs that are state what they hold before the first run: an initializer of an input's name is what it is when none is fed.
+pub(super) fn state(
+    model: &Model,
+    sidecar: &mut Sidecar,
+    initializers: &mut Vec<Initializer>,
+) -> Result<(), Diag> {
+    for (kind, bytes) in &model.opaque {
+        let Some(name) = kind.strip_prefix(FIRST) else { continue };
+        let mut inputs = model.graph.inputs().iter().map(|v| model.graph.value(*v));
+        let Some(input) = inputs.find(|v| v.name.as_deref() == Some(name)) else { continue };
+        let ty = input.ty().as_tensor();
+        let sizes = ty.and_then(TensorType::sizes);
+        let first =
+            ty.zip(sizes).and_then(|(ty, s)| Tensor::from_bytes(ty.dtype, &s, bytes.clone(), None).ok());
+        let first =
+            first.ok_or_else(|| Diag::error("E0901", format!("state `{name}` does not fit its input")))?;
+        initializers.push(sidecar.place(name, &first)?);
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ pub fn plan(model: &Model, options: &WriteOptions) -> Result<Plan, Diags> {
             domains: BTreeMap::new(),
             sidecar: &mut sidecar,
         };
-        let (graph, initializers) = printer.graph(&model.graph, None)?;
+        let (graph, mut initializers) = printer.graph(&model.graph, None)?;
+        kept::state(model, printer.sidecar, &mut initializers)?;
         let domains = std::mem::take(&mut printer.domains);
         let mut header = header.clone();
         let known = |d: &str| header.opset_import.iter().any(|o| o.domain() == d);

@@ -1,5 +1,5 @@
 //! Variables of a model that was read from TFLite: inputs and outputs become variables again.
-use hoist_formats::tflite::STATE;
+use hoist_formats::state::FIRST;
 use hoist_formats::tflite::dtype::RESOURCE;
 use hoist_formats::tflite::program::{Instr, Program, T, TensorDef};
 use hoist_formats::tflite::schema::Builtin;
@@ -22,7 +22,7 @@ pub(super) fn restore(model: &Model, main: &mut Program) -> Result<(), Diag> {
     let mut begin = Program { name: "initialize".to_owned(), ..Program::default() };
     let (mut first, mut last) = (vec![], vec![]);
     for (kind, bytes) in &model.opaque {
-        let Some(name) = kind.strip_prefix(STATE) else { continue };
+        let Some(name) = kind.strip_prefix(FIRST) else { continue };
         let next = format!("{name}{NEXT}");
         let input = main.inputs.iter().position(|(n, _)| **n == *name);
         let output = main.outputs.iter().position(|(n, _)| **n == *next);

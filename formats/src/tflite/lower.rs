@@ -497,10 +497,15 @@ fn outputs(g: &Graph, state: &mut State, diags: &mut Diags) {
 /// The error for a node without a form.
 pub fn refusal(g: &Graph, n: NodeId, reason: &str) -> Diag {
     let node = g.node(n);
+    let hint = if reason.contains("unknown") {
+        "give the inputs their sizes with --input-shape or --dim, or write ONNX instead"
+    } else {
+        "write ONNX instead, or change this part of the source model"
+    };
     Diag::error("E0302", format!("TFLite has no form of `{}` with {reason}", node.op().name()))
         .node(g.node_label(n))
         .origin(node.origin.clone())
-        .hint("write ONNX instead, or change this part of the source model")
+        .hint(hint)
 }
 
 /// A dimension as the file has it: its size, and its entry of `shape_signature`.

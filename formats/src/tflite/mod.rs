@@ -24,8 +24,6 @@ pub const IDENTIFIER: &str = "TFL3";
 pub const METADATA: &str = "tflite.metadata.";
 /// Kept in [`Model::opaque`](hoist_ir::model::Model::opaque) of files whose products quantize their data as they run.
 pub const HYBRID: &str = "tflite.hybrid";
-/// What is kept of a variable's first content in [`Model::opaque`](hoist_ir::model::Model::opaque): this and the name of the input that it becomes.
-pub const STATE: &str = "tflite.state.";
 
 impl Builtin {
     /// The operator of a code.

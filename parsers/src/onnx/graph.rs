@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hoist_formats::onnx::generated::tensor_proto::DataLocation;
 use hoist_formats::onnx::generated::{GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto};
 use hoist_formats::onnx::kept::QUANTIZATION;
+use hoist_formats::state::PROPERTY;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Notes, ValueId};
 use hoist_ir::model::Model;
@@ -33,6 +34,9 @@ pub(super) struct Reader {
     pub(super) varying: bool,
     diags: Diags,
     pub(super) warnings: Vec<Diag>,
+    /// Inputs of the model that are state, and what they hold before the first run, where the file says so.
+    held: HashSet<String>,
+    pub(super) first: Vec<(String, Tensor)>,
 }
 
 /// A graph while its nodes are added.
@@ -42,6 +46,14 @@ pub(super) struct Scope {
     pub(super) names: HashMap<Arc<str>, ValueId>,
     pub(super) declared: HashMap<String, Type>,
     pub(super) outputs: HashSet<String>,
+}
+
+/// Inputs that the model's property lists as state.
+fn held(model: &Model) -> HashSet<String> {
+    let property = model.props.iter().find(|(key, _)| key == PROPERTY);
+    let parts: Option<Vec<serde_json::Value>> =
+        property.and_then(|(_, text)| serde_json::from_str(text).ok());
+    parts.iter().flatten().filter_map(|p| Some(p.get("input")?.as_str()?.to_owned())).collect()
 }
 
 /// What a body gets from outside.
@@ -113,6 +125,8 @@ impl Reader {
             varying: false,
             diags: Diags::default(),
             warnings: vec![],
+            held: held(model),
+            first: vec![],
         }
     }
     /// Version of the operator set of `domain`.
@@ -127,6 +141,7 @@ impl Reader {
     }
     /// The main graph.
     pub(super) fn main(&mut self, proto: &GraphProto) -> Result<Graph, Diags> {
+        self.held.retain(|h| proto.input.iter().any(|i| i.name() == h));
         let graph = self.graph(proto, vec![], &[]);
         self.take_diags().into_result()?;
         Ok(graph)
@@ -160,7 +175,7 @@ impl Reader {
             proto.initializer.iter().map(|t| t.name()).collect();
         for (i, input) in proto.input.iter().enumerate() {
             // Before IR version 4 every initializer is listed as an input too.
-            if !initialized.contains(input.name()) {
+            if !initialized.contains(input.name()) || self.is_held(input.name()) {
                 self.input(&mut scope, input, formal.get(i));
             }
         }
@@ -230,6 +245,7 @@ impl Reader {
     fn initializers(&mut self, scope: &mut Scope, proto: &GraphProto) {
         for t in &proto.initializer {
             match self.loader.read(t) {
+                Ok(tensor) if self.is_held(t.name()) => self.begin(scope, t.name(), tensor),
                 Ok(tensor) => {
                     let v = self.constant(scope, t.name(), tensor);
                     if let (Some(v), Some(n)) = (v, notes(t.doc_string(), &t.metadata_props)) {
@@ -247,6 +263,19 @@ impl Reader {
                 }
                 Err(d) => self.report(d),
             }
+        }
+    }
+    /// Whether `name` is an input of the model that is state.
+    fn is_held(&self, name: &str) -> bool {
+        self.depth == 0 && self.held.contains(name)
+    }
+    /// Keeps what input `name` holds before the first run.
+    fn begin(&mut self, scope: &Scope, name: &str, first: Tensor) {
+        let input = scope.names.get(name).map(|v| scope.graph.ty(*v));
+        if input.is_some_and(|ty| ty.meet(&first.ty().into()).is_some()) {
+            self.first.push((name.to_owned(), first));
+        } else {
+            self.report(Diag::error("E0202", format!("state `{}` does not fit its input", shorten(name))));
         }
     }
     fn constant(&mut self, scope: &mut Scope, name: &str, tensor: Tensor) -> Option<ValueId> {

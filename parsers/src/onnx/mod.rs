@@ -8,6 +8,7 @@ use function::Library;
 use hoist_formats::onnx::generated::{FunctionProto, ModelProto, TensorProto};
 use hoist_formats::onnx::kept::{CONFIGURATION, TRAINING};
 use hoist_formats::onnx::versions::{NEWEST_IR_VERSION, NEWEST_OPSET};
+use hoist_formats::state::FIRST;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::{Function, Model};
 use hoist_ir::tensor::Tensor;
@@ -52,6 +53,10 @@ pub fn read(source: &Source, options: &ReadOptions) -> Result<Model, Diags> {
     let mut reader = graph::Reader::new(&model, library, tensor::Loader::new(source, dirs));
     let graph = proto.graph.unwrap_or_default();
     model.graph = reader.main(&graph)?;
+    for (name, first) in &reader.first {
+        let bytes = first.to_shared_bytes().map_err(|e| Diag::error("E0203", e.to_string()))?;
+        model.opaque.push((format!("{FIRST}{name}"), bytes));
+    }
     model.warnings = reader.warnings();
     Ok(model)
 }

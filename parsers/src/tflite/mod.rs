@@ -7,8 +7,9 @@ use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use file::File;
 use graph::Reader;
+use hoist_formats::state::FIRST;
 use hoist_formats::tflite::schema::Builtin;
-use hoist_formats::tflite::{HYBRID, METADATA, STATE};
+use hoist_formats::tflite::{HYBRID, METADATA};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value;
@@ -58,7 +59,7 @@ pub fn read(source: &Source, mode: StateMode) -> Result<Model, Diags> {
     }
     for (name, content) in reader.state.initial() {
         let bytes = content.to_shared_bytes().map_err(|e| file::bad(e.to_string()))?;
-        model.opaque.push((format!("{STATE}{name}"), bytes));
+        model.opaque.push((format!("{FIRST}{name}"), bytes));
     }
     model.props.extend(property);
     model.graph = graph;

@@ -4,6 +4,7 @@
 //! `cache`, output `cache.next`. Initial values come from the subgraph of `CALL_ONCE`.
 use super::file::bad;
 use crate::pytorch::lift::state::StateMode;
+use hoist_formats::state::PROPERTY;
 use hoist_ir::diag::{Diag, Severity};
 use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::tensor::Tensor;
@@ -12,8 +13,6 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Key of the model property that says which input belongs to which output.
-const PROPERTY: &str = "hoist.state";
 /// Most names that a message lists.
 const MAX_NAMED: usize = 4;
 

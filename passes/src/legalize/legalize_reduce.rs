@@ -31,7 +31,8 @@ impl Pass for LegalizeReduce {
     }
 }
 
-const REDUCTIONS: &[&str] = &[
+/// Operators that reduce axes.
+pub(crate) const REDUCTIONS: &[&str] = &[
     "reduce_l1",
     "reduce_l2",
     "reduce_log_sum",

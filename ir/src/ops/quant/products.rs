@@ -120,7 +120,8 @@ pub(super) fn q_linear_conv(op: &QLinearConv, b: &mut Builder<'_>, inputs: &[Opt
     };
     let p = Product { x: operand(inputs, 0)?, from, w, to, dtype };
     let bias = inputs.get(8).copied().flatten();
-    let exact = sums_fit_f32(b.graph(), (p.x, from.zero), (w.q, w.zero));
+    // Other sums are of parts, of which single precision holds each.
+    let exact = op.group == 1 || sums_fit_f32(b.graph(), (p.x, from.zero), (w.q, w.zero));
     if p.has_kernel(b) || !exact {
         let (x, w) = (from.real(b, p.x)?, w.real(b)?);
         let bias = bias.map(|c| p.addend(b, c)).transpose()?;

@@ -6,6 +6,7 @@
 use super::alias::{Owner, TensorId};
 use super::cx::{Cx, R, V};
 use super::pairs::stored_pairs;
+use hoist_formats::state::PROPERTY;
 use hoist_ir::diag::{Diag, Diags, Severity};
 use hoist_ir::graph::ValueId;
 use hoist_ir::tensor::Tensor;
@@ -27,8 +28,6 @@ pub enum StateMode {
 
 /// Most names that a message lists.
 const MAX_NAMED: usize = 4;
-/// Key of the model property that says which input belongs to which output.
-const PROPERTY: &str = "hoist.state";
 
 /// State of a program being lifted.
 #[derive(Debug, Default)]

@@ -23,6 +23,17 @@ pub(super) fn each(cx: &Cx<'_, '_>, pattern: &str, names: &[&str]) -> Vec<i64> {
 const PLANE: &[&str] = &["h", "w"];
 const SPACE: &[&str] = &["d", "h", "w"];
 
+/// A convolution in one group with the options' borders, steps and dilations.
+fn windowed(cx: &Cx<'_, '_>, axes: &[&str]) -> Conv {
+    Conv {
+        auto_pad: auto_pad(cx),
+        strides: each(cx, "stride_#", axes),
+        dilations: each(cx, "dilation_#_factor", axes),
+        layout: Layout::ChannelsLast,
+        ..Conv::default()
+    }
+}
+
 /// `v` with its axes in another order: at once for constants, and in front of a conversion from stored numbers.
 pub(super) fn permuted(cx: &mut Cx<'_, '_>, v: ValueId, perm: &[usize]) -> Result<ValueId, Diag> {
     if cx.rank(v)? != perm.len() {
@@ -96,14 +107,7 @@ fn last_size(cx: &Cx<'_, '_>, v: ValueId) -> Option<u64> {
 pub(super) fn conv(cx: &mut Cx<'_, '_>) -> Lifted {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let group = groups(cx, last_size(cx, x), last_size(cx, w))?;
-    let conv = Conv {
-        auto_pad: auto_pad(cx),
-        strides: each(cx, "stride_#", PLANE),
-        dilations: each(cx, "dilation_#_factor", PLANE),
-        group,
-        layout: Layout::ChannelsLast,
-        ..Conv::default()
-    };
+    let conv = Conv { group, ..windowed(cx, PLANE) };
     convolved(cx, conv, &[0, 3, 1, 2])
 }
 
@@ -115,26 +119,13 @@ pub(super) fn depthwise(cx: &mut Cx<'_, '_>) -> Lifted {
         last_size(cx, x).or_else(|| last_size(cx, w).zip(given).and_then(|(o, m)| o.checked_div(m)));
     let group = channels.and_then(|c| i64::try_from(c).ok()).filter(|c| *c > 0);
     let group = group.ok_or_else(|| cx.unsupported("an unknown number of channels"))?;
-    let conv = Conv {
-        auto_pad: auto_pad(cx),
-        strides: each(cx, "stride_#", PLANE),
-        dilations: each(cx, "dilation_#_factor", PLANE),
-        group,
-        layout: Layout::ChannelsLast,
-        ..Conv::default()
-    };
+    let conv = Conv { group, ..windowed(cx, PLANE) };
     convolved(cx, conv, &[3, 0, 1, 2])
 }
 
 /// `CONV_3D`: weights are `[d, h, w, in, out]`.
 pub(super) fn conv_3d(cx: &mut Cx<'_, '_>) -> Lifted {
-    let conv = Conv {
-        auto_pad: auto_pad(cx),
-        strides: each(cx, "stride_#", SPACE),
-        dilations: each(cx, "dilation_#_factor", SPACE),
-        layout: Layout::ChannelsLast,
-        ..Conv::default()
-    };
+    let conv = windowed(cx, SPACE);
     convolved(cx, conv, &[4, 3, 0, 1, 2])
 }
 

@@ -91,7 +91,8 @@ impl Eval<'_> {
         let one = |(name, zero): (&String, bool)| serde_json::json!({"input": name, "output": format!("{name}.next"), "initial": if zero { "zeros" } else { "saved" }});
         let names = self.state_names(state);
         let all: Vec<_> = names.iter().zip(keys).map(one).collect();
-        (!all.is_empty()).then(|| ("hoist.state".to_owned(), serde_json::Value::from(all).to_string()))
+        (!all.is_empty())
+            .then(|| (hoist_formats::state::PROPERTY.to_owned(), serde_json::Value::from(all).to_string()))
     }
     /// What state holds before the first call.
     fn initial(&self, state: &State) -> String {

@@ -8,6 +8,7 @@
 //! - Reductions that LiteRT lacks: norms, sums of squares, logarithms of sums. Those with roots or logarithms of floats only.
 //! - A reduction of nothing, or to nothing, is a constant. Axes that are computed but known to be none are so too.
 use super::formula::{Formula, V, dtype};
+use crate::legalize::legalize_reduce::REDUCTIONS;
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
@@ -25,25 +26,12 @@ const INFO: PassInfo = PassInfo {
     doc: "Composes reductions that LiteRT lacks of sums, and computes those of nothing now.",
 };
 
-const OPS: &[&str] = &[
-    "reduce_l1",
-    "reduce_l2",
-    "reduce_log_sum",
-    "reduce_log_sum_exp",
-    "reduce_max",
-    "reduce_mean",
-    "reduce_min",
-    "reduce_prod",
-    "reduce_sum",
-    "reduce_sum_square",
-];
-
 impl Pass for LegalizeTfliteReductions {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, _| {
+        Ok(where_lacking(g, cx, REDUCTIONS, |g, n, _, _| {
             let outcome = all_axes(g, n);
             if outcome != Outcome::Skip {
                 return outcome;

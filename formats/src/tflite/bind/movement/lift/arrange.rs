@@ -1,6 +1,5 @@
 //! Order and repetition.
 use crate::tflite::lift::{Cx, Lifted};
-use hoist_ir::ops::movement::bit_cast::BitCast;
 use hoist_ir::ops::movement::expand::Expand;
 use hoist_ir::ops::movement::reverse_sequence::ReverseSequence;
 use hoist_ir::ops::movement::slice::Slice;
@@ -86,14 +85,4 @@ pub(super) fn reverse_sequence(cx: &mut Cx<'_, '_>) -> Lifted {
     let x = cx.op(Transpose { perm }, &[x])?;
     let y = cx.op(op(0), &[x, lens])?;
     Ok(vec![cx.op(Transpose { perm: back }, &[y])?])
-}
-
-/// Bits as another type of the same width; of another width, the last axis holds the parts.
-pub(super) fn bitcast(cx: &mut Cx<'_, '_>) -> Lifted {
-    let x = cx.arg(0)?;
-    let to = cx.results.first().map(|r| r.ty.dtype).ok_or_else(|| cx.bad("no result"))?;
-    if cx.dtype(x)?.bits() != to.bits() {
-        return Err(cx.unsupported("another width of elements"));
-    }
-    Ok(vec![cx.op(BitCast { to }, &[x])?])
 }

@@ -15,7 +15,6 @@ use hoist_ir::ops::movement::reshape::Reshape;
 
 /// Builtin operators and how they are lifted.
 pub const LIFT: &[(Builtin, Lift)] = &[
-    (Builtin::Bitcast, arrange::bitcast),
     (Builtin::BroadcastArgs, shape::broadcast_args),
     (Builtin::BroadcastTo, arrange::broadcast_to),
     (Builtin::Concatenation, arrange::concatenation),
