@@ -32,7 +32,7 @@ fn bytes_of(t: &Tensor) -> Option<Tensor> {
     let signed = matches!(t.dtype(), DType::I2 | DType::I4);
     match t.dtype() {
         DType::I2 | DType::U2 | DType::I4 | DType::U4 => {
-            let values = unpack(&t.bytes().ok()?, t.dtype().bits() as u32, t.len(), signed);
+            let values = unpack(&t.bytes().ok()?, t.dtype().bits(), t.len(), signed);
             let bytes = Tensor::from_vec(t.shape(), values);
             if signed { Some(bytes) } else { bytes.bitcast(DType::U8).ok() }
         }

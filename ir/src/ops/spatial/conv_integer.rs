@@ -122,16 +122,16 @@ pub fn sums_fit_f32(
     if all.is_some_and(|n| n <= MOST) {
         return true;
     }
-    let known = g.constant(w).and_then(|w| largest_line(w, w_zero.map(|z| g.constant(z))));
+    let zeros = match w_zero {
+        None => Some(vec![0]),
+        Some(z) => g.constant(z).and_then(|z| z.to_i64s().ok()),
+    };
+    let known = g.constant(w).zip(zeros).and_then(|(w, zeros)| largest_line(w, &zeros));
     known.and_then(|n| n.checked_mul(x_most)).is_some_and(|n| n <= MOST)
 }
 
 /// The largest sum of magnitudes of `w - zero` of an output channel.
-fn largest_line(w: &Tensor, zero: Option<Option<&Tensor>>) -> Option<u64> {
-    let zeros = match zero {
-        None => vec![0],
-        Some(z) => z?.to_i64s().ok()?,
-    };
+fn largest_line(w: &Tensor, zeros: &[i64]) -> Option<u64> {
     let per = count(w.shape().get(1..)?).ok()?;
     let values = w.to_i64s().ok()?;
     let line = |(i, line): (usize, &[i64])| {

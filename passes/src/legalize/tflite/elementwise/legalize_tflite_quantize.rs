@@ -138,7 +138,7 @@ fn unpacked(b: &mut Builder<'_>, v: ValueId) -> ValueId {
         _ => return v,
     };
     let Ok(bytes) = t.bytes() else { return v };
-    let values = unpack(&bytes, t.dtype().bits() as u32, t.len(), signed);
+    let values = unpack(&bytes, t.dtype().bits(), t.len(), signed);
     let t = Tensor::from_vec(t.shape(), values);
     b.constant(t)
 }
