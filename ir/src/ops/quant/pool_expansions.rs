@@ -7,6 +7,7 @@ use crate::expand::{Expanded, dtype_of, narrowed, operand};
 use crate::graph::ValueId;
 use crate::ops::elementwise::arithmetic::{Mul, Sub};
 use crate::ops::reduce::reductions::ReduceSum;
+use crate::ops::spatial::average_pool::AveragePool;
 use crate::ops::spatial::global_pool::GlobalAveragePool;
 
 /// Expansion of `q_linear_average_pool`.
@@ -17,18 +18,31 @@ pub(super) fn average_pool(
 ) -> Expanded {
     let (x, from, to) = (operand(inputs, 0)?, Steps::of(b, inputs, 1)?, Steps::of(b, inputs, 3)?);
     let Some(dtype) = dtype_of(b, x) else { return Ok(None) };
+    let Some(pool) = over_sizes(op, b, x) else { return Ok(None) };
     let most: f32 = op.kernel_shape.iter().map(|n| *n as f32).product();
     let plain = from.constant(b).zip(to.constant(b)).is_some_and(|(from, to)| {
         // Windows at the edges hold fewer elements.
         most <= 4096.0 && (1..=most as u32).all(|n| !makes_ties(from.scale / (to.scale * n as f32)))
     });
     let real = from.real(b, x)?;
-    let mean = b.average_pool(op.pool(), real)?;
+    let mean = b.average_pool(pool, real)?;
     if plain {
         return Ok(Some(vec![to.stored(b, mean, dtype)?]));
     }
     let quotient = over(b, mean, to.scale)?;
     Ok(Some(vec![to.rounded_after(b, quotient, dtype)?]))
+}
+
+/// The pooling of reals; none where it depends on sizes that are not known.
+fn over_sizes(op: &QLinearAveragePool, b: &Builder<'_>, x: ValueId) -> Option<AveragePool> {
+    if !(op.ceil_mode && op.count_include_pad) {
+        return Some(op.pool());
+    }
+    let shape = b.graph().ty(x).as_tensor()?.shape.clone()?;
+    let channel = op.layout.channel_axis(shape.len());
+    let spatial = (1..shape.len()).filter(|i| *i != channel);
+    let sizes = spatial.map(|i| usize::try_from(shape[i].known()?).ok()).collect::<Option<Vec<usize>>>()?;
+    Some(op.pool_over(&sizes))
 }
 
 /// The number of positions of each channel, where it is known, with their axes.
