@@ -1,7 +1,10 @@
 //! `q_linear_average_pool`, `q_linear_global_average_pool`
 use super::requantize::{Affine, Quantized, Scales, check_scalars, requantize};
+use crate::builder::Builder;
 use crate::dtype::{DType, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::broadcast::vectorized;
@@ -50,7 +53,8 @@ crate::op! {
 }
 
 impl QLinearAveragePool {
-    fn pool(&self) -> AveragePool {
+    /// The pooling of reals.
+    pub(super) fn pool(&self) -> AveragePool {
         AveragePool {
             auto_pad: self.auto_pad,
             ceil_mode: self.ceil_mode,
@@ -82,6 +86,9 @@ impl Semantics for QLinearAveragePool {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         check_scalars(cx, &[1, 2, 3, 4])?;
         self.pool().infer(cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::pool_expansions::average_pool(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, from, to) = (cx.tensor(0)?, Affine::of(&cx, 1)?, Affine::of(&cx, 3)?);
@@ -119,6 +126,9 @@ impl Semantics for QLinearGlobalAveragePool {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         check_scalars(cx, &[1, 2, 3, 4])?;
         global_type(cx, self.layout)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::pool_expansions::global_average_pool(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, from, to) = (cx.tensor(0)?, Affine::of(&cx, 1)?, Affine::of(&cx, 3)?);
