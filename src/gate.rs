@@ -230,6 +230,16 @@ fn run_all(source: &Model, written: &Model, checking: &Checking) -> Result<Verdi
                 afforded = types;
             }
             let want = before.run(inputs.clone()).map_err(|d| d.message)?;
+            // Such inputs are none of the model's: values of lists of axes or sizes, made up, may contradict what it says of its outputs.
+            let mut outputs = source.graph.outputs().iter().zip(&want);
+            if let Some((o, v)) = outputs.find(|(o, v)| !v.fits(source.graph.ty(o.value))) {
+                let ty = source.graph.ty(o.value);
+                return Err(format!(
+                    "output `{}` is {} on made-up inputs, and {ty} in the model",
+                    o.name,
+                    v.ty()
+                ));
+            }
             Ok((inputs, want))
         });
         match ran {

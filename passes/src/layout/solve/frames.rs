@@ -1,7 +1,8 @@
 //! Two ways for each node: with label 0 it works as it does, with label 1 as the target wants it, or as nodes around it then do.
 //!
 //! Nodes of another layout than the target's are where this starts; from there the pairs of orders spread over operands and results to
-//! every node that can follow. A pair that reaches a node first stays; where others differ, what moves between is paid for.
+//! every node that can follow, from large values first. A pair that reaches a node first stays; where others differ, what moves between is paid for.
+use super::cost::{batch_names, bytes};
 use super::order::Order;
 use crate::layout::rules::{Mode, Site, Slot, flip, is_movable, relate};
 use crate::pass::Target;
@@ -9,7 +10,8 @@ use hoist_formats::tflite::lower::LAYOUT;
 use hoist_ir::entity::SideTable;
 use hoist_ir::graph::{Def, Graph, Node, NodeId, Use, Value, ValueId};
 use hoist_ir::ops::words::Layout;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 /// The two ways of a node.
 #[derive(Clone, Debug)]
@@ -27,7 +29,10 @@ pub type Pair = [Order; 2];
 pub struct Frames {
     plans: SideTable<Node, Option<Box<Plan>>>,
     pairs: SideTable<Value, Option<Pair>>,
-    queue: VecDeque<ValueId>,
+    /// Values whose neighbours are to be visited: by bytes, then in order of arrival.
+    queue: BinaryHeap<(u64, Reverse<usize>)>,
+    arrived: Vec<ValueId>,
+    batches: BTreeSet<String>,
     /// Nodes that can follow one label only, tried when nothing else is left.
     halves: VecDeque<(NodeId, Slot)>,
     /// Whether any node must change.
@@ -66,7 +71,9 @@ impl Frames {
         let mut out = Self {
             plans: SideTable::new(None),
             pairs: SideTable::new(None),
-            queue: VecDeque::new(),
+            queue: BinaryHeap::new(),
+            arrived: vec![],
+            batches: batch_names(g),
             halves: VecDeque::new(),
             any: false,
         };
@@ -102,12 +109,14 @@ impl Frames {
     fn propose(&mut self, g: &Graph, v: ValueId, pair: Pair) {
         if pair[0] != pair[1] && self.pairs.get(v).is_none() && is_movable(g, v) {
             self.pairs.set(v, Some(pair));
-            self.queue.push_back(v);
+            self.queue.push((bytes(g, v, &self.batches), Reverse(self.arrived.len())));
+            self.arrived.push(v);
         }
     }
     fn spread(&mut self, g: &Graph) {
         loop {
-            if let Some(v) = self.queue.pop_front() {
+            if let Some((_, Reverse(at))) = self.queue.pop() {
+                let v = self.arrived[at];
                 if let Def::Node { node, slot } = g.value(v).def() {
                     self.visit(g, node, Slot::Out(slot as usize), v);
                 }
