@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod render;
 mod stats;
+mod steps;
 mod weights;
 
 fn main() -> std::process::ExitCode {

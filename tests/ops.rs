@@ -10,6 +10,7 @@ mod variant;
 
 use case::{Case, Expected};
 use compare::compare;
+use hoist_ir::diag::Diag;
 use hoist_ir::eval::{EvalCx, Limits, Value, eval_graph, eval_op};
 use hoist_ir::graph::Graph;
 use hoist_ir::op::OpError;
@@ -114,6 +115,57 @@ fn every_case_computes_what_it_expects() {
     }
     assert!(count > 0, "no case in testdata/ops matches `{only}`");
     assert!(wrong.is_empty(), "{} failures in {count} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The case with each operator replaced by its meaning in simpler ones; none where no operator says one for these operands.
+fn expanded(case: &Case, how: How) -> Option<(Graph, Vec<Value>)> {
+    let (mut graph, inputs) = match how {
+        How::Given => (case.graph.clone(), case.inputs.clone()),
+        _ => variant::variant(&case.graph, &case.inputs, how).ok()?,
+    };
+    let nodes: Vec<_> = graph.order().collect();
+    let mut any = false;
+    for n in nodes {
+        let (op, operands) = (graph.node(n).op().clone(), graph.node(n).inputs().to_vec());
+        let outputs = graph.node(n).outputs().len();
+        let replaced = graph.rewrite(n, &[], |b| {
+            let none = || Diag::error("E0302", "no meaning in simpler operators");
+            let mut results = op.def().expand(b, &operands, outputs)?.ok_or_else(none)?;
+            results.truncate(outputs);
+            Ok(results)
+        });
+        any |= replaced.is_ok();
+    }
+    any.then_some((graph, inputs))
+}
+
+/// What operators mean in simpler ones is what they compute, whether operands are constants or not.
+#[test]
+fn expansions_compute_what_cases_expect() {
+    let only = std::env::var("OPS").unwrap_or_default();
+    let (mut count, mut wrong) = (0, vec![]);
+    for case in case::load(&folder("testdata/ops")).into_iter().flatten().filter(|c| c.place.contains(&only))
+    {
+        for how in [How::Given, How::SymbolPerAxis, How::Constant] {
+            let Some((graph, inputs)) = expanded(&case, how) else { continue };
+            count += 1;
+            let results = match run_body(&graph, inputs) {
+                Ok(results) => results,
+                Err(e) => {
+                    wrong.push(format!("{} {how:?} {e}", case.place));
+                    continue;
+                }
+            };
+            for (result, expected) in results.iter().zip(&case.expected) {
+                let Expected::Value(e) = expected else { continue };
+                if let Err(e) = compare(e, result, case.tolerance) {
+                    wrong.push(format!("{} {how:?} {e}", case.place));
+                }
+            }
+        }
+    }
+    assert!(count > 0 || !only.is_empty(), "no operator says what it means");
+    assert!(wrong.is_empty(), "{} of {count} expansions differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// The runner sees what it is there for.

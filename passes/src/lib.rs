@@ -71,6 +71,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &legalize::tflite::control::legalize_tflite_scan::LegalizeTfliteScan,
         &legalize::tflite::control::legalize_tflite_captures::LegalizeTfliteCaptures,
         &legalize::legalize_expand::LegalizeExpand,
+        &legalize::legalize_quantized::LegalizeQuantized,
         &legalize::legalize_onnx::LegalizeOnnx,
         &legalize::tflite::elementwise::legalize_tflite_activations::LegalizeTfliteActivations,
         &legalize::tflite::elementwise::legalize_tflite_dropout::LegalizeTfliteDropout,

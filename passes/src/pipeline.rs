@@ -56,7 +56,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite-ops",
         doc: "Replaces operators that LiteRT lacks by what it has, whatever the layout of their data.",
-        text: "fixpoint(legalize-tflite-spatial,legalize-tflite-elementwise,legalize-tflite-control,\
+        text: "fixpoint(legalize-quantized,legalize-tflite-spatial,legalize-tflite-elementwise,legalize-tflite-control,\
                legalize-expand)",
     },
     Group {

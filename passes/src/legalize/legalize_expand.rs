@@ -39,7 +39,8 @@ impl Pass for LegalizeExpand {
     }
 }
 
-fn expand(g: &mut Graph, n: NodeId, reason: String) -> Outcome {
+/// Replaces `n` by its meaning; `reason` says why it is lacking.
+pub(super) fn expand(g: &mut Graph, n: NodeId, reason: String) -> Outcome {
     let node = g.node(n);
     if !node.bodies().is_empty() || node.op().name() == "custom" {
         return Outcome::Miss(reason.into());

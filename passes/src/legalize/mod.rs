@@ -5,6 +5,7 @@
 pub mod legalize_expand;
 pub mod legalize_onnx;
 pub mod legalize_pad;
+pub mod legalize_quantized;
 pub mod legalize_reduce;
 pub mod legalize_reshape;
 pub mod legalize_resize;

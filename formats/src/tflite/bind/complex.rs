@@ -56,8 +56,7 @@ fn transform_lines(cx: &mut LowerCx<'_>) -> R<()> {
     let mut pairs = half.clone();
     pairs.push(Dim::from(2usize));
     let bare = Builtin::Squeeze.options().map(|o| o.with("squeeze_dims", vec![rank as i64 - 1]));
-    let flat =
-        cx.compute(Builtin::Squeeze, bare, &[x], DType::F32, dims[..rank - 1].iter().cloned().collect())?;
+    let flat = cx.compute(Builtin::Squeeze, bare, &[x], DType::F32, dims[..rank - 1].to_vec())?;
     let at = cx.int32(rank as i64 - 2)?;
     let lines = cx.compute(Builtin::ExpandDims, None, &[flat, at], DType::F32, image)?;
     let length = cx.ints32(&[1, n as i64])?;

@@ -1,8 +1,11 @@
 //! `gather_block_quantized`
 use super::packed::{check_bits, value};
+use crate::builder::Builder;
 use crate::dim::{Dim, SymInt};
 use crate::dtype::{DType, DTypeSet, INDEX};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{Compute, count, zeros};
@@ -37,16 +40,20 @@ crate::op! {
 }
 
 /// Axes and widths for data of a rank and type.
-struct Layout {
-    gather: usize,
-    quantize: usize,
-    block: Option<usize>,
+pub(super) struct Layout {
+    /// Axis that is picked from.
+    pub gather: usize,
+    /// Axis along which blocks lie.
+    pub quantize: usize,
+    /// Positions of a block; none for the whole axis.
+    pub block: Option<usize>,
     /// Values per element along the last axis.
-    per: usize,
+    pub per: usize,
 }
 
 impl GatherBlockQuantized {
-    fn layout(&self, dtype: DType, rank: usize) -> Result<Layout, OpError> {
+    /// Axes and widths for data of `rank` axes.
+    pub(super) fn layout(&self, dtype: DType, rank: usize) -> Result<Layout, OpError> {
         let (gather, quantize) =
             (resolve_axis(self.gather_axis, rank)?, resolve_axis(self.quantize_axis, rank)?);
         let whole = self.block_size == 0 && FLOAT_DATA.contains(dtype);
@@ -94,7 +101,7 @@ impl Source<'_> {
 }
 
 /// Zero points of packed data, one per scale: rows of the last axis start at byte boundaries.
-fn unpacked(t: &Tensor, bits: usize, scales: &[usize]) -> Result<Vec<f32>, OpError> {
+pub(super) fn unpacked(t: &Tensor, bits: usize, scales: &[usize]) -> Result<Vec<f32>, OpError> {
     let last = scales.last().copied().unwrap_or(1);
     let stride = last.checked_mul(bits).map_or(usize::MAX, |b| b.div_ceil(8));
     let rows = count(&scales[..scales.len().saturating_sub(1)])?;
@@ -162,6 +169,9 @@ impl Semantics for GatherBlockQuantized {
         }
         let out = [&dims[..layout.gather], indices, &dims[layout.gather + 1..]];
         Ok(vec![TensorType::new(dtype, out.into_iter().flatten().cloned().collect::<Vec<_>>()).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::block_expansions::gather_block_quantized(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (data, indices, dtype) = (cx.tensor(0)?, cx.tensor(1)?, cx.tensor(2)?.dtype());

@@ -1,9 +1,12 @@
 //! `mat_mul_integer16`, `mat_mul_integer_to_float`, `dynamic_quantize_mat_mul`
 use super::dynamic_quantize_linear::quantize;
 use super::requantize::{check_scalars, check_vectors, scale, scales};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{count, zeros};
@@ -38,6 +41,9 @@ crate::op! {
 impl Semantics for MatMulInteger16 {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         Ok(vec![product_type(cx, DType::I32)?])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::products::mat_mul_integer16(b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, b) = (cx.tensor(0)?, cx.tensor(1)?);
@@ -103,6 +109,9 @@ impl Semantics for MatMulIntegerToFloat {
         check_scalars(cx, &[2, 4])?;
         infer(cx, [3, 5], 6)
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::products::mat_mul_integer_to_float(b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let products = sums(cx.tensor(0)?, cx.tensor(1)?, cx.opt(4)?, cx.opt(5)?)?;
         let factors = scales(&cx, 3, products.0.mkn.2)?;
@@ -116,6 +125,9 @@ impl Semantics for MatMulIntegerToFloat {
 impl Semantics for DynamicQuantizeMatMul {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer(cx, [2, 3], 4)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::products::dynamic_quantize_mat_mul(b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, a_scale, a_zero) = quantize(cx.tensor(0)?)?;

@@ -1,8 +1,11 @@
 //! `mat_mul_bnb4`
 use super::packed::{check_block, check_size};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::kernel::gemm::{Matrix, Output, gemm};
 use crate::op::{OpError, Semantics};
@@ -58,7 +61,8 @@ crate::op! {
 }
 
 impl MatMulBnb4 {
-    fn table(&self) -> Result<[f32; 16], OpError> {
+    /// What the codes stand for.
+    pub(super) fn table(&self) -> Result<[f32; 16], OpError> {
         match self.quant_type {
             0 => Ok(std::array::from_fn(|i| if i < 8 { FP4[i] } else { -FP4[i - 8] })),
             1 => Ok(NF4),
@@ -66,7 +70,7 @@ impl MatMulBnb4 {
         }
     }
     /// Rows, columns and block size.
-    fn sizes(&self) -> Result<(usize, usize, usize), OpError> {
+    pub(super) fn sizes(&self) -> Result<(usize, usize, usize), OpError> {
         let (n, k, block) =
             (check_size("n", self.n)?, check_size("k", self.k)?, check_block(self.block_size)?);
         let fits =
@@ -110,6 +114,9 @@ impl Semantics for MatMulBnb4 {
         }
         let out: Vec<Dim> = rest.iter().cloned().chain([Dim::from(n)]).collect();
         Ok(vec![TensorType::new(a.dtype, out).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::block_expansions::mat_mul_bnb4(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, (n, k, _)) = (cx.tensor(0)?, self.sizes()?);

@@ -1,11 +1,10 @@
 //! `mat_mul_n_bits`
-use super::dequantize_linear::DequantizeLinear;
 use super::packed::{check_bits, check_block, check_size, value};
 use crate::builder::Builder;
-use crate::diag::Diag;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
 use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::kernel::gemm::{Matrix, Output, gemm};
@@ -233,38 +232,8 @@ impl Semantics for MatMulNBits {
         }
         one(<f32 as Compute>::tensor(a.dtype(), &shape, out)?)
     }
-    /// Dequantization by blocks and a matrix product, where the weights are constant and zero points are integers.
-    fn expand(
-        &self,
-        b: &mut Builder<'_>,
-        inputs: &[Option<ValueId>],
-        _outputs: usize,
-    ) -> Result<Option<Vec<ValueId>>, Diag> {
-        let operand = |i: usize| inputs.get(i).copied().flatten();
-        let constant = |b: &Builder<'_>, i: usize| operand(i).and_then(|v| b.graph().constant(v)).cloned();
-        let (Some(a), Some(weights), Some(scales)) = (operand(0), constant(b, 1), constant(b, 2)) else {
-            return Ok(None);
-        };
-        if operand(4).is_some() || (operand(3).is_some() && constant(b, 3).is_none()) {
-            return Ok(None);
-        }
-        let Some((weights, points, scales)) = self.standard(&weights, &scales, constant(b, 3).as_ref())
-        else {
-            return Ok(None);
-        };
-        let (q, s, z) = (b.constant(weights), b.constant(scales), b.constant(points));
-        let op = DequantizeLinear { axis: 1, block_size: self.block_size, output_dtype: None };
-        let mut w = b.dequantize_linear(op, q, s, Some(z))?;
-        if self.k % self.block_size != 0 {
-            let (from, to, axis) = (b.ints(&[0]), b.ints(&[self.k]), b.ints(&[1]));
-            w = b.slice(crate::ops::movement::slice::Slice::default(), w, from, to, Some(axis), None)?;
-        }
-        let w = b.transpose(crate::ops::movement::transpose::Transpose { perm: vec![1, 0] }, w)?;
-        let mut y = b.mat_mul(crate::ops::linear::mat_mul::MatMul {}, a, w)?;
-        if let Some(bias) = operand(5) {
-            y = b.plus(crate::ops::elementwise::arithmetic::Add {}, y, bias)?;
-        }
-        Ok(Some(vec![y]))
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::block_expansions::mat_mul_n_bits(self, b, inputs)
     }
     fn macs(&self, inputs: &[Option<&Type>], outputs: &[&Type]) -> Option<u64> {
         product_macs(inputs.first().copied().flatten(), outputs.first().copied())
@@ -273,7 +242,7 @@ impl Semantics for MatMulNBits {
 
 impl MatMulNBits {
     /// Weights, zero points and scales as `dequantize_linear` takes them.
-    fn standard(
+    pub(super) fn standard(
         &self,
         b: &Tensor,
         scales: &Tensor,

@@ -1,4 +1,5 @@
 //! Operators of the family `quant`.
+mod block_expansions;
 pub mod dequantize_linear;
 pub mod dynamic_quantize_linear;
 mod expansions;
@@ -7,7 +8,9 @@ pub mod integer_products;
 pub mod mat_mul_bnb4;
 pub mod mat_mul_n_bits;
 mod packed;
+mod pool_expansions;
 mod product_expansions;
+mod products;
 pub mod q_embed_layer_normalization;
 pub mod q_gemm;
 pub mod q_linear_activation;
@@ -21,6 +24,8 @@ pub mod q_linear_where;
 pub mod quantize_linear;
 mod requantize;
 mod scales;
+mod steps;
+mod stepwise;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,9 @@ fn to_byte(b: &mut Builder<'_>, v: ValueId, zero: ValueId, dtype: DType) -> Resu
 
 /// Expansion of `q_linear_mat_mul`; none for 8-bit floats.
 pub(super) fn q_linear_mat_mul(b: &mut Builder<'_>, inputs: &[Option<ValueId>]) -> Expanded {
+    if let Some(y) = super::products::mat_mul(b, inputs)? {
+        return Ok(Some(vec![y]));
+    }
     let all = (0..8).map(|i| operand(inputs, i)).collect::<Result<Vec<_>, _>>()?;
     let [a, a_scale, a_zero, w, w_scale, w_zero, y_scale, y_zero] = all.as_slice() else { return Ok(None) };
     let bytes = [a, w, y_zero].map(|v| dtype_of(b, *v));

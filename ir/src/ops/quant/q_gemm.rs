@@ -1,8 +1,11 @@
 //! `q_gemm`
 use super::requantize::{Affine, Quantized, Scales, check_scalars, check_vectors, requantize, scale, scales};
+use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::dtype::{DType, DTypeSet, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, broadcast};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::zeros;
@@ -100,6 +103,9 @@ impl Semantics for QGemm {
         }
         let dtype = if cx.has(8) { cx.dtype(8)? } else { DType::F32 };
         Ok(vec![TensorType::new(dtype, shape).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::products::q_gemm(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, b) = (turned(cx.tensor(0)?, self.trans_a)?, turned(cx.tensor(3)?, self.trans_b)?);

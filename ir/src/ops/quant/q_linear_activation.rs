@@ -1,8 +1,11 @@
 //! `q_linear_sigmoid`, `q_linear_leaky_relu`
 use super::requantize::{Affine, check_scalars};
 use super::tables::{look_up, table};
+use crate::builder::Builder;
 use crate::dtype::F32_ONLY;
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::typing::same;
@@ -30,6 +33,18 @@ fn infer_same<O>(op: &O, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
     same(op, cx)
 }
 
+/// The logistic function, rounded once.
+pub(super) fn logistic(v: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(v)).exp())) as f32
+}
+
+impl QLinearLeakyRelu {
+    /// The function of real numbers.
+    pub(super) fn of(&self, v: f32) -> f32 {
+        if v >= 0.0 { v } else { v * self.alpha }
+    }
+}
+
 fn through(cx: &EvalCx<'_>, f: impl Fn(f32) -> f32) -> Result<Vec<Value>, OpError> {
     let x = cx.tensor(0)?;
     one(look_up(x, &table(x.dtype(), Affine::of(cx, 1)?, Affine::of(cx, 3)?, f))?)
@@ -39,8 +54,11 @@ impl Semantics for QLinearSigmoid {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer_same(self, cx)
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::sigmoid(b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        through(&cx, |v| (1.0 / (1.0 + (-f64::from(v)).exp())) as f32)
+        through(&cx, logistic)
     }
 }
 
@@ -48,7 +66,10 @@ impl Semantics for QLinearLeakyRelu {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer_same(self, cx)
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::leaky_relu(self, b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
-        through(&cx, |v| if v >= 0.0 { v } else { v * self.alpha })
+        through(&cx, |v| self.of(v))
     }
 }

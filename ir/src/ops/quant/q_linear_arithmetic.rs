@@ -1,7 +1,10 @@
 //! `q_linear_add`, `q_linear_mul`
 use super::requantize::{Affine, Quantized, check_scalars};
+use crate::builder::Builder;
 use crate::dtype::{DType, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, broadcast};
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::broadcast::{Plan, broadcast_sizes, vectorized};
@@ -128,6 +131,9 @@ impl Semantics for QLinearAdd {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer(cx)
     }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::add(b, inputs)
+    }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, b, c) = (Affine::of(&cx, 1)?, Affine::of(&cx, 4)?, Affine::of(&cx, 6)?);
         let (sum, swapped) = (Sum::new(a, b, c), Sum::new(b, a, c));
@@ -143,6 +149,9 @@ impl Semantics for QLinearAdd {
 impl Semantics for QLinearMul {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         infer(cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::mul(b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (a, b, c) = (Affine::of(&cx, 1)?, Affine::of(&cx, 4)?, Affine::of(&cx, 6)?);

@@ -1,8 +1,11 @@
 //! `q_linear_concat`
 use super::requantize::{Affine, check_scalars};
 use super::tables::restep;
+use crate::builder::Builder;
 use crate::dtype::{DType, DTypeSet, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::mat_mul_integer::BYTES;
@@ -38,6 +41,9 @@ impl Semantics for QLinearConcat {
             check_scalars(cx, &[i + 1, i + 2])?;
         }
         joined_type(cx, (2..cx.len()).step_by(3), self.axis, dtype)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::concat(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let to = Affine::of(&cx, 0)?;

@@ -2,8 +2,11 @@
 use super::requantize::{
     PIECE, Quantized, Scales, check_scalars, check_vectors, requantize, scale, scales, zero,
 };
+use crate::builder::Builder;
 use crate::dtype::{DType, DTypeSet, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::linear::compute::{count, from_channels_first, layout_sizes, zeros};
@@ -87,6 +90,9 @@ impl Semantics for QLinearConv {
         check_vectors(cx, &[4, 5], &channels)?;
         check_bias(if cx.has(8) { cx.shape(8)? } else { None }, &channels)?;
         Ok(vec![ty])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::products::q_linear_conv(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let w = cx.tensor(3)?;

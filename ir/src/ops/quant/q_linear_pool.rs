@@ -1,7 +1,10 @@
 //! `q_linear_average_pool`, `q_linear_global_average_pool`
 use super::requantize::{Affine, Quantized, Scales, check_scalars, requantize};
+use crate::builder::Builder;
 use crate::dtype::{DType, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::broadcast::vectorized;
@@ -16,7 +19,8 @@ use crate::types::Type;
 use std::borrow::Cow;
 
 crate::op! {
-    /// Mean of each window of a quantized tensor: the elements are dequantized, averaged as `average_pool` does, and quantized as
+    /// Mean of each window of a quantized tensor: the elements are dequantized, averaged as `average_pool` does (but where padding counts and a last
+    /// window is partial, all its elements count), and quantized as
     /// `saturate(round(mean / y_scale + y_zero_point))`, in `f32`, rounded to nearest even after the zero point was added.
     q_linear_average_pool QLinearAveragePool(
         x: One<T>, x_scale: One<S>, x_zero_point: Opt<T>, y_scale: One<S>, y_zero_point: Opt<T>,
@@ -50,7 +54,8 @@ crate::op! {
 }
 
 impl QLinearAveragePool {
-    fn pool(&self) -> AveragePool {
+    /// The pooling of reals.
+    pub(super) fn pool(&self) -> AveragePool {
         AveragePool {
             auto_pad: self.auto_pad,
             ceil_mode: self.ceil_mode,
@@ -62,11 +67,40 @@ impl QLinearAveragePool {
             layout: self.layout,
         }
     }
+    /// [`Self::pool`] over data of these spatial sizes: where padding counts, what of a last partial window lies beyond it counts as well, as in
+    /// ONNX Runtime.
+    pub(super) fn pool_over(&self, spatial: &[usize]) -> AveragePool {
+        let pool = self.pool();
+        let (axes, set) = (spatial.len(), matches!(self.auto_pad, AutoPad::NotSet | AutoPad::Valid));
+        if !(self.ceil_mode && self.count_include_pad && set) || self.kernel_shape.len() != axes {
+            return pool;
+        }
+        let at = |all: &[i64], i: usize, otherwise: i64| all.get(i).copied().unwrap_or(otherwise);
+        let padded = self.auto_pad == AutoPad::NotSet && self.pads.len() == 2 * axes;
+        let given: &[i64] = if padded { &self.pads } else { &[] };
+        let (mut begins, mut ends) = (vec![], vec![]);
+        for (i, size) in spatial.iter().enumerate() {
+            let (kernel, stride) = (self.kernel_shape[i], at(&self.strides, i, 1).max(1));
+            let (begin, end) = (at(given, i, 0), at(given, axes + i, 0));
+            let data = (*size as i64).saturating_add(begin);
+            let room = data.saturating_add(end).saturating_sub(kernel).max(0);
+            let mut last = room / stride + i64::from(room % stride != 0);
+            // A window does not start behind the data.
+            if last.saturating_mul(stride) >= data {
+                last -= 1;
+            }
+            begins.push(begin);
+            ends.push(last.saturating_mul(stride).saturating_add(kernel).saturating_sub(data).max(0));
+        }
+        let pads = begins.into_iter().chain(ends).collect();
+        AveragePool { auto_pad: AutoPad::NotSet, ceil_mode: false, pads, ..pool }
+    }
     fn compute<Q: Quantized>(&self, x: &Tensor, from: Affine, to: Affine) -> Result<Tensor, OpError> {
+        let (_, _, spatial) = split_sizes(x.shape(), self.layout)?;
         let source = x.view::<Q>()?;
         let mut reals = zeros::<f32>(source.len())?;
         vectorized(|| reals.iter_mut().zip(&*source).for_each(|(r, q)| *r = from.real(q.widen())));
-        let means = self.pool().means(&Tensor::from_vec(x.shape(), reals))?;
+        let means = self.pool_over(&spatial).means(&Tensor::from_vec(x.shape(), reals))?;
         let values = means.view::<f32>()?;
         let mut out = zeros::<Q>(values.len())?;
         let (scale, zero) = (to.scale, to.zero as f32);
@@ -82,6 +116,9 @@ impl Semantics for QLinearAveragePool {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         check_scalars(cx, &[1, 2, 3, 4])?;
         self.pool().infer(cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::pool_expansions::average_pool(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, from, to) = (cx.tensor(0)?, Affine::of(&cx, 1)?, Affine::of(&cx, 3)?);
@@ -119,6 +156,9 @@ impl Semantics for QLinearGlobalAveragePool {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         check_scalars(cx, &[1, 2, 3, 4])?;
         global_type(cx, self.layout)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::pool_expansions::global_average_pool(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, from, to) = (cx.tensor(0)?, Affine::of(&cx, 1)?, Affine::of(&cx, 3)?);

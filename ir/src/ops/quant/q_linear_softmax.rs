@@ -1,7 +1,10 @@
 //! `q_linear_softmax`
 use super::requantize::{Affine, Quantized, check_scalars, rounded, scale};
+use crate::builder::Builder;
 use crate::dtype::{DType, F32_ONLY};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, resolve_axis};
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::typing::same;
@@ -86,6 +89,9 @@ impl Semantics for QLinearSoftmax {
             resolve_axis(self.axis, s.len())?;
         }
         same(self, cx)
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::softmax(self, b, inputs)
     }
     fn eval(&self, cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let (x, from, to) = (cx.tensor(0)?, scale(&cx, 1)?, Affine::of(&cx, 3)?);

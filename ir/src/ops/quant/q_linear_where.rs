@@ -1,8 +1,11 @@
 //! `q_linear_where`
 use super::requantize::{Affine, check_scalars};
 use super::tables::restep;
+use crate::builder::Builder;
 use crate::dtype::{BOOL_ONLY, F32_ONLY};
 use crate::eval::{EvalCx, Value};
+use crate::expand::Expanded;
+use crate::graph::ValueId;
 use crate::infer::{InferCx, broadcast};
 use crate::op::{OpError, Semantics};
 use crate::ops::elementwise::select::Where;
@@ -26,6 +29,9 @@ impl Semantics for QLinearWhere {
             _ => None,
         };
         Ok(vec![TensorType::new(cx.dtype(1)?, shape).into()])
+    }
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        super::stepwise::select(b, inputs)
     }
     fn eval(&self, mut cx: EvalCx<'_>) -> Result<Vec<Value>, OpError> {
         let to = Affine::of(&cx, 7)?;

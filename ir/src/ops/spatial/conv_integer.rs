@@ -3,6 +3,7 @@ use super::conv::{conv_macs, conv_type};
 use super::window::{Window, split_sizes};
 use crate::dtype::DType;
 use crate::eval::{EvalCx, Value, one};
+use crate::graph::{Graph, ValueId};
 use crate::infer::InferCx;
 use crate::kernel::integer::{Byte, conv_integer};
 use crate::kernel::{Channels, ConvGeometry};
@@ -11,7 +12,7 @@ use crate::ops::linear::compute::{count, from_channels_first, layout_sizes, to_c
 use crate::ops::linear::mat_mul_integer::{BYTES, Bytes, zero_points};
 use crate::ops::words::{AutoPad, Layout};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{TensorType, Type};
 use std::borrow::Cow;
 
 crate::op! {
@@ -101,6 +102,45 @@ pub(crate) fn sums(
     Ok((shape, out))
 }
 
+/// Whether `f32` holds every sum of products of `x` and `w`, each less its zero point, as far as types and constants tell.
+pub fn sums_fit_f32(
+    g: &Graph,
+    (x, x_zero): (ValueId, Option<ValueId>),
+    (w, w_zero): (ValueId, Option<ValueId>),
+) -> bool {
+    const MOST: u64 = 1 << 24;
+    let Some((low, high)) = g.ty(x).as_tensor().and_then(|t| t.dtype.int_range()) else { return false };
+    let zero = match x_zero {
+        None => Some(0),
+        Some(z) => g.constant(z).and_then(Tensor::as_int).map(i128::from),
+    };
+    let x_most = zero.map_or(high - low, |z| (high - z).max(z - low));
+    let x_most = u64::try_from(x_most).unwrap_or(u64::MAX);
+    let sizes = g.ty(w).as_tensor().and_then(TensorType::sizes);
+    let terms = sizes.and_then(|s| s.get(1..)?.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64)));
+    let all = terms.and_then(|n| n.checked_mul(255)?.checked_mul(x_most));
+    if all.is_some_and(|n| n <= MOST) {
+        return true;
+    }
+    let zeros = match w_zero {
+        None => Some(vec![0]),
+        Some(z) => g.constant(z).and_then(|z| z.to_i64s().ok()),
+    };
+    let known = g.constant(w).zip(zeros).and_then(|(w, zeros)| largest_line(w, &zeros));
+    known.and_then(|n| n.checked_mul(x_most)).is_some_and(|n| n <= MOST)
+}
+
+/// The largest sum of magnitudes of `w - zero` of an output channel.
+fn largest_line(w: &Tensor, zeros: &[i64]) -> Option<u64> {
+    let per = count(w.shape().get(1..)?).ok()?;
+    let values = w.to_i64s().ok()?;
+    let line = |(i, line): (usize, &[i64])| {
+        let zero = zeros.get(if zeros.len() == 1 { 0 } else { i })?;
+        Some(line.iter().map(|v| v.abs_diff(*zero)).sum::<u64>())
+    };
+    values.chunks(per.max(1)).enumerate().map(line).try_fold(0, |most, n| Some(n?.max(most)))
+}
+
 impl Semantics for ConvInteger {
     fn infer(&self, cx: &InferCx<'_>) -> Result<Vec<Type>, OpError> {
         let (ty, channels) = conv_type(cx, &self.window(), &self.kernel_shape, self.layout, DType::I32)?;
@@ -126,6 +166,23 @@ impl Semantics for ConvInteger {
 mod tests {
     use super::*;
     use crate::ops::linear::testing::eval;
+
+    #[test]
+    fn sums_are_bounded_by_types_and_constants() {
+        let mut g = Graph::new("g");
+        let x = g.add_input("x", TensorType::fixed(DType::U8, &[1, 600, 4, 4]).into());
+        let open = g.add_input("w", TensorType::fixed(DType::I8, &[2, 600, 1, 1]).into());
+        let small = g.add_const(Tensor::from_vec(&[2, 600, 1, 1], vec![-100i8; 1200]));
+        let large = g.add_const(Tensor::from_vec(&[2, 600, 1, 1], vec![-128i8; 1200]));
+        let few = g.add_input("v", TensorType::fixed(DType::I8, &[2, 258, 1, 1]).into());
+        assert!(sums_fit_f32(&g, (x, None), (few, None)));
+        assert!(!sums_fit_f32(&g, (x, None), (open, None)));
+        assert!(sums_fit_f32(&g, (x, None), (small, None)), "600 * 100 * 255");
+        assert!(!sums_fit_f32(&g, (x, None), (large, None)), "600 * 128 * 255");
+        let middle = g.add_const(Tensor::scalar(128u8));
+        assert!(sums_fit_f32(&g, (x, Some(middle)), (large, None)), "600 * 128 * 128");
+        assert!(!sums_fit_f32(&g, (x, Some(few)), (large, None)), "a zero point that is not known");
+    }
 
     #[test]
     fn padding_stands_for_the_zero_point() {

@@ -10,7 +10,8 @@
 //! - Quantization that tensors cannot carry: computed scales, blocks, 16-bit floats. The quotient is rounded in the type that the
 //!   operator says, then to the nearest integer, halves to the even one.
 //! - `dynamic_quantize_linear` by the largest and smallest element.
-//! - Integers of 8 and 16 bits, with which every step is exact in `f32`.
+//! - Integers of 8 and 16 bits, with which every step is exact in `f32`; constants of fewer bits are unpacked.
+//! - Constants in blocks along their last axis become rows with one scale each.
 use super::formula::{Formula, V, dtype, settle};
 use crate::legalize::rank;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
@@ -20,13 +21,14 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
-use hoist_ir::ops::movement::expand::Expand;
+use hoist_ir::ops::index::gather::Gather;
 use hoist_ir::ops::movement::reshape::Reshape;
-use hoist_ir::ops::movement::slice::Slice;
 use hoist_ir::ops::movement::unsqueeze::Unsqueeze;
 use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
 use hoist_ir::ops::quant::quantize_linear::QuantizeLinear;
 use hoist_ir::ops::reduce::reductions::{ReduceMax, ReduceMin};
+use hoist_ir::tensor::Tensor;
+use hoist_ir::tensor::convert::unpack;
 
 /// The pass.
 pub struct LegalizeTfliteQuantize;
@@ -36,6 +38,8 @@ const INFO: PassInfo = PassInfo {
     doc: "Composes quantization that tensors cannot carry of arithmetic.",
 };
 
+/// Most positions of an axis whose scales lie in blocks.
+const MAX_BLOCKED: i64 = 1 << 24;
 const OPS: &[&str] = &["dequantize_linear", "dynamic_quantize_linear", "quantize_linear"];
 
 impl Pass for LegalizeTfliteQuantize {
@@ -113,30 +117,56 @@ impl Laid {
         let axes = f.b.ints(&axes);
         f.node(Unsqueeze {}, &[v, axes])
     }
-    /// Each position of `axis` repeated for its block; what the last block has too many is cut off.
+    /// Each position of `axis` repeated for its block, but for what the last block has too many.
     fn blocks(&self, f: &mut Formula<'_, '_>, v: ValueId, axis: usize) -> V {
-        let g = f.b.graph();
-        let known = |v: ValueId| g.ty(v).as_tensor().and_then(|t| t.sizes());
-        let (Some(sizes), Some(data)) = (known(v), known(self.x)) else {
-            return Err(lacking("blocks of data of unknown size"));
-        };
-        let mut split: Vec<i64> = sizes.iter().map(|n| *n as i64).collect();
-        let mut joined = split.clone();
-        joined[axis] *= self.block;
-        split.insert(axis + 1, self.block);
-        let (place, split) = (f.b.ints(&[axis as i64 + 1]), f.b.ints(&split));
-        let y = f.node(Unsqueeze {}, &[v, place])?;
-        let y = f.node(Expand {}, &[y, split])?;
-        let whole = joined[axis] == data[axis] as i64;
-        let joined = f.b.ints(&joined);
-        let y = f.node(Reshape::default(), &[y, joined])?;
-        if whole {
-            return Ok(y);
-        }
-        let (start, end) = (f.b.ints(&[0]), f.b.ints(&[data[axis] as i64]));
-        let (axes, step) = (f.b.ints(&[axis as i64]), f.b.ints(&[1]));
-        f.node(Slice {}, &[y, start, end, axes, step])
+        let shape = f.b.graph().ty(self.x).as_tensor().and_then(|t| t.shape.clone());
+        let size = shape.and_then(|s| s.get(axis)?.known()).and_then(|n| i64::try_from(n).ok());
+        let size =
+            size.filter(|n| *n <= MAX_BLOCKED).ok_or_else(|| lacking("blocks of data of unknown size"))?;
+        let of_block: Vec<i64> = (0..size).map(|i| i / self.block).collect();
+        let at = f.b.ints(&of_block);
+        f.node(Gather { axis: axis as i64 }, &[v, at])
     }
+}
+
+/// A constant of integers of at most 8 bits with one byte for each element.
+fn unpacked(b: &mut Builder<'_>, v: ValueId) -> ValueId {
+    let Some(t) = b.graph().constant(v) else { return v };
+    let signed = match t.dtype() {
+        DType::I2 | DType::I4 => true,
+        DType::U2 | DType::U4 => false,
+        _ => return v,
+    };
+    let Ok(bytes) = t.bytes() else { return v };
+    let values = unpack(&bytes, t.dtype().bits(), t.len(), signed);
+    let t = Tensor::from_vec(t.shape(), values);
+    b.constant(t)
+}
+
+/// Constant data in whole blocks along its last axis: each block becomes a row with a scale of its own, which a tensor can carry.
+fn rows(b: &mut Builder<'_>, laid: &Laid) -> Option<V> {
+    let tensor = |v: Option<ValueId>| b.graph().constant(v?);
+    let (data, scale) = (tensor(Some(laid.x))?, tensor(laid.scale)?);
+    let block = usize::try_from(laid.block).ok().filter(|n| *n > 0)?;
+    let last = *data.shape().last()?;
+    let along = resolve_axis(laid.axis, data.rank()).ok()? + 1 == data.rank();
+    if !along || last % block != 0 || data.is_empty() || data.len() / block != scale.len() {
+        return None;
+    }
+    let count = scale.len();
+    let line = [count];
+    let rows = data.reshape(&[count, block]).ok()?;
+    let scale = scale.cast(DType::F32, false).and_then(|s| s.reshape(&line)).ok()?;
+    let zero = match laid.zero {
+        Some(_) => Some(tensor(laid.zero)?.reshape(&line).ok()?),
+        None => None,
+    };
+    let sizes: Vec<i64> = data.shape().iter().map(|n| *n as i64).collect();
+    let (rows, scale, sizes) = (b.constant(rows), b.constant(scale), b.ints(&sizes));
+    let zero = zero.map(|z| b.constant(z));
+    let op = DequantizeLinear { axis: 0, ..DequantizeLinear::default() };
+    let real = b.dequantize_linear(op, rows, scale, zero);
+    Some(real.and_then(|v| b.reshape(Reshape::default(), v, sizes)))
 }
 
 fn quantize(b: &mut Builder<'_>, op: &QuantizeLinear, laid: &Laid, target: DType) -> V {
@@ -172,10 +202,15 @@ fn quantize(b: &mut Builder<'_>, op: &QuantizeLinear, laid: &Laid, target: DType
 
 fn dequantize(b: &mut Builder<'_>, op: &DequantizeLinear, laid: &Laid, target: DType) -> V {
     let scale = laid.scale.ok_or_else(|| lacking("no scale"))?;
+    let (x, zero) = (unpacked(b, laid.x), laid.zero.map(|z| unpacked(b, z)));
+    let laid = &Laid { x, zero, ..*laid };
     let (given, of_scale) = (dtype(b.graph(), laid.x), dtype(b.graph(), scale));
     let whole = is_small(given) || given == Some(DType::I32) && laid.zero.is_none();
     if !whole || !is_float(of_scale) || op.output_dtype.is_some_and(|d| !is_float(Some(d))) {
         return Err(lacking("these element types"));
+    }
+    if let Some(real) = rows(b, laid) {
+        return Formula::new(b, DType::F32).cast(real?, target);
     }
     let f = &mut Formula::new(b, DType::F32);
     let mut x = f.cast(laid.x, DType::F32)?;

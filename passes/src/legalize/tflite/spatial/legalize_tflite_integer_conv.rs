@@ -7,18 +7,22 @@
 //!                                            %y = cast(%c) {to=i32}
 //! ```
 //! - Sums of products of bytes are whole numbers, which `f32` holds up to 2^24: as many as 258 of them, and more where the weights are constants of which
-//!   each result sees small ones. Where that is too few, channels are convolved in parts, whose results are added as integers.
+//!   each result sees small ones. Such weights stay bytes, dequantized in steps of 1. Where that is too few, channels are convolved in parts, whose results are added as integers.
 use super::math::Math;
 use super::nodes::{cast, rank, span};
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
+use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::arithmetic::Add;
+use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
 use hoist_ir::ops::spatial::conv::Conv;
+use hoist_ir::ops::spatial::conv_integer::sums_fit_f32;
 use hoist_ir::ops::words::Layout;
+use hoist_ir::tensor::Tensor;
 
 /// The pass.
 pub struct LegalizeTfliteIntegerConv;
@@ -42,12 +46,37 @@ impl Pass for LegalizeTfliteIntegerConv {
     }
 }
 
+/// Weights less their zero points.
+fn centred(m: &mut Math<'_, '_>, w: ValueId, zero: Option<ValueId>, axes: usize) -> Result<ValueId, Diag> {
+    let w = m.float(w)?;
+    let Some(zero) = zero else { return Ok(w) };
+    let mut z = m.float(zero)?;
+    if rank(m.b.graph(), z)? == 1 {
+        z = m.unsqueeze(z, &(1..axes as i64).collect::<Vec<_>>())?;
+    }
+    m.sub(w, z)
+}
+
+/// Constant weights less their zero points: in steps of 1, so that they are stored as they are.
+fn dequantized(b: &mut Builder<'_>, w: ValueId, zero: Option<ValueId>) -> Option<Result<ValueId, Diag>> {
+    b.graph().constant(w)?;
+    let shape = match zero {
+        Some(z) => b.graph().constant(z)?.shape().to_vec(),
+        None => vec![],
+    };
+    let scale = b.constant(Tensor::from_vec(&shape, vec![1f32; shape.iter().product()]));
+    let op = DequantizeLinear { axis: 0, ..DequantizeLinear::default() };
+    Some(b.dequantize_linear(op, w, scale, zero))
+}
+
 fn widen(g: &mut Graph, n: NodeId) -> Outcome {
     let node = g.node(n);
     let (Op::ConvInteger(op), Some(x), Some(w)) = (node.op(), node.input(0), node.input(1)) else {
         return Outcome::Skip;
     };
-    let Some(parts) = parts(g, w, node.input(3)) else {
+    let zeros = (node.input(2), node.input(3));
+    let whole = sums_fit_f32(g, (x, zeros.0), (w, zeros.1)).then(|| vec![(0, i64::MAX)]);
+    let Some(parts) = whole.or_else(|| parts(g, w, zeros.1)) else {
         return Outcome::miss("the weights of one channel may sum up to what f32 does not hold");
     };
     if parts.len() > 1 && op.group != 1 {
@@ -63,22 +92,18 @@ fn widen(g: &mut Graph, n: NodeId) -> Outcome {
         strides: op.strides.clone(),
         layout: op.layout,
     };
-    let zeros = (node.input(2), node.input(3));
     let along = if op.layout == Layout::ChannelsLast { axes - 1 } else { 1 };
     Outcome::of(g.rewrite(n, &[], |b| {
         let m = &mut Math { b };
-        let (mut x, mut w) = (m.float(x)?, m.float(w)?);
+        let mut x = m.float(x)?;
         if let Some(z) = zeros.0 {
             let z = m.float(z)?;
             x = m.sub(x, z)?;
         }
-        if let Some(z) = zeros.1 {
-            let mut z = m.float(z)?;
-            if rank(m.b.graph(), z)? == 1 {
-                z = m.unsqueeze(z, &(1..axes as i64).collect::<Vec<_>>())?;
-            }
-            w = m.sub(w, z)?;
-        }
+        let w = match dequantized(m.b, w, zeros.1) {
+            Some(w) => w?,
+            None => centred(m, w, zeros.1, axes)?,
+        };
         let mut sum = None;
         for (from, to) in &parts {
             let (x, w) = if parts.len() == 1 {
