@@ -266,10 +266,10 @@ fn position(g: &Graph, v: ValueId, len: usize, end: usize) -> Option<usize> {
     usize::try_from(from_start).ok().filter(|p| *p < len.saturating_add(end))
 }
 
-/// The operand of the `optional` that makes the first operand of `n`; the inner `None` when that holds nothing.
-fn content(g: &Graph, n: NodeId) -> Option<Option<ValueId>> {
-    let made = g.node(g.producer(g.node(n).input(0)?)?);
-    (made.op().name() == "optional").then(|| made.input(0))
+/// The `optional` that makes the first operand of `n`.
+fn maker(g: &Graph, n: NodeId) -> Option<NodeId> {
+    let made = g.producer(g.node(n).input(0)?)?;
+    (g.node(made).op().name() == "optional").then_some(made)
 }
 
 /// Whether the first operand of `n` is surely no optional value.
@@ -278,7 +278,7 @@ fn plain(g: &Graph, n: NodeId) -> bool {
 }
 
 fn get_element(g: &mut Graph, n: NodeId) -> Outcome {
-    let held = if plain(g, n) { g.node(n).input(0) } else { content(g, n).flatten() };
+    let held = if plain(g, n) { g.node(n).input(0) } else { maker(g, n).and_then(|m| g.node(m).input(0)) };
     let Some(held) = held else { return Outcome::miss("what the optional value holds is not known") };
     Outcome::of(g.rewrite(n, &[], |_| Ok(vec![held])))
 }
@@ -289,7 +289,7 @@ fn has_element(g: &mut Graph, n: NodeId) -> Outcome {
     } else if plain(g, n) {
         Some(true)
     } else {
-        content(g, n).map(|held| held.is_some())
+        maker(g, n).map(|m| g.node(m).input(0).is_some())
     };
     let Some(has) = has else {
         return Outcome::miss("whether the optional value holds something is not known");

@@ -9,8 +9,10 @@ use crate::graph::ValueId;
 use crate::ops::elementwise::activation::Sigmoid;
 use crate::ops::elementwise::arithmetic::{Add, Div, Mul, Sub};
 use crate::ops::elementwise::compare::{Equal, Greater};
+
 use crate::ops::elementwise::predicate::IsNan;
 use crate::ops::elementwise::select::Where;
+use crate::ops::elementwise::variadic::Max;
 use crate::ops::linear::mat_mul::MatMul;
 use crate::ops::movement::reshape::Reshape;
 use crate::ops::reduce::reductions::{ReduceL1, ReduceL2, ReduceMax};
@@ -70,14 +72,20 @@ pub(super) fn normalizer(
 ) -> Expanded {
     let x = operand(inputs, 0)?;
     let shape = b.graph().ty(x).as_tensor().and_then(|t| t.shape.as_ref());
-    if !shape.and_then(|s| s.last()?.known()).is_some_and(|n| n > 0) {
+    if shape.and_then(|s| s.last()?.known()).is_none_or(|n| n == 0) {
         return Ok(None);
     }
     let x = narrowed(b, x, DType::F32)?;
     let axis = b.ints(&[-1]);
     let (keepdims, noop_with_empty_axes) = (true, false);
     let norm = match op.norm {
-        Norm::Max => b.reduce_max(ReduceMax { keepdims, noop_with_empty_axes }, x, Some(axis))?,
+        Norm::Max => {
+            // What is no number is not the largest, nor is what is below all numbers.
+            let (nan, least) = (b.is_nan(IsNan {}, x)?, b.scalar(f32::MIN));
+            let numbers = b.r#where(Where {}, nan, least, x)?;
+            let largest = b.reduce_max(ReduceMax { keepdims, noop_with_empty_axes }, numbers, Some(axis))?;
+            b.max(Max {}, &[largest, least])?
+        }
         Norm::L1 => b.reduce_l1(ReduceL1 { keepdims, noop_with_empty_axes }, x, Some(axis))?,
         Norm::L2 => b.reduce_l2(ReduceL2 { keepdims, noop_with_empty_axes }, x, Some(axis))?,
     };
@@ -110,7 +118,7 @@ pub(super) fn linear_regressor(
 ) -> Expanded {
     let x = operand(inputs, 0)?;
     let (Some(rank), Ok(targets)) = (rank_of(b, x), usize::try_from(op.targets)) else { return Ok(None) };
-    if targets == 0 || op.coefficients.len() % targets != 0 {
+    if targets == 0 || !op.coefficients.len().is_multiple_of(targets) {
         return Ok(None);
     }
     let single = targets == 1 && op.post_transform != PostTransform::Probit;
