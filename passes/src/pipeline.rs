@@ -51,7 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "legalize-tflite",
         doc: "Brings the model into the form that LiteRT's builtin operators can hold.",
-        text: "fuse-activations,legalize-tflite-ops,cleanup,merge-movements,merge-reshapes,legalize-layout,legalize-tflite-ops,cleanup",
+        text: "fold-sequences,fuse-activations,legalize-tflite-ops,cleanup,merge-movements,merge-reshapes,legalize-layout,legalize-tflite-ops,cleanup",
     },
     Group {
         name: "legalize-tflite-ops",

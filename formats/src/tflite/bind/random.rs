@@ -8,12 +8,14 @@ use crate::tflite::table::Record;
 use hoist_ir::dtype::DType;
 use hoist_ir::ops::Op;
 use hoist_ir::ops::random::fill::{RandomNormalLike, RandomUniformLike};
+use hoist_ir::ops::random::multinomial::Multinomial;
 use hoist_ir::ops::shape::constant_of_shape::ConstantOfShape;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
 
 /// Operators of the IR and how they are lowered.
 pub const LOWER: &[(&str, Lower)] = &[
+    ("multinomial", outcomes),
     ("random_normal", draw),
     ("random_normal_like", draw),
     ("random_uniform", draw),
@@ -21,6 +23,7 @@ pub const LOWER: &[(&str, Lower)] = &[
 ];
 /// Builtin operators and how they are lifted.
 pub const LIFT: &[(Builtin, Lift)] = &[
+    (Builtin::Multinomial, lift_outcomes),
     (Builtin::RandomUniform, |cx| drawn(cx, RandomUniformLike { seed: seed(cx), ..Default::default() })),
     (Builtin::RandomStandardNormal, |cx| {
         drawn(cx, RandomNormalLike { seed: seed(cx), ..Default::default() })
@@ -82,6 +85,25 @@ fn draw(cx: &mut Cx<'_>) -> R<()> {
     let scaled = cx.temp(Builtin::Mul, None, &[Some(plain), Some(factor)], TensorType { ..ty })?;
     let shift = cx.konst(Tensor::scalar(drawn.shift));
     cx.emit(Builtin::Add, None, &[scaled, shift])
+}
+
+fn outcomes(cx: &mut Cx<'_>) -> R<()> {
+    let Op::Multinomial(op) = cx.op() else { return Err("another distribution".into()) };
+    let (size, seed) = (op.sample_size, op.seed);
+    let dtype = cx.out_ty(0)?.dtype;
+    if cx.dtype(0)? != DType::F32 || !matches!(dtype, DType::I32 | DType::I64) {
+        return Err(format!("{} drawn from probabilities of type {}", dtype, cx.dtype(0)?));
+    }
+    let (x, count) = (cx.arg(0)?, cx.int32(size)?);
+    cx.emit(Builtin::Multinomial, seeded(Builtin::Multinomial, seed), &[x, count])
+}
+
+fn lift_outcomes(cx: &mut LiftCx<'_, '_>) -> Lifted {
+    let size = cx.ints(1).and_then(|n| n.first().copied());
+    let sample_size = size.ok_or_else(|| cx.unsupported("a computed number of outcomes"))?;
+    let dtype = cx.results.first().map(|r| r.ty.dtype).ok_or_else(|| cx.bad("no result"))?;
+    let (op, x) = (Multinomial { dtype, sample_size, seed: seed(cx) }, cx.arg(0)?);
+    Ok(vec![cx.op(op, &[x])?])
 }
 
 fn drawn(cx: &mut LiftCx<'_, '_>, op: impl Into<Op>) -> Lifted {

@@ -1,8 +1,14 @@
 //! `det`
+use crate::builder::Builder;
+use crate::diag::Diag;
 use crate::dtype::FLOATS;
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::{Expanded, dtype_of, narrowed, operand, widened};
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
+use crate::ops::elementwise::arithmetic::{Add, Mul, Sub};
+use crate::ops::index::gather::Gather;
 use crate::ops::linear::compute::PARALLEL;
 use crate::tensor::Tensor;
 use crate::tensor::convert::Wide;
@@ -66,6 +72,51 @@ impl Semantics for Det {
         };
         one(Tensor::from_wide(x.dtype(), outer, &Wide::F64(found), false)?)
     }
+    /// Sums of products of elements, for matrices of few rows.
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        let x = operand(inputs, 0)?;
+        let shape = b.graph().ty(x).as_tensor().and_then(|t| t.shape.as_ref());
+        let n = shape.and_then(|s| s.last()?.known()).filter(|n| (1..=MOST_EXPANDED).contains(n));
+        let (Some(n), Some(dtype)) = (n, dtype_of(b, x)) else { return Ok(None) };
+        let x = widened(b, x)?;
+        let mut rows = vec![];
+        for i in 0..n as i64 {
+            let (at, mut row) = (b.scalar(i), vec![]);
+            let line = b.gather(Gather { axis: -2 }, x, at)?;
+            for j in 0..n as i64 {
+                let at = b.scalar(j);
+                row.push(b.gather(Gather { axis: -1 }, line, at)?);
+            }
+            rows.push(row);
+        }
+        let found = cofactors(b, &rows, &(0..n as usize).collect::<Vec<_>>())?;
+        Ok(Some(vec![narrowed(b, found, dtype)?]))
+    }
+}
+
+/// Most rows of matrices whose determinants are sums of products.
+const MOST_EXPANDED: u64 = 4;
+
+/// Determinant of `rows` with only `columns`, as many, by expansion along the first row.
+fn cofactors(b: &mut Builder<'_>, rows: &[Vec<ValueId>], columns: &[usize]) -> Result<ValueId, Diag> {
+    let (Some((first, below)), Some(c)) = (rows.split_first(), columns.first()) else {
+        return Err(Diag::error("E0901", "a determinant of nothing"));
+    };
+    if below.is_empty() {
+        return Ok(first[*c]);
+    }
+    let mut sum = None;
+    for (k, c) in columns.iter().enumerate() {
+        let others: Vec<usize> = columns.iter().filter(|o| *o != c).copied().collect();
+        let minor = cofactors(b, below, &others)?;
+        let term = b.mul(Mul {}, first[*c], minor)?;
+        sum = Some(match sum {
+            None => term,
+            Some(s) if k % 2 == 1 => b.sub(Sub {}, s, term)?,
+            Some(s) => b.plus(Add {}, s, term)?,
+        });
+    }
+    sum.ok_or_else(|| Diag::error("E0901", "a determinant without terms"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! `bernoulli`
-use super::fill::like;
+use super::fill::{RandomUniformLike, like};
 use super::generator::{Generator, fill};
+use crate::builder::Builder;
 use crate::dtype::{BOOL_ONLY, DType, DTypeSet, FLOATS, NUMERIC};
 use crate::eval::{EvalCx, Value, one};
+use crate::expand::{Expanded, dtype_of, narrowed, operand};
+use crate::graph::ValueId;
 use crate::infer::InferCx;
 use crate::op::{OpError, Semantics};
+use crate::ops::elementwise::compare::Less;
 use crate::tensor::Tensor;
 use crate::tensor::convert::Wide;
 use crate::types::Type;
@@ -34,6 +38,17 @@ impl Semantics for Bernoulli {
         let g = Generator::of_float(self.seed);
         let drawn = fill(p.len(), |i| i64::from(g.uniform(i) < p[i]));
         one(Tensor::from_wide(self.dtype.unwrap_or(x.dtype()), x.shape(), &Wide::I64(drawn), false)?)
+    }
+    /// Numbers between 0 and 1 that are below the probabilities.
+    fn expand(&self, b: &mut Builder<'_>, inputs: &[Option<ValueId>], _: usize) -> Expanded {
+        let x = operand(inputs, 0)?;
+        let Some(given) = dtype_of(b, x).filter(|d| *d != DType::F64) else { return Ok(None) };
+        let p = narrowed(b, x, DType::F32)?;
+        let draw =
+            RandomUniformLike { dtype: Some(DType::F32), seed: self.seed, ..RandomUniformLike::default() };
+        let drawn = b.random_uniform_like(draw, p)?;
+        let below = b.less(Less {}, drawn, p)?;
+        Ok(Some(vec![narrowed(b, below, self.dtype.unwrap_or(given))?]))
     }
     fn pure(&self) -> bool {
         false

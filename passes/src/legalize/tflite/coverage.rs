@@ -16,9 +16,26 @@ pub enum Form {
 /// Passes that replace operators that no builtin operator computes.
 const BY_PASS: &[(&str, &[&str])] = &[
     (
+        "fold-sequences",
+        &[
+            "concat_from_sequence",
+            "optional",
+            "optional_get_element",
+            "optional_has_element",
+            "sequence_at",
+            "sequence_construct",
+            "sequence_empty",
+            "sequence_erase",
+            "sequence_insert",
+            "sequence_length",
+            "split_to_sequence",
+        ],
+    ),
+    (
         "legalize-expand",
         &[
             "attention",
+            "bernoulli",
             "bias_add",
             "bias_gelu",
             "bias_softmax",
@@ -31,6 +48,7 @@ const BY_PASS: &[(&str, &[&str])] = &[
             "contrib_attention",
             "contrib_rotary_embedding",
             "cum_prod",
+            "det",
             "dynamic_quantize_mat_mul",
             "einsum",
             "embed_layer_normalization",
