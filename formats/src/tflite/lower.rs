@@ -348,6 +348,9 @@ impl<'a> Cx<'a> {
         outputs: Vec<T>,
     ) -> R<()> {
         let options = options.or_else(|| builtin.options());
+        if let Some(n) = options.as_ref().and_then(Record::beyond) {
+            return Err(format!("an attribute of {n}"));
+        }
         self.add_instr(Instr {
             builtin,
             custom: None,

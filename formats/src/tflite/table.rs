@@ -21,6 +21,21 @@ pub enum Scalar {
 }
 
 impl Scalar {
+    /// Whether a number of this kind can be `n`.
+    pub fn holds(self, n: i64) -> bool {
+        let (low, high) = match self {
+            Self::Bool => (0, 1),
+            Self::I8 => (i8::MIN.into(), i8::MAX.into()),
+            Self::U8 => (0, u8::MAX.into()),
+            Self::I16 => (i16::MIN.into(), i16::MAX.into()),
+            Self::U16 => (0, u16::MAX.into()),
+            Self::I32 => (i32::MIN.into(), i32::MAX.into()),
+            Self::U32 => (0, u32::MAX.into()),
+            Self::U64 => (0, i64::MAX),
+            Self::I64 | Self::F32 | Self::F64 => (i64::MIN, i64::MAX),
+        };
+        (low..=high).contains(&n)
+    }
     /// Width in bytes.
     pub const fn size(self) -> usize {
         match self {
@@ -198,6 +213,15 @@ impl Record {
             Err(i) => self.fields.insert(i, (slot, value)),
         }
     }
+    /// An integer that is more than its field holds.
+    pub fn beyond(&self) -> Option<i64> {
+        let value = |(slot, value): &(usize, Value)| match (self.table.fields.get(*slot)?.kind, value) {
+            (Kind::Number(s), Value::Int(n)) => Some(*n).filter(|n| !s.holds(*n)),
+            (Kind::Vector(s), Value::Ints(all)) => all.iter().copied().find(|n| !s.holds(*n)),
+            _ => None,
+        };
+        self.fields.iter().find_map(value)
+    }
     /// Values by slot, those that are there.
     pub fn fields(&self) -> &[(usize, Value)] {
         &self.fields
@@ -309,5 +333,18 @@ impl From<Vec<Record>> for Value {
 impl From<Record> for Value {
     fn from(v: Record) -> Self {
         Self::Record(Box::new(v))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tflite::schema::Builtin;
+
+    #[test]
+    fn numbers_that_a_field_does_not_hold_are_found() {
+        let of = |n: i64| Builtin::Conv2d.options().expect("a table").with("stride_w", n).beyond();
+        assert_eq!((of(2), of(i64::from(i32::MAX)), of(1 << 32)), (None, None, Some(1 << 32)));
+        let squeeze = Builtin::Squeeze.options().expect("a table");
+        assert_eq!(squeeze.with("squeeze_dims", vec![0, i64::MIN]).beyond(), Some(i64::MIN));
     }
 }

@@ -43,6 +43,11 @@ pub fn slice(cx: &mut Cx<'_>) -> R<()> {
         (None, None) => return Err("computed positions of unknown number".into()),
         _ => cx.ints(3),
     };
+    for i in (1..=4).filter(|i| cx.value(*i).is_some()) {
+        if count.zip(cx.dims_of(i)?).is_some_and(|(a, b)| a != b) {
+            return Err("lists of positions of different lengths".into());
+        }
+    }
     let Some(axes) = axes else { return by_computed_axes(cx, rank) };
     let axes: Vec<usize> =
         axes.iter().map(|a| resolve_axis(*a, rank).map_err(|e| e.message)).collect::<R<_>>()?;

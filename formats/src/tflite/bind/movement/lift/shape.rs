@@ -1,8 +1,10 @@
 //! Sizes and axes.
 use crate::tflite::lift::{Cx, Lifted};
 use crate::tflite::schema::Builtin;
+use hoist_ir::ops::elementwise::arithmetic::Sub;
 use hoist_ir::ops::elementwise::compare::Equal;
 use hoist_ir::ops::elementwise::select::Where;
+use hoist_ir::ops::elementwise::variadic::Max;
 use hoist_ir::ops::movement::expand::Expand;
 use hoist_ir::ops::movement::reshape::Reshape;
 use hoist_ir::ops::movement::squeeze::Squeeze;
@@ -78,19 +80,24 @@ pub(super) fn range(cx: &mut Cx<'_, '_>) -> Lifted {
 pub(super) fn broadcast_args(cx: &mut Cx<'_, '_>) -> Lifted {
     debug_assert_eq!(cx.builtin, Builtin::BroadcastArgs);
     let mut lists = [cx.wide(0)?, cx.wide(1)?];
-    let mut lengths = vec![];
-    for v in lists {
-        let n = cx.shape(v).and_then(|s| s.first()?.known());
-        lengths.push(n.ok_or_else(|| cx.unsupported("shapes of unknown length"))?);
-    }
-    let rank = lengths[0].max(lengths[1]);
-    for (v, n) in lists.iter_mut().zip(lengths) {
-        if n < rank {
-            let ones = cx.b.ints(&vec![1; (rank - n) as usize]);
+    let known = lists.map(|v| cx.shape(v).and_then(|s| s.first()?.known()));
+    let one = cx.b.ints(&[1]);
+    if let [Some(a), Some(b)] = known {
+        for (v, n) in lists.iter_mut().zip([a, b]) {
+            if n < a.max(b) {
+                let ones = cx.b.ints(&vec![1; (a.max(b) - n) as usize]);
+                *v = cx.concat(&[ones, *v], 0)?;
+            }
+        }
+    } else {
+        let lengths = [cx.op(Shape::default(), &[lists[0]])?, cx.op(Shape::default(), &[lists[1]])?];
+        let rank = cx.op(Max {}, &lengths)?;
+        for (v, n) in lists.iter_mut().zip(lengths) {
+            let more = cx.op(Sub {}, &[rank, n])?;
+            let ones = cx.op(Expand {}, &[one, more])?;
             *v = cx.concat(&[ones, *v], 0)?;
         }
     }
-    let one = cx.b.ints(&[1]);
     let is_one = cx.op(Equal {}, &[lists[0], one])?;
     let sizes = cx.op(Where {}, &[is_one, lists[1], lists[0]])?;
     cx.declared(sizes)
