@@ -15,7 +15,8 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_ir::text::{PrintOptions, save_model};
 use hoist_passes::layout::solve::remaining::{Remaining, remaining};
-use hoist_passes::{Failure, Options, Pipeline, Report};
+use hoist_passes::profile::PROFILES;
+use hoist_passes::{Failure, Options, Pipeline, Profile, Report};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -52,6 +53,9 @@ pub struct Writing {
     /// Where the weights of an ONNX output go
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub external_data: External,
+    /// What to optimize for: its profile says which operators may stand for several others; without it, `onnx` or `tflite` as the output's format is
+    #[arg(long, value_name = "TARGET", value_parser = profile)]
+    pub target: Option<&'static Profile>,
     /// Layout of inputs and outputs: nhwc gives every one of four axes its channels last, NAME=nhwc this one; without it, the source's
     #[arg(long, value_name = "[NAME=]nhwc")]
     pub io_layout: Vec<String>,
@@ -63,7 +67,21 @@ pub struct Writing {
     pub allow_flex: bool,
 }
 
+/// Reads the name of a profile.
+fn profile(text: &str) -> Result<&'static Profile, String> {
+    let names: Vec<&str> = PROFILES.iter().map(|p| p.name).collect();
+    Profile::by_name(text).ok_or_else(|| format!("there are: {}", names.join(", ")))
+}
+
 impl Writing {
+    /// What to optimize for.
+    fn profile(&self, format: OutputFormat) -> Option<&'static Profile> {
+        self.target.or_else(|| match format {
+            OutputFormat::Onnx => Profile::by_name("onnx"),
+            OutputFormat::TfLite => Profile::by_name("tflite"),
+            OutputFormat::Hir | OutputFormat::Safetensors => None,
+        })
+    }
     /// What a TFLite file may hold.
     fn tflite(&self) -> hoist_formats::tflite::lower::Target {
         hoist_formats::tflite::lower::Target { custom: self.allow_custom, flex: self.allow_flex }
@@ -132,6 +150,11 @@ impl Job<'_> {
         }
         let annotations = model.annotations();
         let inlined = self.inline(&mut model, options.verify_each)?;
+        if let Some(profile) = self.writing.profile(format) {
+            profile.import(&mut model);
+            options.target = Some(profile.target(&model, self.writing.opset));
+            options.profile = Some(profile);
+        }
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
         report.stats.splice(0..0, inlined.stats);
         self.legalize(&mut model, format, options, &mut report)?;

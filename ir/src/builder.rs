@@ -34,6 +34,10 @@ impl<'g> Builder<'g> {
     pub fn graph_mut(&mut self) -> &mut Graph {
         self.graph
     }
+    /// The nodes added so far.
+    pub fn added(&self) -> &[NodeId] {
+        &self.added
+    }
     /// Origin of the nodes added from now on.
     pub fn set_origin(&mut self, origin: Origin) {
         self.origin = origin;

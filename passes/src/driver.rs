@@ -2,6 +2,7 @@
 use crate::fingerprint::fingerprint;
 use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Target, Why};
 use crate::pipeline::{Pipeline, Step, unknown};
+use crate::profile::Profile;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;
@@ -30,6 +31,8 @@ pub struct Options<'a> {
     pub fold: FoldLimits,
     /// What the graph will be written for.
     pub target: Option<Target>,
+    /// Which operators passes may put in place of several others; all when absent.
+    pub profile: Option<&'static Profile>,
 }
 
 impl Default for Options<'_> {
@@ -42,6 +45,7 @@ impl Default for Options<'_> {
             why: None,
             fold: FoldLimits::default(),
             target: None,
+            profile: None,
         }
     }
 }
@@ -116,7 +120,7 @@ pub fn run(pipeline: &Pipeline, model: &mut Model, options: &mut Options<'_>) ->
     }
     let before = model.graph.clone();
     let why = MissSink::new(options.why.clone());
-    let cx = Ctx { fold: options.fold, why, target: options.target.clone() };
+    let cx = Ctx { fold: options.fold, why, target: options.target.clone(), profile: options.profile };
     let mut driver = Driver {
         cx,
         interface: before.interface(),
@@ -153,6 +157,7 @@ fn graph_before(pipeline: &Pipeline, model: &Model, runs: usize, options: &Optio
         stop_after: Some(runs.checked_sub(1)?),
         fold: options.fold,
         target: options.target.clone(),
+        profile: options.profile,
         ..Options::default()
     };
     run(pipeline, &mut again, &mut quiet).ok()?;

@@ -13,12 +13,14 @@ pub mod layout;
 pub mod legalize;
 pub mod pass;
 pub mod pipeline;
+pub mod profile;
 mod queries;
 pub mod shape;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
+pub use profile::Profile;
 
 /// Every pass, in the order in which lists show them.
 pub fn registry() -> &'static [&'static dyn Pass] {

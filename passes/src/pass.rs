@@ -1,7 +1,10 @@
 //! What a pass is, and what it is told.
+use crate::profile::Profile;
+use hoist_formats::tflite::lower::LAYOUT;
 use hoist_formats::{onnx, tflite};
+use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
-use hoist_ir::graph::{Graph, NodeId};
+use hoist_ir::graph::{Graph, NodeId, ValueId};
 use std::cell::RefCell;
 use std::fmt;
 
@@ -159,12 +162,45 @@ pub struct Ctx {
     pub why: MissSink,
     /// What the graph will be written for. Passes that legalize for operator sets do nothing without it.
     pub target: Option<Target>,
+    /// Which operators passes may put in place of several others; all when absent.
+    pub profile: Option<&'static Profile>,
 }
 
 impl Ctx {
     /// Whether misses of `pass` are asked for.
     pub fn asks_why(&self, pass: &str) -> bool {
         self.why.wanted.as_ref().is_some_and(|w| w.pass == pass)
+    }
+    /// Whether a pass may put operator `op` in place of several others. [`Ctx::fuse`] asks too; this is for passes that need to know
+    /// before they look further.
+    pub fn allows(&self, op: &str) -> bool {
+        self.profile.is_none_or(|p| p.allows(op))
+    }
+    /// Replaces node `root` by what `build` adds, as [`Graph::rewrite`] does; refused when the target has no form of what was added, or its
+    /// profile does not allow it. For rewrites that put an operator in place of several others.
+    pub fn fuse(
+        &self,
+        g: &mut Graph,
+        root: NodeId,
+        also: &[NodeId],
+        build: impl FnOnce(&mut Builder<'_>) -> Result<Vec<ValueId>, Diag>,
+    ) -> Outcome {
+        Outcome::of(g.rewrite(root, also, |b| {
+            let results = build(b)?;
+            match b.added().iter().find_map(|n| self.refuses(b.graph(), *n)) {
+                Some(reason) => Err(Diag::error("E0403", reason)),
+                None => Ok(results),
+            }
+        }))
+    }
+    /// Why the target cannot hold node `n`, which a pass added.
+    fn refuses(&self, g: &Graph, n: NodeId) -> Option<String> {
+        let op = g.node(n).op().name();
+        if let Some(p) = self.profile.filter(|p| !p.allows(op)) {
+            return Some(format!("`{}` has no `{op}`, or no fast one", p.name));
+        }
+        let lacks = self.target.as_ref()?.lacks(g, n).filter(|reason| reason != LAYOUT)?;
+        Some(format!("the target has no form of `{op}` with {lacks}"))
     }
     /// Records that the running pass does not apply at `n`. Costs nothing unless asked for.
     pub fn miss(&self, g: &Graph, n: NodeId, reason: impl fmt::Display) {

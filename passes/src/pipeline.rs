@@ -21,10 +21,56 @@ pub struct Group {
 
 /// Every named group.
 pub const GROUPS: &[Group] = &[
+    Group { name: "default", doc: "What `hoist convert` runs when nothing else is asked for.", text: "O1" },
+    Group { name: "O0", doc: "Nothing.", text: "" },
     Group {
-        name: "default",
-        doc: "What `hoist optimize` runs when nothing else is asked for.",
-        text: "cleanup,fixpoint(fold,cleanup,fuse),cleanup",
+        name: "O1",
+        doc: "What is exact up to the rounding of weights, with the operators that the source has.",
+        text: "cleanup,fixpoint(fold,cleanup,fuse-weights),cleanup",
+    },
+    Group {
+        name: "O2",
+        doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup)",
+    },
+    Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
+    Group { name: "simplify", doc: "Replaces arithmetic by less of it.", text: "remove-identity" },
+    Group { name: "movement", doc: "Moves, cuts and joins data in fewer steps.", text: "merge-transposes" },
+    Group {
+        name: "fuse",
+        doc: "Recognizes operators by their formulas.",
+        text: "fuse-activations,fuse-norms,fuse-attention",
+    },
+    Group { name: "fuse-norms", doc: "Recognizes normalizations.", text: "fuse-activations" },
+    Group {
+        name: "fuse-attention",
+        doc: "Recognizes attention and rotary embeddings.",
+        text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-target",
+        doc: "Puts operators together in ways that one runtime has.",
+        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized",
+    },
+    Group {
+        name: "fuse-target-norms",
+        doc: "Normalizations with what is added before them.",
+        text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-target-attention",
+        doc: "Attention with what is before and after it.",
+        text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-target-linear",
+        doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
+        text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-quantized",
+        doc: "Quantization without steps that cancel, and operators on quantized tensors.",
+        text: "fuse-activations",
     },
     Group {
         name: "cleanup",
@@ -38,8 +84,8 @@ pub const GROUPS: &[Group] = &[
         text: "infer-shapes,fold-constants,fold-branches,fold-sequences",
     },
     Group {
-        name: "fuse",
-        doc: "Replaces sequences of operators by one operator that computes the same.",
+        name: "fuse-weights",
+        doc: "Puts constants that follow convolutions and matrix products into their weights.",
         text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
     },
     Group {

@@ -28,9 +28,13 @@ pub struct Opts {
     writing: Writing,
     #[command(flatten)]
     reading: Reading,
-    /// Passes to run, such as 'cleanup,fixpoint(fold,fuse)'
-    #[arg(long, value_name = "PIPELINE", default_value = "default")]
-    passes: String,
+    /// How much to do: 0 nothing, 1 what is exact with the operators that the source has, 2 also operators that stand for several others,
+    /// 3 also what takes more bytes or rounds differently
+    #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
+    level: u8,
+    /// Passes to run instead, such as 'cleanup,fixpoint(fold,fuse)'
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "level")]
+    passes: Option<String>,
     /// Stop after N runs of single passes, to find the run that breaks something
     #[arg(long, value_name = "N")]
     stop_after: Option<usize>,
@@ -81,7 +85,7 @@ impl Opts {
             reading: &self.reading,
             writing: &self.writing,
             checking: &self.checking,
-            pipeline: Pipeline::parse(&self.passes)?,
+            pipeline: Pipeline::parse(self.passes.as_deref().unwrap_or(&format!("O{}", self.level)))?,
             repro: self.repro.as_deref(),
             quiet: session.json,
         };

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `; RUN: pipeline` | what to run; needed |
 //! | `; OPSET: n` | operator set that will be written, for passes that ask for it |
-//! | `; TARGET: tflite` | the model will be written as TFLite, for passes that ask for it |
+//! | `; TARGET: name` | the model will be written for the profile of that name (`tflite`, `onnxruntime`, ...), for passes that ask for it |
 //! | `; CHECK: text` | the printed result holds this text, behind what the `CHECK` before it matched |
 //! | `; CHECK-NOT: text` | the printed result does not hold this text |
 //! | `; CHECK-BLOCK:` | the printed result is exactly the lines `;\| ..` that follow; `HOIST_BLESS=1` rewrites them |
@@ -26,7 +26,7 @@ use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Directive, directives, graph_text, parse_model, parse_named_value, seeded};
 use hoist_ir::types::{TensorType, Type};
-use hoist_passes::{Options, Pipeline, Report, Why, registry};
+use hoist_passes::{Options, Pipeline, Profile, Report, Why, registry};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,14 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// A case being run.
-/// Stands for TFLite where an operator set of ONNX is named otherwise.
-const TFLITE: i64 = 0;
+/// What the model of a case will be written for.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    profile: Option<&'static Profile>,
+    opset: Option<i64>,
+}
 
+/// A case being run.
 struct Case {
     path: PathBuf,
     text: String,
@@ -67,12 +71,13 @@ impl Case {
             self.text.lines().filter_map(|l| l.strip_prefix("; ")?.strip_prefix(key)?.strip_prefix(':'));
         lines.map(str::trim).next()
     }
-    /// The operator set of ONNX, or [`TFLITE`].
-    fn opset(&self) -> Option<i64> {
-        if self.one("TARGET") == Some("tflite") {
-            return Some(TFLITE);
-        }
-        self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"))
+    /// What the model will be written for.
+    fn wanted(&self) -> Wanted {
+        let profile = self
+            .one("TARGET")
+            .map(|name| Profile::by_name(name).expect("`TARGET` takes the name of a profile"));
+        let opset = self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"));
+        Wanted { profile, opset }
     }
     fn run(&self) -> Result<(), String> {
         let pipeline = self.one("RUN").ok_or("no `; RUN: pipeline`")?;
@@ -89,7 +94,7 @@ impl Case {
         let before = parse_model(&self.text)?;
         before.graph.verify().into_result()?;
         let mut after = before.clone();
-        run(pipeline, &mut after, None, self.opset())?;
+        run(pipeline, &mut after, None, self.wanted())?;
         Ok((before, after))
     }
     fn check_errors(&self, diags: &Diags) -> Result<(), String> {
@@ -106,7 +111,7 @@ impl Case {
         self.check_text(&text)?;
         self.check_misses(pipeline, before)?;
         check_round_trip(&text)?;
-        check_idempotent(pipeline, after, &text, self.opset())?;
+        check_idempotent(pipeline, after, &text, self.wanted())?;
         if self.one("SAME") != Some("skip") {
             let tolerance =
                 self.one("SAME").map_or(Ok(0.0), str::parse).map_err(|_| "`SAME` takes a number")?;
@@ -157,7 +162,7 @@ impl Case {
             let (pass, reason) = d.rest.split_once(": ").ok_or("`MISS` takes `pass: reason`")?;
             let why = Why { pass: pass.to_owned(), node: None };
             let report =
-                run(pipeline, &mut before.clone(), Some(why), self.opset()).map_err(|d| d.to_string())?;
+                run(pipeline, &mut before.clone(), Some(why), self.wanted()).map_err(|d| d.to_string())?;
             if !report.misses.iter().any(|m| m.pass == pass && m.reason.contains(reason)) {
                 return Err(format!("line {}: no such miss among {:#?}", d.line, report.misses));
             }
@@ -193,13 +198,15 @@ impl Case {
     }
 }
 
-fn run(pipeline: &str, model: &mut Model, why: Option<Why>, opset: Option<i64>) -> Result<Report, Diags> {
+fn run(pipeline: &str, model: &mut Model, why: Option<Why>, wanted: Wanted) -> Result<Report, Diags> {
     let pipeline = Pipeline::parse(pipeline)?;
-    let target = opset.map(|n| match n {
-        TFLITE => hoist_passes::Target::Tflite(hoist_formats::tflite::lower::Target::default()),
-        n => hoist_passes::Target::Onnx(Target::new(model, n)),
-    });
-    let mut options = Options { verify_each: true, why, target, ..Options::default() };
+    let (profile, opset) = (wanted.profile, wanted.opset);
+    if let Some(profile) = profile {
+        profile.import(model);
+    }
+    let onnx = opset.map(|n| hoist_passes::Target::Onnx(Target::new(model, n)));
+    let target = profile.map(|p| p.target(model, opset)).or(onnx);
+    let mut options = Options { verify_each: true, why, target, profile, ..Options::default() };
     hoist_passes::run(&pipeline, model, &mut options).map_err(|f| f.diags)
 }
 
@@ -209,9 +216,10 @@ fn check_round_trip(text: &str) -> Result<(), String> {
     if printed == text { Ok(()) } else { Err(format!("the result reads back as\n{printed}not as\n{text}")) }
 }
 
-fn check_idempotent(pipeline: &str, after: &Model, text: &str, opset: Option<i64>) -> Result<(), String> {
+fn check_idempotent(pipeline: &str, after: &Model, text: &str, wanted: Wanted) -> Result<(), String> {
     let mut again = after.clone();
-    let report = run(pipeline, &mut again, None, opset).map_err(|d| format!("the second run fails:\n{d}"))?;
+    let report =
+        run(pipeline, &mut again, None, wanted).map_err(|d| format!("the second run fails:\n{d}"))?;
     let printed = graph_text(&again.graph);
     if printed != text || report.changed() > 0 {
         return Err(format!("a second run changes the result, {:?}:\n{printed}from\n{text}", report.stats));

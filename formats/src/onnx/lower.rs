@@ -12,7 +12,7 @@ use hoist_ir::types::{TensorType, Type};
 use std::sync::Arc;
 
 /// Lowest operator set that is tried unless an older one is asked for: what every current runtime loads.
-const PREFERRED: i64 = 17;
+pub const PREFERRED: i64 = 17;
 /// Oldest operator set that is tried for models with operators that pass through and changed since.
 const OLDEST: i64 = 7;
 

@@ -91,11 +91,11 @@ impl Pass for FuseActivations {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(sweep(g, cx, fuse))
+        Ok(sweep(g, cx, |g, n| fuse(g, cx, n)))
     }
 }
 
-fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
+fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
     let name = g.node(n).op().name();
     let mut found = Outcome::Skip;
     let mut furthest = 0;
@@ -118,7 +118,7 @@ fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
             }
         }
         let inner = matched.inner().to_vec();
-        return Outcome::of(g.rewrite(n, &inner, |b| b.add(op, &[Some(x)])));
+        return cx.fuse(g, n, &inner, |b| b.add(op, &[Some(x)]));
     }
     found
 }
