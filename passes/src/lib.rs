@@ -17,6 +17,8 @@ pub mod pipeline;
 pub mod profile;
 mod queries;
 pub mod shape;
+pub mod simplify;
+mod zeros;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
@@ -34,6 +36,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
+        &simplify::simplify_casts::SimplifyCasts,
+        &simplify::remove_zero_bias::RemoveZeroBias,
+        &simplify::remove_expand::RemoveExpand,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,

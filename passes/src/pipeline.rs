@@ -34,7 +34,11 @@ pub const GROUPS: &[Group] = &[
         text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup)",
     },
     Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
-    Group { name: "simplify", doc: "Replaces arithmetic by less of it.", text: "remove-identity" },
+    Group {
+        name: "simplify",
+        doc: "Replaces arithmetic by less of it.",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+    },
     Group { name: "movement", doc: "Moves, cuts and joins data in fewer steps.", text: "merge-transposes" },
     Group {
         name: "fuse",
