@@ -49,7 +49,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-activations",
+        text: "fuse-scales,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
@@ -64,7 +64,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-attention",
         doc: "Attention with what is before and after it.",
-        text: "fuse-activations",
+        text: "merge-projections",
     },
     Group {
         name: "fuse-target-linear",
