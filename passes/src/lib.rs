@@ -11,6 +11,7 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+pub mod movement;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -33,6 +34,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
+        &movement::merge_slices::MergeSlices,
+        &movement::merge_concats::MergeConcats,
+        &movement::split_slices::SplitSlices,
+        &movement::remove_expands::RemoveExpands,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
