@@ -5,6 +5,7 @@
 mod channel_affine;
 pub mod cleanup;
 pub mod driver;
+pub mod fault;
 mod fingerprint;
 pub mod fold;
 pub mod fuse;

@@ -328,6 +328,18 @@ fn every_pass_is_registered_once_with_its_cases() {
     assert_eq!(names.len(), count, "two passes share a name");
 }
 
+/// A deliberate fault in each pass, planted in turn, makes one of the pass's own cases fail.
+#[cfg(feature = "faults")]
+#[test]
+fn the_fault_of_every_pass_is_noticed() {
+    let unnoticed = |name: &&'static str| {
+        let cases = cases(&root().join(name));
+        cases.iter().all(|path| hoist_passes::fault::with(name, || Case::read(path).run()).is_ok())
+    };
+    let names: Vec<&'static str> = registry().iter().map(|p| p.info().name).filter(unnoticed).collect();
+    assert!(names.is_empty(), "nothing notices the faults of {names:?}");
+}
+
 /// The runner itself notices what it should.
 #[test]
 fn planted_faults_are_found() {
