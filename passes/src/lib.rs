@@ -12,6 +12,7 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+pub mod movement;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -39,6 +40,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
+        &movement::merge_slices::MergeSlices,
+        &movement::merge_concats::MergeConcats,
+        &movement::split_slices::SplitSlices,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,

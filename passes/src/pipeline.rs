@@ -31,7 +31,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "O2",
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
-        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup)",
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish",
     },
     Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
     Group {
@@ -39,7 +39,12 @@ pub const GROUPS: &[Group] = &[
         doc: "Replaces arithmetic by less of it.",
         text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
     },
-    Group { name: "movement", doc: "Moves, cuts and joins data in fewer steps.", text: "merge-transposes" },
+    Group {
+        name: "movement",
+        doc: "Moves, cuts and joins data in fewer steps.",
+        text: "merge-slices,merge-concats,merge-movements",
+    },
+    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
