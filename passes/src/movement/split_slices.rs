@@ -28,31 +28,57 @@ impl Pass for SplitSlices {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        let mut groups: Vec<(ValueId, Vec<(NodeId, Cut)>)> = vec![];
-        let mut at: HashMap<(ValueId, usize), usize> = HashMap::new();
+        let mut values: Vec<(ValueId, Vec<NodeId>)> = vec![];
+        let mut at: HashMap<ValueId, usize> = HashMap::new();
         for n in g.order() {
-            let Some(s) = sliced(g, n) else { continue };
-            let [cut] = s.cuts.as_slice() else { continue };
-            let known = dims(g, s.x).and_then(|d| size(d, cut.axis)).is_some();
-            if cut.step != 1 || !known || g.constant(s.x).is_some() {
-                cx.miss(g, n, "the size of the axis is not known, or steps are not 1");
-                continue;
-            }
-            let i = *at.entry((s.x, cut.axis)).or_insert_with(|| {
-                groups.push((s.x, vec![]));
-                groups.len() - 1
+            let Some(x) = g.node(n).input(0).filter(|_| g.node(n).op().name() == "slice") else { continue };
+            let i = *at.entry(x).or_insert_with(|| {
+                values.push((x, vec![]));
+                values.len() - 1
             });
-            groups[i].1.push((n, *cut));
+            values[i].1.push(n);
         }
         let mut changed = Changed::default();
-        for (x, slices) in groups {
-            match split(g, x, &slices) {
-                Ok(true) => changed.add(),
-                Ok(false) => {}
-                Err(reason) => cx.miss(g, slices[0].0, reason),
+        // A split may make sizes behind it known, so each value is looked at when those before it are done.
+        for (_, nodes) in values {
+            // The value itself may be a part of a split by now.
+            let Some(x) = nodes.first().and_then(|n| g.node(*n).input(0)) else { continue };
+            for slices in by_axis(g, cx, x, &nodes) {
+                split_all(g, cx, x, slices, &mut changed);
             }
         }
         Ok(changed)
+    }
+}
+
+/// The slices of `x` that cut one axis of known size in steps of one, by axis.
+fn by_axis(g: &Graph, cx: &Ctx, x: ValueId, nodes: &[NodeId]) -> Vec<Vec<(NodeId, Cut)>> {
+    let mut axes: Vec<(usize, Vec<(NodeId, Cut)>)> = vec![];
+    for n in nodes {
+        let Some(s) = sliced(g, *n) else { continue };
+        let [cut] = s.cuts.as_slice() else { continue };
+        let known = dims(g, x).and_then(|d| size(d, cut.axis)).is_some();
+        if cut.step != 1 || !known || g.constant(x).is_some() {
+            cx.miss(g, *n, "the size of the axis is not known, or steps are not 1");
+            continue;
+        }
+        match axes.iter_mut().find(|(axis, _)| *axis == cut.axis) {
+            Some((_, slices)) => slices.push((*n, *cut)),
+            None => axes.push((cut.axis, vec![(*n, *cut)])),
+        }
+    }
+    axes.into_iter().map(|(_, slices)| slices).collect()
+}
+
+/// Makes splits of the slices until those that are left overlap; they may overlap those of one split and make another.
+fn split_all(g: &mut Graph, cx: &Ctx, x: ValueId, mut slices: Vec<(NodeId, Cut)>, changed: &mut Changed) {
+    while let [first, ..] = slices.as_slice() {
+        match split(g, x, &slices) {
+            Ok(true) => changed.add(),
+            Ok(false) => return,
+            Err(reason) => return cx.miss(g, first.0, reason),
+        }
+        slices.retain(|(n, _)| !g.node(*n).is_erased());
     }
 }
 
