@@ -47,11 +47,20 @@ impl Pass for SplitSlices {
             groups[i].1.push((n, *cut));
         }
         let mut changed = Changed::default();
-        for (x, slices) in groups {
-            match split(g, x, &slices) {
-                Ok(true) => changed.add(),
-                Ok(false) => {}
-                Err(reason) => cx.miss(g, slices[0].0, reason),
+        for (x, mut slices) in groups {
+            loop {
+                match split(g, x, &slices) {
+                    Ok(()) => changed.add(),
+                    Err(reason) => {
+                        cx.miss(g, slices[0].0, reason);
+                        break;
+                    }
+                }
+                // Those that overlap may be pieces of another split.
+                slices.retain(|s| !g.node(s.0).is_erased());
+                if slices.is_empty() {
+                    break;
+                }
             }
         }
         Ok(changed)
@@ -88,13 +97,13 @@ fn pieces(parts: &[(NodeId, Cut)], size: i64) -> (Vec<i64>, Vec<usize>) {
     (sizes, at)
 }
 
-fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, String> {
+fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<(), String> {
     if slices.len() < 2 {
         return Err("nothing else is cut from this value along this axis".into());
     }
     let parts = disjoint(slices);
     let axis = slices[0].1.axis;
-    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Ok(false) };
+    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Err("the size is not known".into()) };
     if parts.len() < 2 {
         return Err("the slices overlap".into());
     }
@@ -105,8 +114,9 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
     }
     let (sizes, at) = pieces(&parts, size);
     // The first in order has `x` before it, and all others behind.
-    let Some(first) = slices.iter().position(|s| parts.iter().any(|p| p.0 == s.0)) else { return Ok(false) };
-    let root = slices[first].0;
+    let Some(root) = slices.iter().map(|s| s.0).find(|n| parts.iter().any(|p| p.0 == *n)) else {
+        return Err("nothing is taken".into());
+    };
     let others: Vec<NodeId> = parts.iter().map(|p| p.0).filter(|n| *n != root).collect();
     let mut made = vec![];
     g.rewrite(root, &others, |b| {
@@ -123,5 +133,5 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
             g.erase_dead(*n);
         }
     }
-    Ok(true)
+    Ok(())
 }
