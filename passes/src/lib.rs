@@ -18,6 +18,8 @@ pub mod pipeline;
 pub mod profile;
 mod queries;
 pub mod shape;
+pub mod simplify;
+mod zeros;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
@@ -35,10 +37,12 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
+        &simplify::simplify_casts::SimplifyCasts,
+        &simplify::remove_zero_bias::RemoveZeroBias,
+        &simplify::remove_expand::RemoveExpand,
         &movement::merge_slices::MergeSlices,
         &movement::merge_concats::MergeConcats,
         &movement::split_slices::SplitSlices,
-        &movement::remove_expands::RemoveExpands,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
@@ -49,6 +53,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
+        &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::merge_projections::MergeProjections,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

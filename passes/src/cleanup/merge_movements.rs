@@ -297,7 +297,8 @@ fn cost(steps: &[Step]) -> Cost {
 fn fewest(g: &Graph, chain: &[NodeId]) -> Option<Vec<Step>> {
     let mut parts = Parts::of(dims(g, g.node(*chain.first()?).input(0)?)?)?;
     chain.iter().try_for_each(|n| parts.step(g, *n))?;
-    let forms = [parts.in_place(), parts.whole_axes(), parts.split_first(), parts.move_first(), parts.in_full()];
+    let forms =
+        [parts.in_place(), parts.whole_axes(), parts.split_first(), parts.move_first(), parts.in_full()];
     forms.into_iter().flatten().min_by_key(|f| cost(f))
 }
 
@@ -331,5 +332,7 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
             Ok(vec![v])
         }));
     }
-    Outcome::miss("no shorter form is known: sizes have no known parts in common, or several are known at run time only")
+    Outcome::miss(
+        "no shorter form is known: sizes have no known parts in common, or several are known at run time only",
+    )
 }

@@ -31,7 +31,10 @@ fn may_fold(g: &Graph, n: NodeId, known: impl Fn(ValueId) -> bool) -> bool {
         && node.bodies().is_empty()
         && node.op().name() != "dequantize_linear"
         && is_deterministic(g, n)
-        && node.outputs().iter().all(|v| matches!(g.ty(*v), Type::Tensor(_)) && fixed_bytes(g.ty(*v)).is_some())
+        && node
+            .outputs()
+            .iter()
+            .all(|v| matches!(g.ty(*v), Type::Tensor(_)) && fixed_bytes(g.ty(*v)).is_some())
 }
 
 /// Every group of `g`: nodes are together when one uses a result of the other, or both use a constant.
@@ -40,7 +43,8 @@ pub fn groups(g: &Graph) -> Vec<Group> {
     let (mut nodes, mut sets): (Vec<NodeId>, Sets) = (vec![], Sets(vec![]));
     let mut users: HashMap<ValueId, usize> = HashMap::new();
     for n in g.order() {
-        let by = |v: ValueId| if let Def::Node { node, .. } = g.value(v).def() { *member.get(node) } else { None };
+        let by =
+            |v: ValueId| if let Def::Node { node, .. } = g.value(v).def() { *member.get(node) } else { None };
         if !may_fold(g, n, |v| g.constant(v).is_some() || by(v).is_some()) {
             continue;
         }

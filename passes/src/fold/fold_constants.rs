@@ -14,8 +14,8 @@
 //! - `dequantize_linear` stays: quantization is explicit in the graph.
 //!
 //! The operator's own evaluation computes the values. Types behind a folded value are inferred again on the way.
-use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use super::constant_groups::groups;
+use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use crate::queries::{fixed_bytes, is_deterministic, operand_constants, operand_types};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -126,7 +126,8 @@ impl Folder<'_> {
     /// Folds groups of nodes whose constants together do not grow too much.
     fn fold_groups(&mut self, g: &mut Graph) -> Result<(), Diag> {
         for group in groups(g).into_iter().filter(|group| group.nodes.len() > 1) {
-            let bytes = |sum: usize, v: &ValueId| sum.saturating_add(fixed_bytes(g.ty(*v)).unwrap_or(usize::MAX));
+            let bytes =
+                |sum: usize, v: &ValueId| sum.saturating_add(fixed_bytes(g.ty(*v)).unwrap_or(usize::MAX));
             let shown = group.shown.iter().fold(0, bytes);
             let freed: usize = group.freed.iter().filter_map(|v| g.constant(*v)).map(stored_bytes).sum();
             if shown > freed.saturating_add(self.cx.fold.growth) {

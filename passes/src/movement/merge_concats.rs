@@ -57,7 +57,8 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
     let mut also = vec![];
     let flat = flattened(g, n, axis, &operands, &mut also);
     let parts = restored(g, &kept(g, axis, &flat), axis, &mut also);
-    let same = parts.len() == operands.len() && parts.iter().zip(&operands).all(|(p, v)| *p == Part::Value(*v));
+    let same =
+        parts.len() == operands.len() && parts.iter().zip(&operands).all(|(p, v)| *p == Part::Value(*v));
     if same || parts.is_empty() {
         return Outcome::miss("no operand is a concat along this axis, empty, or a piece next to another");
     }
@@ -87,7 +88,13 @@ fn joined_axis(g: &Graph, n: NodeId) -> Option<usize> {
 }
 
 /// The operands, with those of concats along the same axis in their place.
-fn flattened(g: &Graph, n: NodeId, axis: usize, operands: &[ValueId], also: &mut Vec<NodeId>) -> Vec<ValueId> {
+fn flattened(
+    g: &Graph,
+    n: NodeId,
+    axis: usize,
+    operands: &[ValueId],
+    also: &mut Vec<NodeId>,
+) -> Vec<ValueId> {
     let mut out = vec![];
     for v in operands {
         let inner = g.producer(*v).filter(|p| {

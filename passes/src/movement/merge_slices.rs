@@ -64,7 +64,9 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
     if outer.cuts.is_empty() {
         return Outcome::of(g.rewrite(n, &[], |_| Ok(vec![outer.x])));
     }
-    let Some(p) = g.producer(outer.x) else { return Outcome::miss("the operand is not the result of a node") };
+    let Some(p) = g.producer(outer.x) else {
+        return Outcome::miss("the operand is not the result of a node");
+    };
     match g.node(p).op() {
         Op::Slice(_) => merge_two(g, n, p, &outer),
         Op::Concat(_) => take_operand(g, n, p, &outer),

@@ -2,5 +2,4 @@
 mod cuts;
 pub mod merge_concats;
 pub mod merge_slices;
-pub mod remove_expands;
 pub mod split_slices;

@@ -17,10 +17,8 @@ use std::collections::HashMap;
 /// The pass.
 pub struct SplitSlices;
 
-const INFO: PassInfo = PassInfo {
-    name: "split-slices",
-    doc: "Makes one split of several slices that cut a value into pieces.",
-};
+const INFO: PassInfo =
+    PassInfo { name: "split-slices", doc: "Makes one split of several slices that cut a value into pieces." };
 
 /// Bytes that may be copied for nothing to have fewer nodes.
 const SMALL: usize = 4 << 10;
