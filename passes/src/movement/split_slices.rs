@@ -28,7 +28,7 @@ impl Pass for SplitSlices {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        let mut groups: Vec<(ValueId, Vec<(NodeId, Cut)>)> = vec![];
+        let mut groups: Vec<Vec<(NodeId, Cut)>> = vec![];
         let mut at: HashMap<(ValueId, usize), usize> = HashMap::new();
         for n in g.order() {
             let Some(s) = sliced(g, n) else { continue };
@@ -39,15 +39,15 @@ impl Pass for SplitSlices {
                 continue;
             }
             let i = *at.entry((s.x, cut.axis)).or_insert_with(|| {
-                groups.push((s.x, vec![]));
+                groups.push(vec![]);
                 groups.len() - 1
             });
-            groups[i].1.push((n, *cut));
+            groups[i].push((n, *cut));
         }
         let mut changed = Changed::default();
-        for (x, mut slices) in groups {
+        for mut slices in groups {
             loop {
-                match split(g, x, &slices) {
+                match split(g, &slices) {
                     Ok(()) => changed.add(),
                     Err(reason) => {
                         cx.miss(g, slices[0].0, reason);
@@ -95,11 +95,13 @@ fn pieces(parts: &[(NodeId, Cut)], size: i64) -> (Vec<i64>, Vec<usize>) {
     (sizes, at)
 }
 
-fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<(), String> {
+fn split(g: &mut Graph, slices: &[(NodeId, Cut)]) -> Result<(), String> {
     if slices.len() < 2 {
         return Err("nothing else is cut from this value along this axis".into());
     }
     let parts = disjoint(slices);
+    // What is cut may be a piece of a split by now.
+    let Some(x) = g.node(slices[0].0).input(0) else { return Err("nothing is cut".into()) };
     let axis = slices[0].1.axis;
     let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Err("the size is not known".into()) };
     if parts.len() < 2 {
