@@ -28,57 +28,40 @@ impl Pass for SplitSlices {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        let mut values: Vec<(ValueId, Vec<NodeId>)> = vec![];
-        let mut at: HashMap<ValueId, usize> = HashMap::new();
+        let mut groups: Vec<Vec<(NodeId, Cut)>> = vec![];
+        let mut at: HashMap<(ValueId, usize), usize> = HashMap::new();
         for n in g.order() {
-            let Some(x) = g.node(n).input(0).filter(|_| g.node(n).op().name() == "slice") else { continue };
-            let i = *at.entry(x).or_insert_with(|| {
-                values.push((x, vec![]));
-                values.len() - 1
+            let Some(s) = sliced(g, n) else { continue };
+            let [cut] = s.cuts.as_slice() else { continue };
+            let known = dims(g, s.x).and_then(|d| size(d, cut.axis)).is_some();
+            if cut.step != 1 || !known || g.constant(s.x).is_some() {
+                cx.miss(g, n, "the size of the axis is not known, or steps are not 1");
+                continue;
+            }
+            let i = *at.entry((s.x, cut.axis)).or_insert_with(|| {
+                groups.push(vec![]);
+                groups.len() - 1
             });
-            values[i].1.push(n);
+            groups[i].push((n, *cut));
         }
         let mut changed = Changed::default();
-        // A split may make sizes behind it known, so each value is looked at when those before it are done.
-        for (_, nodes) in values {
-            // The value itself may be a part of a split by now.
-            let Some(x) = nodes.first().and_then(|n| g.node(*n).input(0)) else { continue };
-            for slices in by_axis(g, cx, x, &nodes) {
-                split_all(g, cx, x, slices, &mut changed);
+        for mut slices in groups {
+            loop {
+                match split(g, &slices) {
+                    Ok(()) => changed.add(),
+                    Err(reason) => {
+                        cx.miss(g, slices[0].0, reason);
+                        break;
+                    }
+                }
+                // Those that overlap may be pieces of another split.
+                slices.retain(|s| !g.node(s.0).is_erased());
+                if slices.is_empty() {
+                    break;
+                }
             }
         }
         Ok(changed)
-    }
-}
-
-/// The slices of `x` that cut one axis of known size in steps of one, by axis.
-fn by_axis(g: &Graph, cx: &Ctx, x: ValueId, nodes: &[NodeId]) -> Vec<Vec<(NodeId, Cut)>> {
-    let mut axes: Vec<(usize, Vec<(NodeId, Cut)>)> = vec![];
-    for n in nodes {
-        let Some(s) = sliced(g, *n) else { continue };
-        let [cut] = s.cuts.as_slice() else { continue };
-        let known = dims(g, x).and_then(|d| size(d, cut.axis)).is_some();
-        if cut.step != 1 || !known || g.constant(x).is_some() {
-            cx.miss(g, *n, "the size of the axis is not known, or steps are not 1");
-            continue;
-        }
-        match axes.iter_mut().find(|(axis, _)| *axis == cut.axis) {
-            Some((_, slices)) => slices.push((*n, *cut)),
-            None => axes.push((cut.axis, vec![(*n, *cut)])),
-        }
-    }
-    axes.into_iter().map(|(_, slices)| slices).collect()
-}
-
-/// Makes splits of the slices until those that are left overlap; they may overlap those of one split and make another.
-fn split_all(g: &mut Graph, cx: &Ctx, x: ValueId, mut slices: Vec<(NodeId, Cut)>, changed: &mut Changed) {
-    while let [first, ..] = slices.as_slice() {
-        match split(g, x, &slices) {
-            Ok(true) => changed.add(),
-            Ok(false) => return,
-            Err(reason) => return cx.miss(g, first.0, reason),
-        }
-        slices.retain(|(n, _)| !g.node(*n).is_erased());
     }
 }
 
@@ -112,13 +95,15 @@ fn pieces(parts: &[(NodeId, Cut)], size: i64) -> (Vec<i64>, Vec<usize>) {
     (sizes, at)
 }
 
-fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, String> {
+fn split(g: &mut Graph, slices: &[(NodeId, Cut)]) -> Result<(), String> {
     if slices.len() < 2 {
         return Err("nothing else is cut from this value along this axis".into());
     }
     let parts = disjoint(slices);
+    // What is cut may be a piece of a split by now.
+    let Some(x) = g.node(slices[0].0).input(0) else { return Err("nothing is cut".into()) };
     let axis = slices[0].1.axis;
-    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Ok(false) };
+    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Err("the size is not known".into()) };
     if parts.len() < 2 {
         return Err("the slices overlap".into());
     }
@@ -129,8 +114,9 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
     }
     let (sizes, at) = pieces(&parts, size);
     // The first in order has `x` before it, and all others behind.
-    let Some(first) = slices.iter().position(|s| parts.iter().any(|p| p.0 == s.0)) else { return Ok(false) };
-    let root = slices[first].0;
+    let Some(root) = slices.iter().map(|s| s.0).find(|n| parts.iter().any(|p| p.0 == *n)) else {
+        return Err("nothing is taken".into());
+    };
     let others: Vec<NodeId> = parts.iter().map(|p| p.0).filter(|n| *n != root).collect();
     let mut made = vec![];
     g.rewrite(root, &others, |b| {
@@ -147,5 +133,5 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
             g.erase_dead(*n);
         }
     }
-    Ok(true)
+    Ok(())
 }
