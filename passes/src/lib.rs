@@ -12,6 +12,7 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -44,6 +45,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_rms_norm::FuseRmsNorm,
+        &fuse::fuse_norm_affine::FuseNormAffine,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,
