@@ -1,4 +1,5 @@
 //! Passes that replace sequences of operators by one operator that computes the same.
+pub mod attention;
 pub mod fuse_activations;
 pub mod fuse_conv_affine;
 pub mod fuse_conv_batch_norm;
