@@ -12,6 +12,7 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+mod norm_formula;
 pub mod movement;
 pub mod pass;
 pub mod pipeline;
@@ -53,6 +54,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_rms_norm::FuseRmsNorm,
+        &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::attention::fuse_scales::FuseScales,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
