@@ -48,7 +48,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-activations,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-norms,fuse-attention",
     },
     Group {
         name: "fuse-norms",
@@ -83,7 +83,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-quantized",
         doc: "Quantization without steps that cancel, and operators on quantized tensors.",
-        text: "fuse-activations",
+        text: "remove-requantize,fuse-integer-product",
     },
     Group {
         name: "cleanup",
