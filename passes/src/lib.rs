@@ -12,6 +12,8 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+pub mod movement;
+mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -39,6 +41,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
+        &movement::merge_slices::MergeSlices,
+        &movement::merge_concats::MergeConcats,
+        &movement::split_slices::SplitSlices,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
@@ -49,6 +54,14 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_rms_norm::FuseRmsNorm,
+        &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
+        &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
+        &fuse::attention::merge_projections::MergeProjections,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,
