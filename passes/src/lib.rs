@@ -12,8 +12,8 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
-mod norm_formula;
 pub mod movement;
+mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -57,6 +57,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::fuse_norm_casts::FuseNormCasts,
+        &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_sums::FuseSums,
+        &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
