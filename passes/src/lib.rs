@@ -64,6 +64,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::attention::fuse_scales::FuseScales,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,

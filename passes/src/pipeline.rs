@@ -62,7 +62,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-scales,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",

@@ -28,7 +28,7 @@ impl Pass for SplitSlices {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        let mut groups: Vec<(ValueId, Vec<(NodeId, Cut)>)> = vec![];
+        let mut groups: Vec<Vec<(NodeId, Cut)>> = vec![];
         let mut at: HashMap<(ValueId, usize), usize> = HashMap::new();
         for n in g.order() {
             let Some(s) = sliced(g, n) else { continue };
@@ -39,17 +39,26 @@ impl Pass for SplitSlices {
                 continue;
             }
             let i = *at.entry((s.x, cut.axis)).or_insert_with(|| {
-                groups.push((s.x, vec![]));
+                groups.push(vec![]);
                 groups.len() - 1
             });
-            groups[i].1.push((n, *cut));
+            groups[i].push((n, *cut));
         }
         let mut changed = Changed::default();
-        for (x, slices) in groups {
-            match split(g, x, &slices) {
-                Ok(true) => changed.add(),
-                Ok(false) => {}
-                Err(reason) => cx.miss(g, slices[0].0, reason),
+        for mut slices in groups {
+            loop {
+                match split(g, &slices) {
+                    Ok(()) => changed.add(),
+                    Err(reason) => {
+                        cx.miss(g, slices[0].0, reason);
+                        break;
+                    }
+                }
+                // Those that overlap may be pieces of another split.
+                slices.retain(|s| !g.node(s.0).is_erased());
+                if slices.is_empty() {
+                    break;
+                }
             }
         }
         Ok(changed)
@@ -86,13 +95,17 @@ fn pieces(parts: &[(NodeId, Cut)], size: i64) -> (Vec<i64>, Vec<usize>) {
     (sizes, at)
 }
 
-fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, String> {
+fn split(g: &mut Graph, slices: &[(NodeId, Cut)]) -> Result<(), String> {
     if slices.len() < 2 {
         return Err("nothing else is cut from this value along this axis".into());
     }
     let parts = disjoint(slices);
+    // What is cut may be a piece of a split by now.
+    let Some(x) = g.node(slices[0].0).input(0) else { return Err("nothing is cut".into()) };
     let axis = slices[0].1.axis;
-    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Ok(false) };
+    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else {
+        return Err("the size is not known".into());
+    };
     if parts.len() < 2 {
         return Err("the slices overlap".into());
     }
@@ -103,8 +116,9 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
     }
     let (sizes, at) = pieces(&parts, size);
     // The first in order has `x` before it, and all others behind.
-    let Some(first) = slices.iter().position(|s| parts.iter().any(|p| p.0 == s.0)) else { return Ok(false) };
-    let root = slices[first].0;
+    let Some(root) = slices.iter().map(|s| s.0).find(|n| parts.iter().any(|p| p.0 == *n)) else {
+        return Err("nothing is taken".into());
+    };
     let others: Vec<NodeId> = parts.iter().map(|p| p.0).filter(|n| *n != root).collect();
     let mut made = vec![];
     g.rewrite(root, &others, |b| {
@@ -121,5 +135,5 @@ fn split(g: &mut Graph, x: ValueId, slices: &[(NodeId, Cut)]) -> Result<bool, St
             g.erase_dead(*n);
         }
     }
-    Ok(true)
+    Ok(())
 }
