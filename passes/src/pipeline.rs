@@ -44,7 +44,11 @@ pub const GROUPS: &[Group] = &[
         doc: "Moves, cuts and joins data in fewer steps.",
         text: "merge-slices,merge-concats,merge-movements",
     },
-    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
+    Group {
+        name: "finish",
+        doc: "What would hide patterns from other passes.",
+        text: "split-slices,fuse-sums",
+    },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
@@ -53,7 +57,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-norms",
         doc: "Recognizes normalizations.",
-        text: "fuse-layer-norm,fuse-rms-norm,fuse-norm-affine",
+        text: "fuse-layer-norm,fuse-rms-norm,replace-reciprocal,fuse-norm-affine,fuse-norm-casts,fuse-reductions",
     },
     Group {
         name: "fuse-attention",

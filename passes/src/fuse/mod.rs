@@ -8,5 +8,8 @@ pub mod fuse_layer_norm;
 pub mod fuse_matmul_add;
 mod polynomial;
 pub mod fuse_norm_affine;
+pub mod fuse_norm_casts;
+pub mod fuse_reductions;
 pub mod fuse_rms_norm;
 pub mod quantized;
+pub mod fuse_sums;
