@@ -19,6 +19,7 @@ use hoist_passes::profile::PROFILES;
 use hoist_passes::{Failure, Options, Pipeline, Profile, Report};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where weights go, as the command line says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -150,6 +151,7 @@ impl Job<'_> {
         }
         let annotations = model.annotations();
         let inlined = self.inline(&mut model, options.verify_each)?;
+        let imported = model.opsets.clone();
         if let Some(profile) = self.writing.profile(format) {
             profile.import(&mut model);
             options.target = Some(profile.target(&model, self.writing.opset));
@@ -158,6 +160,7 @@ impl Job<'_> {
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
         report.stats.splice(0..0, inlined.stats);
         self.legalize(&mut model, format, options, &mut report)?;
+        drop_unused_domains(&mut model, &imported, self.writing.opset);
         let left = if format == OutputFormat::TfLite { remaining(&model.graph) } else { vec![] };
         report.warnings.0.extend(lost(&annotations, &model));
         progress.stage("writing");
@@ -327,6 +330,17 @@ impl Job<'_> {
         let verdict = gate::check(source, &written, self.checking);
         Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
     }
+}
+
+/// Takes back the domains that the profile offered and no operator is written in.
+fn drop_unused_domains(model: &mut Model, imported: &[(Arc<str>, i64)], asked: Option<i64>) {
+    if model.opsets.len() == imported.len() {
+        return;
+    }
+    let Ok(target) = choose(model, asked) else { return };
+    let graph = &model.graph;
+    let kept = |d: &(Arc<str>, i64)| imported.contains(d) || lower::uses_domain(graph, &target, &d.0);
+    model.opsets.retain(kept);
 }
 
 /// Annotations that went with the nodes and values that passes replaced.
