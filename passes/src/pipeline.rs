@@ -62,7 +62,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
@@ -77,7 +77,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-attention",
         doc: "Attention with what is before and after it.",
-        text: "merge-projections",
+        text: "fuse-projected-attention,merge-projections",
     },
     Group {
         name: "fuse-target-linear",
