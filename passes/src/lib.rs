@@ -57,6 +57,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
         &fuse::attention::merge_projections::MergeProjections,
+        &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

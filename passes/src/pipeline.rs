@@ -44,7 +44,11 @@ pub const GROUPS: &[Group] = &[
         doc: "Moves, cuts and joins data in fewer steps.",
         text: "merge-slices,merge-concats,merge-movements",
     },
-    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
+    Group {
+        name: "finish",
+        doc: "What would hide patterns from other passes.",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices",
+    },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",

@@ -103,7 +103,9 @@ fn split(g: &mut Graph, slices: &[(NodeId, Cut)]) -> Result<(), String> {
     // What is cut may be a piece of a split by now.
     let Some(x) = g.node(slices[0].0).input(0) else { return Err("nothing is cut".into()) };
     let axis = slices[0].1.axis;
-    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else { return Err("the size is not known".into()) };
+    let Some(size) = dims(g, x).and_then(|d| size(d, axis)) else {
+        return Err("the size is not known".into());
+    };
     if parts.len() < 2 {
         return Err("the slices overlap".into());
     }
