@@ -13,6 +13,7 @@ pub mod inline;
 pub mod layout;
 pub mod legalize;
 pub mod movement;
+mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
@@ -53,9 +54,13 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_rms_norm::FuseRmsNorm,
+        &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::attention::fuse_scales::FuseScales,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
         &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,

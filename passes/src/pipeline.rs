@@ -54,11 +54,15 @@ pub const GROUPS: &[Group] = &[
         doc: "Recognizes operators by their formulas.",
         text: "fuse-activations,fuse-norms,fuse-attention",
     },
-    Group { name: "fuse-norms", doc: "Recognizes normalizations.", text: "fuse-activations" },
+    Group {
+        name: "fuse-norms",
+        doc: "Recognizes normalizations.",
+        text: "fuse-layer-norm,fuse-rms-norm,fuse-norm-affine",
+    },
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-scales,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
