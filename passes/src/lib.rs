@@ -71,6 +71,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::quantized::fuse_dequantize::FuseDequantize,
         &fuse::quantized::remove_requantize::RemoveRequantize,
         &fuse::quantized::fuse_integer_product::FuseIntegerProduct,
+        &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

@@ -47,7 +47,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "split-slices,fuse-sums",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums",
     },
     Group {
         name: "fuse",
