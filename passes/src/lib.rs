@@ -15,6 +15,7 @@ pub mod legalize;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
+pub mod quantize;
 mod queries;
 pub mod shape;
 
@@ -22,6 +23,7 @@ pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 pub use profile::Profile;
+pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
 pub fn registry() -> &'static [&'static dyn Pass] {
@@ -44,6 +46,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &quantize::convert_floats::ConvertFloats,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,
