@@ -21,6 +21,7 @@ use hoist_passes::profile::PROFILES;
 use hoist_passes::{Failure, Options, Pipeline, Profile, Report};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where weights go, as the command line says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -161,6 +162,7 @@ impl Job<'_> {
         }
         let annotations = model.annotations();
         let inlined = self.inline(&mut model, options.verify_each)?;
+        let imported = model.opsets.clone();
         if let Some(profile) = self.writing.profile(format) {
             profile.import(&mut model);
             options.target = Some(profile.target(&model, self.writing.opset));
@@ -170,6 +172,7 @@ impl Job<'_> {
         report.stats.splice(0..0, inlined.stats);
         let precision = self.narrow(&source, &mut model, options, &mut report)?;
         self.legalize(&mut model, format, options, &mut report)?;
+        drop_unused_domains(&mut model, &imported, self.writing.opset);
         let left = if format == OutputFormat::TfLite { remaining(&model.graph) } else { vec![] };
         report.warnings.0.extend(lost(&annotations, &model));
         progress.stage("writing");
@@ -357,6 +360,17 @@ impl Job<'_> {
         let verdict = gate::check(source, &written, self.checking, self.precision.dtype());
         Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
     }
+}
+
+/// Takes back the domains that the profile offered and no operator is written in.
+fn drop_unused_domains(model: &mut Model, imported: &[(Arc<str>, i64)], asked: Option<i64>) {
+    if model.opsets.len() == imported.len() {
+        return;
+    }
+    let Ok(target) = choose(model, asked) else { return };
+    let graph = &model.graph;
+    let kept = |d: &(Arc<str>, i64)| imported.contains(d) || lower::uses_domain(graph, &target, &d.0);
+    model.opsets.retain(kept);
 }
 
 /// Annotations that went with the nodes and values that passes replaced.

@@ -10,7 +10,7 @@ use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Constants, PrintOptions, write_graph};
 use hoist_ir::types::Type;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 /// Receives the text of the graph after each run of the pass that is dumped: number of the run counted from 1, text.
@@ -142,6 +142,7 @@ pub fn run(pipeline: &Pipeline, model: &mut Model, options: &mut Options<'_>) ->
         at: HashMap::new(),
         epoch: 0,
         settled: HashMap::new(),
+        census: (u64::MAX, HashSet::new()),
     };
     match driver.pipeline(pipeline, &mut model.graph, false) {
         Ok(_) => {
@@ -194,6 +195,8 @@ struct Driver<'o, 'a> {
     settled: HashMap<&'static str, u64>,
     /// Nodes of the graph, those in bodies included.
     nodes: i64,
+    /// Operators of the graph and its bodies, and the epoch in which they were looked up.
+    census: (u64, HashSet<&'static str>),
 }
 
 /// Nodes of `g`, those in bodies included.
@@ -224,6 +227,15 @@ impl Driver<'_, '_> {
     fn is_settled(&self, pass: &dyn Pass) -> bool {
         self.settled.get(pass.info().name) == Some(&self.epoch)
     }
+    /// Whether the graph holds an operator that `pass` looks for.
+    fn finds_root(&mut self, pass: &dyn Pass, g: &Graph) -> bool {
+        let Some(roots) = pass.roots() else { return true };
+        if self.census.0 != self.epoch {
+            self.census = (self.epoch, HashSet::new());
+            count_in(g, &mut self.census.1);
+        }
+        roots.iter().any(|name| self.census.1.contains(name))
+    }
     fn fixpoint(&mut self, p: &Pipeline, g: &mut Graph) -> Result<bool, Failed> {
         let mut any = false;
         for _ in 0..self.options.rounds {
@@ -246,7 +258,7 @@ impl Driver<'_, '_> {
         self.cx.why.start(name);
         let print_before = self.options.verify_each.then(|| fingerprint(g));
         let start = Instant::now();
-        let result = apply(pass, g, &self.cx);
+        let result = if self.finds_root(pass, g) { apply(pass, g, &self.cx) } else { Ok(Changed::default()) };
         let micros = start.elapsed().as_micros();
         let changed = result.map_err(|d| (name, d.note(format!("while running `{name}`")).into()))?;
         let before = self.nodes;
@@ -296,6 +308,14 @@ impl Driver<'_, '_> {
         stats[at].changed += u64::from(changed.0);
         stats[at].micros += micros;
         stats[at].nodes += nodes;
+    }
+}
+
+/// Adds the operators of `g` and its bodies.
+fn count_in(g: &Graph, found: &mut HashSet<&'static str>) {
+    for n in g.order() {
+        found.insert(g.node(n).op().name());
+        g.node(n).stored_bodies().iter().for_each(|b| count_in(b, found));
     }
 }
 

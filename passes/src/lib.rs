@@ -12,12 +12,16 @@ pub mod fuse;
 pub mod inline;
 pub mod layout;
 pub mod legalize;
+pub mod movement;
+mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
 pub mod quantize;
 mod queries;
 pub mod shape;
+pub mod simplify;
+mod zeros;
 
 pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
@@ -36,6 +40,12 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
+        &simplify::simplify_casts::SimplifyCasts,
+        &simplify::remove_zero_bias::RemoveZeroBias,
+        &simplify::remove_expand::RemoveExpand,
+        &movement::merge_slices::MergeSlices,
+        &movement::merge_concats::MergeConcats,
+        &movement::split_slices::SplitSlices,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
         &fold::fold_constants::FoldConstants,
@@ -47,6 +57,14 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
         &quantize::convert_floats::ConvertFloats,
+        &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_rms_norm::FuseRmsNorm,
+        &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
+        &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
+        &fuse::attention::merge_projections::MergeProjections,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

@@ -72,6 +72,11 @@ pub trait Pass: Sync {
     /// # Errors
     /// Only when the graph cannot be rewritten at all; a place where the rewrite does not apply is a [`Miss`].
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag>;
+    /// Operators one of which a graph must hold for the pass to do anything, or to say why not; `None` when any may do. The driver leaves the
+    /// pass out where none is there, so that large graphs are not walked in vain.
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        None
+    }
     /// Whether the driver runs it on bodies of nodes too, innermost first. A pass that says no walks bodies itself.
     fn enters_bodies(&self) -> bool {
         true

@@ -31,21 +31,34 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "O2",
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
-        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup)",
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish",
     },
     Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
-    Group { name: "simplify", doc: "Replaces arithmetic by less of it.", text: "remove-identity" },
-    Group { name: "movement", doc: "Moves, cuts and joins data in fewer steps.", text: "merge-transposes" },
+    Group {
+        name: "simplify",
+        doc: "Replaces arithmetic by less of it.",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+    },
+    Group {
+        name: "movement",
+        doc: "Moves, cuts and joins data in fewer steps.",
+        text: "merge-slices,merge-concats,merge-movements",
+    },
+    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
         text: "fuse-activations,fuse-norms,fuse-attention",
     },
-    Group { name: "fuse-norms", doc: "Recognizes normalizations.", text: "fuse-activations" },
+    Group {
+        name: "fuse-norms",
+        doc: "Recognizes normalizations.",
+        text: "fuse-layer-norm,fuse-rms-norm,fuse-norm-affine",
+    },
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-activations",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
@@ -60,7 +73,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-attention",
         doc: "Attention with what is before and after it.",
-        text: "fuse-activations",
+        text: "merge-projections",
     },
     Group {
         name: "fuse-target-linear",

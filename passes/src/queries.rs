@@ -4,7 +4,7 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Def, Graph, NodeId, ValueId};
 use hoist_ir::infer::{InferCx, Known, infer_op};
 use hoist_ir::ops::Op;
-use hoist_ir::tensor::Tensor;
+use hoist_ir::tensor::{Storage, Tensor};
 use hoist_ir::types::{TensorType, Type};
 
 /// Whether node `n` computes the same results whenever its operands are the same, as far as Hoist knows.
@@ -42,15 +42,60 @@ pub fn surely_same(a: &TensorType, b: &TensorType) -> bool {
     a.dtype == b.dtype && s.len() == t.len() && s.iter().zip(t).all(|(x, y)| x.surely_equals(y))
 }
 
+/// Types that `n` would compute if operand `slot` were `v`.
+pub fn types_with(g: &Graph, n: NodeId, slot: usize, v: ValueId) -> Option<Vec<Type>> {
+    let node = g.node(n);
+    let one = |v: ValueId| Known { ty: g.ty(v), tensor: g.constant(v), content: g.value(v).content() };
+    let operand = |(i, old): (usize, &Option<ValueId>)| if i == slot { Some(one(v)) } else { old.map(one) };
+    let known: Vec<Option<Known<'_>>> = node.inputs().iter().enumerate().map(operand).collect();
+    let cx = InferCx::new(node.op().schema(), &known, node.bodies(), node.captures(), node.outputs().len());
+    infer_op(node.op(), &cx).ok()
+}
+
 /// Whether every element of constant `v` has exactly the value `want`, the sign of zero included.
 pub fn is_all(g: &Graph, v: ValueId, want: f64) -> bool {
-    // A large constant of equal elements is stored as one, or is not worth reading.
-    const MOST: usize = 1 << 16;
-    let Some(t) = g.constant(v).filter(|t| t.len() <= MOST && !t.is_empty()) else { return false };
-    if t.dtype().is_int() {
-        return want.fract() == 0.0 && t.to_i64s().is_ok_and(|v| v.iter().all(|x| *x == want as i64));
+    g.constant(v).is_some_and(|t| !t.is_empty() && all_equal(t, want))
+}
+
+/// Whether every element of boolean constant `v` is `want`.
+pub fn is_all_bool(g: &Graph, v: ValueId, want: bool) -> bool {
+    const MOST: usize = 1 << 20;
+    let t = g.constant(v).filter(|t| t.dtype() == DType::Bool && !t.is_empty() && t.len() <= MOST);
+    t.is_some_and(|t| t.to_bools().is_ok_and(|v| v.iter().all(|x| *x == want)))
+}
+
+/// Whether every element of `t` has exactly the value `want`. Reads until one differs.
+fn all_equal(t: &Tensor, want: f64) -> bool {
+    /// Largest tensor that is read; where it is computed while reading, much less.
+    const MOST: usize = 16 << 20;
+    const MOST_LAZY: usize = 256 << 10;
+    const PIECE: usize = 16 << 10;
+    let dtype = t.dtype();
+    if !(dtype.is_int() || dtype.is_float()) || dtype.is_packed() {
+        return false;
     }
-    t.dtype().is_float() && t.to_f64s().is_ok_and(|v| v.iter().all(|x| x.to_bits() == want.to_bits()))
+    let element = Tensor::scalar(want).cast(dtype, false).ok();
+    let exact = |e: &Tensor| e.as_f64().is_some_and(|v| v.to_bits() == want.to_bits());
+    let Some(element) = element.filter(exact).and_then(|e| Some(e.bytes().ok()?.into_owned())) else {
+        return false;
+    };
+    let (total, width) = match t.storage() {
+        Storage::Splat(_) => (element.len(), element.len()),
+        Storage::Lazy(_) if t.byte_len() > MOST_LAZY => return false,
+        _ if t.byte_len() > MOST => return false,
+        _ => (t.byte_len(), element.len()),
+    };
+    let mut piece = vec![0u8; total.min(PIECE)];
+    let mut at = 0;
+    while at < total {
+        let n = piece.len().min(total - at);
+        let read = t.read_bytes(at, &mut piece[..n]).is_ok();
+        if !read || !piece[..n].chunks_exact(width).all(|e| e == element) {
+            return false;
+        }
+        at += n;
+    }
+    true
 }
 
 /// Whether every element of float value `v` is surely at least zero, or not a number.

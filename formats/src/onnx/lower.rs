@@ -105,6 +105,14 @@ fn holds_any(graph: &Graph, names: &[&str]) -> bool {
     })
 }
 
+/// Whether an operator of `graph` is written as one of `domain`.
+pub fn uses_domain(graph: &Graph, t: &Target, domain: &str) -> bool {
+    graph.order().any(|n| {
+        lower(graph, n, t).is_ok_and(|f| f.domain == domain)
+            || graph.node(n).stored_bodies().iter().any(|b| uses_domain(b, t, domain))
+    })
+}
+
 fn fits(graph: &Graph, t: &Target) -> bool {
     types_fit(graph, t.opset).is_ok()
         && graph

@@ -74,8 +74,9 @@ fn node_hash(g: &Graph, n: NodeId) -> u64 {
     let node = g.node(n);
     let mut h = DefaultHasher::new();
     node.op().name().hash(&mut h);
-    for (name, attr) in node.op().set_attrs() {
-        name.hash(&mut h);
+    for spec in node.op().schema().attrs {
+        let Some(attr) = node.op().def().attr(spec.name) else { continue };
+        spec.name.hash(&mut h);
         match &attr {
             Attr::Tensor(t) => (t.dtype(), t.shape()).hash(&mut h),
             // Writing to a hasher cannot fail.

@@ -6,17 +6,24 @@
 //! ```
 //! A node goes when its first result surely is its operand `x`, bit for bit, and nothing uses its other results:
 //!
-//! - `identity`; `concat`, `sum`, `mean`, `max`, `min` of one operand.
+//! - `identity`; `concat`, `sum`, `mean`, `max`, `min` of one operand; `max`, `min`, `and`, `or` of a value with itself.
 //! - `dropout` that is not training.
-//! - `cast` to the type the operand has.
+//! - `cast`, `cast_like` to the type the operand has.
 //! - `transpose` that moves nothing.
 //! - `reshape`, `flatten`, `squeeze`, `unsqueeze`, `expand`, `tile` whose result has the operand's shape, symbol by symbol. What a
 //!   file declares about the result does not count, only what the operator computes.
 //! - `slice` that keeps the shape, with positive steps. `pad` by constant zeros.
-//! - `sub` of 0, `add` of -0 (of any 0 for integers), `mul` and `div` by 1, where broadcasting does not change the shape.
-//!   For floats `x + 0` is no identity: it turns -0 into 0.
+//! - `sub` of 0, `add` of -0 (of any 0 for integers), `mul` and `div` by 1, `pow` of 1, `max` with minus infinity (for integers: the
+//!   least), `min` with infinity, `and` with true, `or` and `xor` with false, where broadcasting does not change the shape.
+//! - `add` of +0 and `sub` of -0 to floats turn -0 into 0 and do nothing else: they go where the sign of a zero means nothing or nobody
+//!   can tell it (`zeros.rs`).
+//! - `where` between a value and itself, or with a condition that is constant, where broadcasting does not change the shape.
+//! - `clip` without bounds. `relu` of what is never negative. Pools and reductions (sums, means, maxima, products) of one element each.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
-use crate::queries::{is_all, is_inference_dropout, keeps_type};
+use crate::queries::{is_all, is_all_bool, is_inference_dropout, is_never_negative, keeps_type};
+use crate::zeros::sign_of_zero_is_free;
+use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
@@ -65,18 +72,31 @@ fn passes_through(g: &Graph, n: NodeId) -> Result<Option<ValueId>, &'static str>
     let same_type = || keeps_type(g, n, x);
     let fits = match node.op().name() {
         "identity" => Ok(()),
-        "concat" | "sum" | "mean" | "max" | "min" => {
-            holds(node.inputs().len() == 1, "it has several operands")
-        }
+        "concat" | "sum" | "mean" => holds(node.inputs().len() == 1, "it has several operands"),
+        "max" | "min" if node.inputs().len() == 1 => Ok(()),
         "dropout" => holds(is_inference_dropout(g, n), "it drops elements"),
-        "cast" => holds(same_element_type(g, n, x), "it changes the element type"),
+        "cast" | "cast_like" => holds(same_element_type(g, n, x), "it changes the element type"),
         "transpose" => holds(moves_nothing(node.op()), "it moves axes"),
         "reshape" | "flatten" | "squeeze" | "unsqueeze" | "expand" | "tile" => {
             holds(same_type(), "it may change the shape")
         }
         "slice" => holds(same_type() && has_forward_steps(g, n), "it may drop or reverse elements"),
         "pad" => holds(pads_nothing(g, n), "it may add or drop elements"),
-        "add" | "sub" | "mul" | "div" => return neutral_operand(g, n).map(Some),
+        "add" | "sub" | "mul" | "div" | "pow" | "max" | "min" | "and" | "or" | "xor" => {
+            return neutral_operand(g, n).map(Some);
+        }
+        "where" => return selected(g, n).map(Some),
+        "clip" => holds(node.inputs()[1..].iter().all(Option::is_none), "it has bounds"),
+        "relu" => holds(is_never_negative(g, x), "the operand may be negative"),
+        "average_pool"
+        | "max_pool"
+        | "global_average_pool"
+        | "global_max_pool"
+        | "reduce_sum"
+        | "reduce_mean"
+        | "reduce_max"
+        | "reduce_min"
+        | "reduce_prod" => holds(takes_one(g, n, x), "it may take several elements"),
         _ => return Ok(None),
     };
     fits.map(|()| Some(x))
@@ -105,23 +125,87 @@ fn pads_nothing(g: &Graph, n: NodeId) -> bool {
     g.const_ints(g.node(n).input(1)).is_some_and(|p| p.iter().all(|p| *p == 0))
 }
 
-/// The operand that adding, subtracting, multiplying by or dividing by the other one leaves as it is.
-fn neutral_operand(g: &Graph, n: NodeId) -> Result<ValueId, &'static str> {
-    let node = g.node(n);
-    let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Err("an operand is missing") };
-    let is_float = |v: ValueId| g.ty(v).as_tensor().is_some_and(|t| t.dtype.is_float());
-    let neutral = |v: ValueId| match node.op().name() {
-        "add" => is_all(g, v, if is_float(v) { -0.0 } else { 0.0 }),
-        "sub" => is_all(g, v, 0.0),
-        _ => is_all(g, v, 1.0),
+/// Whether every element of the result of pool or reduction `n` is one element of `x`, in place.
+fn takes_one(g: &Graph, n: NodeId, x: ValueId) -> bool {
+    let op = g.node(n).op();
+    let ones = |name: &str| match op.def().attr(name) {
+        Some(Attr::Ints(v)) => v.iter().all(|d| *d == 1),
+        other => other.is_none(),
     };
-    let commutes = matches!(node.op().name(), "add" | "mul");
-    let kept = if neutral(b) {
+    let zeros = |name: &str| match op.def().attr(name) {
+        Some(Attr::Ints(v)) => v.iter().all(|d| *d == 0),
+        other => other.is_none(),
+    };
+    let one_each = match op.name() {
+        "average_pool" | "max_pool" => ones("kernel_shape") && ones("strides") && zeros("pads"),
+        _ => true,
+    };
+    one_each && keeps_type(g, n, x)
+}
+
+/// The operand that all of the result of `where` `n` is.
+fn selected(g: &Graph, n: NodeId) -> Result<ValueId, &'static str> {
+    let node = g.node(n);
+    let (Some(c), Some(a), Some(b)) = (node.input(0), node.input(1), node.input(2)) else {
+        return Err("an operand is missing");
+    };
+    let kept = if a == b || is_all_bool(g, c, true) {
         a
-    } else if commutes && neutral(a) {
+    } else if is_all_bool(g, c, false) {
         b
     } else {
-        return Err("no operand is surely neutral");
+        return Err("the condition is not constant");
     };
     if keeps_type(g, n, kept) { Ok(kept) } else { Err("broadcasting may change the shape") }
+}
+
+/// The operand that is left as it is by combining it with the other one.
+fn neutral_operand(g: &Graph, n: NodeId) -> Result<ValueId, &'static str> {
+    let node = g.node(n);
+    let (Some(a), Some(b), 2) = (node.input(0), node.input(1), node.inputs().len()) else {
+        return Err("it has not two operands");
+    };
+    let name = node.op().name();
+    let commutes = !matches!(name, "sub" | "div" | "pow");
+    let kept = if is_neutral(g, name, b) || (a == b && matches!(name, "max" | "min" | "and" | "or")) {
+        a
+    } else if commutes && is_neutral(g, name, a) {
+        b
+    } else {
+        let Some(x) = plus_zero(g, name, a, b) else { return Err("no operand is surely neutral") };
+        let free = node.outputs().first().is_some_and(|y| sign_of_zero_is_free(g, x, *y));
+        if !free && !planted("remove-identity") {
+            return Err("the sign of zero may show");
+        }
+        x
+    };
+    if keeps_type(g, n, kept) { Ok(kept) } else { Err("broadcasting may change the shape") }
+}
+
+/// Whether combining with constant `v` by operator `name` changes nothing at all.
+fn is_neutral(g: &Graph, name: &str, v: ValueId) -> bool {
+    let Some(dtype) = g.constant(v).map(hoist_ir::tensor::Tensor::dtype) else { return false };
+    let least = |low: bool| match dtype.int_range() {
+        Some((a, b)) if dtype.bits() <= 32 => (if low { a } else { b }) as f64,
+        _ => f64::INFINITY * if low { -1.0 } else { 1.0 },
+    };
+    match name {
+        "add" => is_all(g, v, if dtype.is_float() { -0.0 } else { 0.0 }),
+        "sub" => is_all(g, v, 0.0),
+        "max" => is_all(g, v, least(true)),
+        "min" => is_all(g, v, least(false)),
+        "and" => is_all_bool(g, v, true),
+        "or" | "xor" => is_all_bool(g, v, false),
+        _ => is_all(g, v, 1.0),
+    }
+}
+
+/// `x` when `a` and `b` are combined to `x + 0.0` or `x - -0.0`.
+fn plus_zero(g: &Graph, name: &str, a: ValueId, b: ValueId) -> Option<ValueId> {
+    match name {
+        "add" if is_all(g, b, 0.0) => Some(a),
+        "add" if is_all(g, a, 0.0) => Some(b),
+        "sub" if is_all(g, b, -0.0) => Some(a),
+        _ => None,
+    }
 }

@@ -8,11 +8,13 @@
 //! - An integer result is folded when all its symbolic elements are constants, whatever the operands are.
 //! - Else all operands are constants and the operator is deterministic, known to Hoist, and has no bodies.
 //! - The constants grow by at most [`FoldLimits::growth`](crate::pass::FoldLimits::growth) bytes, so that what is stored small
-//!   (narrow types, repeated elements) stays small.
+//!   (narrow types, repeated elements) stays small. Nodes that use each other's results or the same constants count together: one
+//!   that takes a part of a constant frees it when the others that do are folded too.
 //! - Results above 64 KiB are lazy expressions where the operator has them; without, what takes much memory or time stays.
 //! - `dequantize_linear` stays: quantization is explicit in the graph.
 //!
 //! The operator's own evaluation computes the values. Types behind a folded value are inferred again on the way.
+use super::constant_groups::groups;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use crate::queries::{fixed_bytes, is_deterministic, operand_constants, operand_types};
 use hoist_ir::diag::Diag;
@@ -26,6 +28,7 @@ use hoist_ir::tensor::Tensor;
 use hoist_ir::tensor::convert::Wide;
 use hoist_ir::types::Type;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// The pass.
 pub struct FoldConstants;
@@ -51,8 +54,14 @@ impl Pass for FoldConstants {
             for n in g.order_list() {
                 folder.visit(g, n)?;
             }
+            if !folder.too_large {
+                return Ok(folder.changed);
+            }
             // What was folded may have left an operand of something else to that alone.
-            if folder.changed == before || !folder.too_large {
+            if folder.changed == before {
+                folder.fold_groups(g)?;
+            }
+            if folder.changed == before {
                 return Ok(folder.changed);
             }
         }
@@ -114,6 +123,26 @@ impl Folder<'_> {
             Err(NotFolded::Miss(reason)) => Ok(Outcome::Miss(reason)),
         }
     }
+    /// Folds groups of nodes whose constants together do not grow too much.
+    fn fold_groups(&mut self, g: &mut Graph) -> Result<(), Diag> {
+        for group in groups(g).into_iter().filter(|group| group.nodes.len() > 1) {
+            let bytes =
+                |sum: usize, v: &ValueId| sum.saturating_add(fixed_bytes(g.ty(*v)).unwrap_or(usize::MAX));
+            let shown = group.shown.iter().fold(0, bytes);
+            let freed: usize = group.freed.iter().filter_map(|v| g.constant(*v)).map(stored_bytes).sum();
+            if shown > freed.saturating_add(self.cx.fold.growth) {
+                continue;
+            }
+            if let Some(results) = computed_group(g, &group.nodes, self.cx) {
+                for (n, results) in group.nodes.iter().zip(results) {
+                    if self.replace(g, *n, results.into_iter().map(Some).collect())? == Outcome::Edit {
+                        self.changed.add();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
     /// Makes the results of `n` constants.
     fn replace(&mut self, g: &mut Graph, n: NodeId, results: Vec<Option<Tensor>>) -> Result<Outcome, Diag> {
         let pairs: Vec<(ValueId, Tensor)> = g
@@ -167,6 +196,23 @@ fn known_tensor(ty: &Type, content: &Content) -> Option<Tensor> {
     Type::from(tensor.ty()).meet(&ty.clone().into()).map(|_| tensor)
 }
 
+/// The results of nodes whose operands are constants or results of nodes before; `None` when one cannot be computed.
+fn computed_group(g: &Graph, nodes: &[NodeId], cx: &Ctx) -> Option<Vec<Vec<Tensor>>> {
+    let mut known: HashMap<ValueId, Tensor> = HashMap::new();
+    let mut out = vec![];
+    for n in nodes {
+        let one = |v: &Option<ValueId>| v.and_then(|v| known.get(&v).or_else(|| g.constant(v)));
+        let constants: Vec<Option<&Tensor>> = g.node(*n).inputs().iter().map(one).collect();
+        let results = compute(g, *n, cx, &constants).ok()?;
+        for (v, t) in g.node(*n).outputs().iter().zip(&results) {
+            g.ty(*v).meet(&t.ty().into())?;
+            known.insert(*v, t.clone());
+        }
+        out.push(results);
+    }
+    Some(out)
+}
+
 /// Why a node is not folded.
 enum NotFolded {
     /// An operand is not constant.
@@ -201,6 +247,10 @@ fn foldable(g: &Graph, n: NodeId, cx: &Ctx) -> Result<Vec<Tensor>, NotFolded> {
     if node.op().name() == "dequantize_linear" {
         return miss("quantization stays explicit");
     }
+    // Refused before anything is computed.
+    if let Some(bytes) = result_bytes(g, n) {
+        check_growth(g, n, bytes, cx)?;
+    }
     let tensors = compute(g, n, cx, &constants)?;
     let bytes: usize = tensors.iter().map(Tensor::byte_len).fold(0, usize::saturating_add);
     check_growth(g, n, bytes, cx)?;
@@ -230,16 +280,17 @@ fn stored_bytes(t: &Tensor) -> usize {
     }
 }
 
+/// Bytes of the results of `n`, where all sizes are fixed.
+fn result_bytes(g: &Graph, n: NodeId) -> Option<usize> {
+    let mut results = g.node(n).outputs().iter();
+    results.try_fold(0usize, |sum, v| Some(sum.saturating_add(fixed_bytes(g.ty(*v))?)))
+}
+
 fn compute(g: &Graph, n: NodeId, cx: &Ctx, constants: &[Option<&Tensor>]) -> Result<Vec<Tensor>, NotFolded> {
     let node = g.node(n);
     let results: Vec<&Type> = node.outputs().iter().map(|v| g.ty(*v)).collect();
     let read = constants.iter().flatten().map(|t| t.byte_len()).fold(0, usize::saturating_add);
-    let written =
-        results.iter().map(|t| fixed_bytes(t)).try_fold(0usize, |sum, b| Some(sum.saturating_add(b?)));
-    // Refused before anything is computed.
-    if let Some(bytes) = written {
-        check_growth(g, n, bytes, cx)?;
-    }
+    let written = result_bytes(g, n);
     let lazy = || (results.len() == 1).then(|| node.op().def().lazy(constants)).flatten();
     if written.is_some_and(|bytes| bytes > LAZY_FROM)
         && let Some(t) = lazy()

@@ -1,0 +1,5 @@
+//! Passes that move, cut and join data in fewer steps.
+mod cuts;
+pub mod merge_concats;
+pub mod merge_slices;
+pub mod split_slices;

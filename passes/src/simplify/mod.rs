@@ -1,0 +1,4 @@
+//! Arithmetic replaced by less of it.
+pub mod remove_expand;
+pub mod remove_zero_bias;
+pub mod simplify_casts;
