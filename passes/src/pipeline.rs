@@ -37,14 +37,19 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+               merge-reduce-reshape",
     },
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
         text: "merge-slices,merge-concats,merge-movements",
     },
-    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
+    Group {
+        name: "finish",
+        doc: "What would hide patterns from other passes.",
+        text: "split-slices,fuse-reductions,merge-quotients,merge-terms",
+    },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",

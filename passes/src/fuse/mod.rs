@@ -1,11 +1,12 @@
 //! Passes that replace sequences of operators by one operator that computes the same.
-mod formulas;
 pub mod attention;
+mod formulas;
 pub mod fuse_activations;
 pub mod fuse_conv_affine;
 pub mod fuse_conv_batch_norm;
 pub mod fuse_layer_norm;
 pub mod fuse_matmul_add;
-mod polynomial;
 pub mod fuse_norm_affine;
+pub mod fuse_reductions;
 pub mod fuse_rms_norm;
+mod polynomial;
