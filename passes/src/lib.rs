@@ -17,6 +17,7 @@ mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
+pub mod quantize;
 mod queries;
 pub mod shape;
 pub mod simplify;
@@ -26,8 +27,10 @@ pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 pub use profile::Profile;
+pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
+#[expect(clippy::too_many_lines, reason = "a table, one line per pass")]
 pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
@@ -44,7 +47,6 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_arithmetic::SimplifyArithmetic,
         &simplify::simplify_bounds::SimplifyBounds,
         &simplify::merge_reduce_reshape::MergeReduceReshape,
-        &simplify::merge_quotients::MergeQuotients,
         &simplify::merge_terms::MergeTerms,
         &movement::merge_slices::MergeSlices,
         &movement::merge_concats::MergeConcats,
@@ -56,18 +58,29 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::fold_sequences::FoldSequences,
         &fold::inline_functions::InlineFunctions,
         &fuse::fuse_activations::FuseActivations,
-        &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_means::FuseMeans,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &quantize::convert_floats::ConvertFloats,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::fuse_norm_casts::FuseNormCasts,
+        &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_sums::FuseSums,
+        &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention::FuseAttention,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_projected_attention::FuseProjectedAttention,
         &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
+        &fuse::quantized::fuse_dequantize::FuseDequantize,
+        &fuse::quantized::remove_requantize::RemoveRequantize,
+        &fuse::quantized::fuse_integer_product::FuseIntegerProduct,
+        &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

@@ -31,6 +31,9 @@ impl Pass for SimplifyBounds {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        Some(&["relu", "clip", "max", "min"])
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(sweep(g, cx, |g, n| simplify(g, cx, n)))
     }
