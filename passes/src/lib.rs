@@ -30,6 +30,7 @@ pub use profile::Profile;
 pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
+#[expect(clippy::too_many_lines, reason = "a table, one line per pass")]
 pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
@@ -43,6 +44,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
+        &simplify::simplify_arithmetic::SimplifyArithmetic,
+        &simplify::simplify_bounds::SimplifyBounds,
+        &simplify::merge_reduce_reshape::MergeReduceReshape,
+        &simplify::merge_terms::MergeTerms,
         &movement::merge_slices::MergeSlices,
         &movement::merge_concats::MergeConcats,
         &movement::split_slices::SplitSlices,
@@ -53,6 +58,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::fold_sequences::FoldSequences,
         &fold::inline_functions::InlineFunctions,
         &fuse::fuse_activations::FuseActivations,
+        &fuse::fuse_means::FuseMeans,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
