@@ -58,7 +58,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::attention::fuse_scales::FuseScales,
-        &fuse::attention::fuse_attention::FuseAttention,
+        &fuse::attention::fuse_attention_formula::FuseAttentionFormula,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
         &fuse::attention::fuse_projected_attention::FuseProjectedAttention,
