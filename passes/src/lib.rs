@@ -71,7 +71,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_sums::FuseSums,
         &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
-        &fuse::attention::fuse_attention::FuseAttention,
+        &fuse::attention::fuse_attention_formula::FuseAttentionFormula,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
         &fuse::attention::fuse_projected_attention::FuseProjectedAttention,

@@ -63,7 +63,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-formula,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
