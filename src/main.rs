@@ -10,10 +10,13 @@ mod io;
 mod job;
 mod layout;
 mod output;
+mod precision;
 mod progress;
 mod render;
+mod shaping;
 mod stats;
 mod steps;
+mod tuning;
 mod weights;
 
 fn main() -> std::process::ExitCode {

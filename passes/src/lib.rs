@@ -17,6 +17,7 @@ mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
+pub mod quantize;
 mod queries;
 pub mod shape;
 pub mod simplify;
@@ -26,6 +27,7 @@ pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 pub use profile::Profile;
+pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
 pub fn registry() -> &'static [&'static dyn Pass] {
@@ -56,14 +58,24 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &quantize::convert_floats::ConvertFloats,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::fuse_norm_casts::FuseNormCasts,
+        &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_sums::FuseSums,
+        &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention::FuseAttention,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_projected_attention::FuseProjectedAttention,
         &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
+        &fuse::quantized::fuse_dequantize::FuseDequantize,
+        &fuse::quantized::remove_requantize::RemoveRequantize,
+        &fuse::quantized::fuse_integer_product::FuseIntegerProduct,
         &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,

@@ -1,6 +1,6 @@
 //! Chooses an order for each value and rewrites the graph.
 mod cost;
-mod cut;
+pub(crate) mod cut;
 mod frames;
 pub mod interface;
 pub mod order;
