@@ -53,6 +53,8 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &movement::split_slices::SplitSlices,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
+        &shape::merge_shapes::MergeShapes,
+        &shape::simplify_lists::SimplifyLists,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::fold_sequences::FoldSequences,

@@ -43,7 +43,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,merge-concats,merge-movements",
     },
     Group {
         name: "finish",
