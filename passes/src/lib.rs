@@ -65,6 +65,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
         &quantize::convert_floats::ConvertFloats,
+        &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,

@@ -48,12 +48,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums,merge-terms",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-terms,fuse-sums",
     },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention,fold-scale",
     },
     Group {
         name: "fuse-norms",

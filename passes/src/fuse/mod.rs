@@ -1,5 +1,6 @@
 //! Passes that replace sequences of operators by one operator that computes the same.
 pub mod attention;
+pub mod fold_scale;
 mod formulas;
 pub mod fuse_activations;
 pub mod fuse_conv_affine;
