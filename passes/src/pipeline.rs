@@ -83,7 +83,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-activations",
+        text: "fuse-conv-activation,fuse-gemm-activation,fuse-product-transpose",
     },
     Group {
         name: "fuse-quantized",

@@ -12,5 +12,6 @@ pub mod fuse_norm_casts;
 pub mod fuse_reductions;
 pub mod fuse_rms_norm;
 pub mod fuse_sums;
+pub mod linear;
 mod polynomial;
 pub mod quantized;
