@@ -43,7 +43,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,merge-concats,merge-movements",
     },
     Group {
         name: "finish",
@@ -63,7 +63,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-formula,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
