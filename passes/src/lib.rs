@@ -61,6 +61,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::inline_functions::InlineFunctions,
         &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_means::FuseMeans,
+        &fuse::fuse_bias_activations::FuseBiasActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,

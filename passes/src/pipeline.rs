@@ -68,12 +68,17 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target",
         doc: "Puts operators together in ways that one runtime has.",
-        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized",
+        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized,fuse-target-activations",
     },
     Group {
         name: "fuse-target-norms",
         doc: "Normalizations with what is added before them.",
         text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-target-activations",
+        doc: "Activations with what is before them.",
+        text: "fuse-bias-activations",
     },
     Group {
         name: "fuse-target-attention",

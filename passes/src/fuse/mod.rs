@@ -2,6 +2,7 @@
 pub mod attention;
 mod formulas;
 pub mod fuse_activations;
+pub mod fuse_bias_activations;
 pub mod fuse_conv_affine;
 pub mod fuse_conv_batch_norm;
 pub mod fuse_layer_norm;
