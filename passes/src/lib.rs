@@ -30,6 +30,7 @@ pub use profile::Profile;
 pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
+#[expect(clippy::too_many_lines, reason = "a table, one line per pass")]
 pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
@@ -43,6 +44,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
+        &simplify::simplify_arithmetic::SimplifyArithmetic,
+        &simplify::simplify_bounds::SimplifyBounds,
+        &simplify::merge_reduce_reshape::MergeReduceReshape,
+        &simplify::merge_terms::MergeTerms,
         &movement::merge_slices::MergeSlices,
         &movement::merge_concats::MergeConcats,
         &movement::split_slices::SplitSlices,
@@ -58,6 +63,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::merge_branches::MergeBranches,
         &fold::unroll_loops::UnrollLoops,
         &fuse::fuse_activations::FuseActivations,
+        &fuse::fuse_means::FuseMeans,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_pad::FusePad,
@@ -71,7 +77,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_sums::FuseSums,
         &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
-        &fuse::attention::fuse_attention::FuseAttention,
+        &fuse::attention::fuse_attention_formula::FuseAttentionFormula,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
         &fuse::attention::fuse_projected_attention::FuseProjectedAttention,

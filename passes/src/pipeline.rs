@@ -37,7 +37,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+               merge-reduce-reshape",
     },
     Group {
         name: "movement",
@@ -47,12 +48,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums,merge-terms",
     },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-dequantize,fuse-activations,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention",
     },
     Group {
         name: "fuse-norms",
@@ -62,7 +63,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-formula,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",

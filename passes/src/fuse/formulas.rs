@@ -263,6 +263,11 @@ type Make = fn(&Graph, &Match<'_>, Fused) -> Option<Fused>;
 
 /// Formulas that are no sums and products. `%x` is the operand.
 const TEXTS: &[(&str, &str, Make)] = &[
+    (
+        "softmax",
+        "div(exp(sub(%x, reduce_max(%x, const(%a)))), reduce_sum(exp(sub(%x, reduce_max(%x, const(%a)))), const(%b)))",
+        one_axis,
+    ),
     ("softsign", "div(%x, add~(abs(%x), const(1)))", plain),
     ("sigmoid", "div(const(1), add~(exp(neg(%x)), const(1)))", single),
     ("sigmoid", "reciprocal(add~(exp(neg(%x)), const(1)))", single),
@@ -301,7 +306,11 @@ fn by_pattern(g: &Graph, n: NodeId) -> Found {
         };
         let Some(x) = m.value("x") else { continue };
         let rank = m.all.iter().flat_map(|n| g.node(*n).inputs()).flatten();
-        let rank = rank.filter_map(|v| g.constant(*v)).filter(|t| t.len() == 1).map(Tensor::rank).max();
+        let rank = rank
+            .filter_map(|v| g.constant(*v))
+            .filter(|t| t.len() == 1 && t.dtype().is_float())
+            .map(Tensor::rank)
+            .max();
         let inside = Inside { nodes: m.all.clone(), rank: rank.unwrap_or(0) };
         match make(g, &m, Fused::new(op, x, inside)) {
             Some(fused) => return Ok(Some(fused)),
@@ -341,6 +350,18 @@ fn up_to_one(g: &Graph, m: &Match<'_>, fused: Fused) -> Option<Fused> {
 /// From 20 on `log(1 + exp(x))` is `x` in all of the types but `f64`.
 fn from_twenty(g: &Graph, m: &Match<'_>, fused: Fused) -> Option<Fused> {
     g.const_f64(m.value("a")).filter(|a| *a >= 20.0).map(|_| fused)
+}
+
+/// Reductions over the same single axis, which they keep.
+fn one_axis(g: &Graph, m: &Match<'_>, fused: Fused) -> Option<Fused> {
+    let rank = g.ty(fused.x).as_tensor()?.rank()? as i64;
+    let axis = |name: &str| match g.const_ints(m.value(name)).as_deref() {
+        Some([axis]) => Some(if *axis < 0 { axis + rank } else { *axis }),
+        _ => None,
+    };
+    let kept = |n: &NodeId| g.node(*n).op().def().attr("keepdims") != Some(Attr::Bool(false));
+    let axes = axis("a").filter(|a| axis("b") == Some(*a))?;
+    m.all.iter().all(kept).then(|| fused.with("axis", Attr::Int(axes)))
 }
 
 /// Slopes as `p_relu` takes them: broadcast to `x` without changing its shape.

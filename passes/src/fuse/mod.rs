@@ -6,6 +6,7 @@ pub mod fuse_conv_affine;
 pub mod fuse_conv_batch_norm;
 pub mod fuse_layer_norm;
 pub mod fuse_matmul_add;
+pub mod fuse_means;
 pub mod fuse_norm_affine;
 pub mod fuse_norm_casts;
 pub mod fuse_pad;

@@ -25,6 +25,9 @@ impl Pass for RemoveZeroBias {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        Some(&["conv", "conv_transpose", "gemm"])
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(sweep(g, cx, |g, n| remove(g, cx, n)))
     }

@@ -9,7 +9,7 @@
 //!     ->
 //! %y = contrib_attention(%x, [%wq, %wk, %wv], [%bq, %bk, %bv], _, _, %mask) {num_heads=4, scale=0.125}
 //! ```
-//! - What `fuse-attention` says of the formula and its factors, but for the mask: it may hide all keys, as here the operator adds it and nothing more.
+//! - What `fuse-attention-formula` says of the formula and its factors, but for the mask: it may hide all keys, as here the operator adds it and nothing more.
 //!   It is `[B or 1, H or 1, S, S]`, and there is no bound of the scores.
 //! - Queries, keys and values are projections of one `f32` operand `[B, S, I]` by weights and biases that are constant, the weights used only there;
 //!   nothing else uses what they are split into.

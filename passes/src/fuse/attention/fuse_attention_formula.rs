@@ -1,4 +1,4 @@
-//! `fuse-attention`
+//! `fuse-attention-formula`
 //!
 //! ```text
 //! %t = transpose(%k) {perm=[0, 1, 3, 2]}
@@ -25,15 +25,15 @@ use hoist_ir::ops::Op;
 use hoist_ir::ops::attention::attend::Attention;
 
 /// The pass.
-pub struct FuseAttention;
+pub struct FuseAttentionFormula;
 
 const INFO: PassInfo =
-    PassInfo { name: "fuse-attention", doc: "Replaces the formula of attention by this operator." };
+    PassInfo { name: "fuse-attention-formula", doc: "Replaces the formula of attention by this operator." };
 
 /// Numbers that are added to scores are surely not below this.
 const LEAST: f64 = -1e30;
 
-impl Pass for FuseAttention {
+impl Pass for FuseAttentionFormula {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
