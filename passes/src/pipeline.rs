@@ -43,7 +43,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "simplify-lists,merge-shapes,merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,fuse-space-to-depth,merge-concats,merge-movements",
     },
     Group {
         name: "finish",
@@ -104,12 +104,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches,fold-sequences",
+        text: "infer-shapes,fold-constants,fold-branches,merge-branches,unroll-loops,fold-sequences",
     },
     Group {
         name: "fuse-weights",
         doc: "Puts constants that follow convolutions and matrix products into their weights.",
-        text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
+        text: "fuse-pad,fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
     },
     Group {
         name: "legalize-opset",

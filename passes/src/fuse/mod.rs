@@ -10,6 +10,7 @@ pub mod fuse_matmul_add;
 pub mod fuse_means;
 pub mod fuse_norm_affine;
 pub mod fuse_norm_casts;
+pub mod fuse_pad;
 pub mod fuse_reductions;
 pub mod fuse_rms_norm;
 pub mod fuse_sums;
