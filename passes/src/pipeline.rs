@@ -37,28 +37,33 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+               merge-reduce-reshape",
     },
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,merge-concats,merge-movements",
     },
-    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
+    Group {
+        name: "finish",
+        doc: "What would hide patterns from other passes.",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums,merge-terms",
+    },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-activations,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention",
     },
     Group {
         name: "fuse-norms",
         doc: "Recognizes normalizations.",
-        text: "fuse-layer-norm,fuse-rms-norm,fuse-norm-affine",
+        text: "fuse-layer-norm,fuse-rms-norm,replace-reciprocal,fuse-norm-affine,fuse-norm-casts,fuse-reductions",
     },
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-formula,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
@@ -73,7 +78,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-attention",
         doc: "Attention with what is before and after it.",
-        text: "merge-projections",
+        text: "fuse-projected-attention,merge-projections",
     },
     Group {
         name: "fuse-target-linear",
@@ -83,7 +88,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-quantized",
         doc: "Quantization without steps that cancel, and operators on quantized tensors.",
-        text: "fuse-activations",
+        text: "remove-requantize,fuse-integer-product",
     },
     Group {
         name: "cleanup",
