@@ -10,6 +10,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod interface;
 pub mod layout;
 pub mod legalize;
 pub mod movement;

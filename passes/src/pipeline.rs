@@ -290,15 +290,19 @@ impl Parser<'_> {
 /// The error for a name that is neither a pass nor a group.
 pub fn unknown(name: &str) -> Diag {
     let names = crate::registry().iter().map(|p| p.info().name).chain(GROUPS.iter().map(|g| g.name));
-    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
-    near.sort_unstable();
     let d = Diag::error("E0501", format!("there is no pass or group `{name}`"));
-    let near: Vec<String> =
-        near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect();
+    let near = near(name, names);
     match near.as_slice() {
         [] => d.hint("`hoist optimize --list-passes` lists them"),
         _ => d.hint(format!("did you mean {}?", near.join(" or "))),
     }
+}
+
+/// Up to three of `names` that `name` may be meant for, in quotes, nearest first.
+pub fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
+    near.sort_unstable();
+    near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect()
 }
 
 /// Levenshtein distance: fewest insertions, deletions and replacements of characters.
