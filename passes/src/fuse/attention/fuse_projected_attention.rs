@@ -63,7 +63,7 @@ fn source(g: &Graph, v: ValueId) -> Option<Projection> {
         let node = g.node(n);
         let (a, b) = (node.input(0)?, node.input(1));
         n = match node.op() {
-            Op::MatMul(_) => return projection(g, n),
+            Op::MatMul(_) => return projection(g, n).filter(|p| p.scaled.is_none()),
             Op::Transpose(_) | Op::Reshape(_) => g.producer(a)?,
             Op::Add(_) => g.producer(a).or_else(|| g.producer(b?))?,
             _ => return None,
