@@ -12,7 +12,8 @@
 //! - `%x` is `[B, H, S, D]`, of `f32`, `f16` or `bf16`; nothing else uses the values between. The halves may be parts of a `split`, and of
 //!   a value that `%x` is itself a part of.
 //! - `%cos` and `%sin` are `[B, 1, S, D]`, the same for all heads, and surely have two equal halves: they are constants that do, or functions element
-//!   by element, or rows of a table, of a `concat` of a value with itself. `%c` and `%s` are computed from one half, as `[B, S, D / 2]`.
+//!   by element, or rows of a table, of a `concat` of a value with itself. `%c` and `%s` are computed from one half, as `[B, S, D / 2]`, or where
+//!   constants are the same for all of a known batch, as `[S, D / 2]` with positions `[B, S]`.
 //!
 //! ```text
 //! %r = slice(%x, [0], [R], [-1])
@@ -24,7 +25,7 @@
 //!
 //! The operator computes the same products and sums.
 use super::shapes::{dims, dims_of, known, made_by};
-use super::tables::{can_halve, half_table};
+use super::tables::{Reading, half_table, positions, reading};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -156,13 +157,16 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         return Outcome::miss("the operator has no such elements");
     }
     let shape = [batch, Dim::Known(1), tokens, features];
-    if !can_halve(g, f.cos, &shape) || !can_halve(g, f.sin, &shape) {
+    let (cos, sin) = (reading(g, f.cos, &shape), reading(g, f.sin, &shape));
+    let Some(way) = cos.filter(|way| Some(*way) == sin) else {
         return Outcome::miss("the tables are not the same for all heads, with two equal halves");
-    }
+    };
     let nodes: Vec<NodeId> = f.nodes.into_iter().filter(|m| *m != n).collect();
     cx.fuse(g, n, &nodes, |b| {
-        let (cos, sin) = (half_table(b, f.cos, &shape)?, half_table(b, f.sin, &shape)?);
-        Ok(vec![b.rotary_embedding(RotaryEmbedding::default(), f.x, cos, sin, None)?])
+        let (cos, sin) = (half_table(b, f.cos, &shape, way)?, half_table(b, f.sin, &shape, way)?);
+        let ids = if way == Reading::Positions { Some(positions(b, &shape)?) } else { None };
+        let operands = [Some(f.x), Some(cos), Some(sin), ids];
+        b.add(RotaryEmbedding::default(), if ids.is_some() { &operands } else { &operands[..3] })
     })
 }
 
