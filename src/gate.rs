@@ -195,8 +195,14 @@ fn precision_hint(mut diags: Diags) -> Diags {
     diags
 }
 
-/// Does `work` on a thread of its own, and says why there is no result when it takes longer than `time`.
-fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+/// Does `work` on a thread of its own.
+///
+/// # Errors
+/// Why there is no result, when it takes longer than `time`.
+pub fn within<T: Send + 'static>(
+    time: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
     let (sender, receiver) = channel();
     let thread = std::thread::Builder::new().name("check".to_owned()).stack_size(64 << 20);
     let spawned = thread.spawn(move || {
@@ -248,7 +254,11 @@ fn same_interface(source: &Graph, written: &Graph) -> Result<(), Diag> {
         .note(format!("written: {:?}", names(written))))
 }
 
-fn executor(model: &Model) -> Result<Reference, Diags> {
+/// The executor that models are checked with.
+///
+/// # Errors
+/// Its own.
+pub fn executor(model: &Model) -> Result<Reference, Diags> {
     let options = ReferenceOptions {
         live_bytes: Some(MAX_LIVE as usize),
         constant_bytes: CONSTANTS,
@@ -318,7 +328,8 @@ fn run_all(source: &Model, written: &Model, checking: &Checking) -> Result<Verdi
     Ok(tally.verdict())
 }
 
-fn first_reason(diags: &Diags) -> String {
+/// What the first of `diags` says.
+pub fn first_reason(diags: &Diags) -> String {
     diags.0.first().map_or_else(String::new, |d| d.message.clone())
 }
 
@@ -401,7 +412,10 @@ fn made_up(source: &Model, seed: u64, open: Open) -> Vec<Result<Vec<Value>, Stri
 }
 
 /// Whether running `graph` on inputs of these types stays within the limits, as far as the types tell.
-fn affordable(graph: &Graph, inputs: &[Type]) -> Result<(), String> {
+///
+/// # Errors
+/// What it takes too much of.
+pub fn affordable(graph: &Graph, inputs: &[Type]) -> Result<(), String> {
     let mut fixed = graph.clone();
     for (v, ty) in graph.inputs().iter().zip(inputs) {
         if let Type::Tensor(_) = ty {

@@ -148,9 +148,7 @@ impl Job<'_> {
         let format = OutputFormat::of(self.output, self.writing.to)?;
         let target = Target::new(self.output)?;
         let progress = Progress::start("reading", self.quiet);
-        let mut source = io::read(self.input, self.reading)?;
-        let nodes_before = source.graph.node_count();
-        self.shaping.apply(&mut source).map_err(|diags| io::about(self.input, diags))?;
+        let (mut source, nodes_before) = self.shaping.read(self.input, self.reading)?;
         layout::turn_model(&mut source, &layout::io(&self.writing.io_layout)?)
             .map_err(|diags| io::about(self.input, diags))?;
         self.precision.open(&mut source).map_err(|diags| io::about(self.input, diags))?;

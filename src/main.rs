@@ -5,6 +5,7 @@ mod cli;
 mod difference;
 mod engine;
 mod format;
+mod freed;
 mod gate;
 mod io;
 mod job;

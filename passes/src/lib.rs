@@ -10,6 +10,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod interface;
 pub mod layout;
 pub mod legalize;
 pub mod movement;
@@ -65,11 +66,13 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::unroll_loops::UnrollLoops,
         &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_means::FuseMeans,
+        &fuse::fuse_bias_activations::FuseBiasActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_pad::FusePad,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
         &quantize::convert_floats::ConvertFloats,
+        &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
@@ -84,6 +87,9 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::attention::fuse_projected_attention::FuseProjectedAttention,
         &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
+        &fuse::linear::fuse_conv_activation::FuseConvActivation,
+        &fuse::linear::fuse_gemm_activation::FuseGemmActivation,
+        &fuse::linear::fuse_product_transpose::FuseProductTranspose,
         &fuse::quantized::fuse_dequantize::FuseDequantize,
         &fuse::quantized::remove_requantize::RemoveRequantize,
         &fuse::quantized::fuse_integer_product::FuseIntegerProduct,

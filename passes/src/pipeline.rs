@@ -48,12 +48,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums,merge-terms",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-terms,fuse-sums",
     },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention,fold-scale",
     },
     Group {
         name: "fuse-norms",
@@ -68,12 +68,17 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target",
         doc: "Puts operators together in ways that one runtime has.",
-        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized",
+        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized,fuse-target-activations",
     },
     Group {
         name: "fuse-target-norms",
         doc: "Normalizations with what is added before them.",
         text: "fuse-activations",
+    },
+    Group {
+        name: "fuse-target-activations",
+        doc: "Activations with what is before them.",
+        text: "fuse-bias-activations",
     },
     Group {
         name: "fuse-target-attention",
@@ -83,7 +88,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-activations",
+        text: "fuse-conv-activation,fuse-gemm-activation,fuse-product-transpose",
     },
     Group {
         name: "fuse-quantized",
@@ -285,15 +290,19 @@ impl Parser<'_> {
 /// The error for a name that is neither a pass nor a group.
 pub fn unknown(name: &str) -> Diag {
     let names = crate::registry().iter().map(|p| p.info().name).chain(GROUPS.iter().map(|g| g.name));
-    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
-    near.sort_unstable();
     let d = Diag::error("E0501", format!("there is no pass or group `{name}`"));
-    let near: Vec<String> =
-        near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect();
+    let near = near(name, names);
     match near.as_slice() {
         [] => d.hint("`hoist optimize --list-passes` lists them"),
         _ => d.hint(format!("did you mean {}?", near.join(" or "))),
     }
+}
+
+/// Up to three of `names` that `name` may be meant for, in quotes, nearest first.
+pub fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
+    near.sort_unstable();
+    near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect()
 }
 
 /// Levenshtein distance: fewest insertions, deletions and replacements of characters.
