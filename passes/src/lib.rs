@@ -62,6 +62,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fold::fold_sequences::FoldSequences,
         &fold::inline_functions::InlineFunctions,
         &fold::merge_branches::MergeBranches,
+        &fold::trim_control_flow::TrimControlFlow,
         &fold::unroll_loops::UnrollLoops,
         &fuse::fuse_activations::FuseActivations,
         &fuse::fuse_means::FuseMeans,

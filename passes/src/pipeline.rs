@@ -104,7 +104,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches,merge-branches,unroll-loops,fold-sequences",
+        text: "infer-shapes,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,fold-sequences",
     },
     Group {
         name: "fuse-weights",
