@@ -42,6 +42,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &cleanup::merge_casts::MergeCasts,
         &cleanup::merge_duplicates::MergeDuplicates,
         &cleanup::remove_dead_code::RemoveDeadCode,
+        &simplify::replace_division::ReplaceDivision,
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
