@@ -79,6 +79,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::fuse_norm_casts::FuseNormCasts,
         &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_skip_norm::FuseSkipNorm,
         &fuse::fuse_sums::FuseSums,
         &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,

@@ -77,7 +77,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-norms",
         doc: "Normalizations with what is added before them.",
-        text: "fuse-activations",
+        text: "fuse-skip-norm",
     },
     Group {
         name: "fuse-target-activations",
