@@ -41,7 +41,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+        text: "remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
                merge-reduce-reshape",
     },
     Group {
@@ -108,7 +108,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,fold-sequences",
+        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,\
+               fold-sequences",
     },
     Group {
         name: "fuse-weights",

@@ -90,6 +90,7 @@ pub const PROFILES: &[Profile] = &[
             "hard_swish",
             "layer_normalization",
             "mat_mul_integer_to_float",
+            "mish",
             "multi_head_attention",
             "rms_normalization",
             "rotary_embedding",
