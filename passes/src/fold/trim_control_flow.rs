@@ -116,7 +116,7 @@ fn rounds(g: &Graph, n: NodeId) -> Option<Trimmed> {
         operands: order(2),
         captures: node.captures() + same.len(),
         inputs: order(2),
-        same: same.iter().map(|k| (*k, 2 + k)).collect(),
+        same: same.iter().map(|k| (*k, if planted("trim-control-flow") { 2 } else { 2 + k })).collect(),
     })
 }
 
@@ -154,9 +154,6 @@ fn replace(g: &mut Graph, n: NodeId, t: &Trimmed) -> Result<(), Diag> {
     let values = g.node(made).outputs().to_vec();
     let mut pairs: Vec<(ValueId, ValueId)> =
         t.results.iter().zip(values).filter_map(|(i, v)| Some((*old.get(*i)?, v))).collect();
-    if planted("trim-control-flow") {
-        pairs.reverse();
-    }
     pairs.extend(unchanged);
     if !pairs.iter().all(|(old, new)| g.ty(*old).meet(g.ty(*new)).is_some()) {
         g.erase(made)?;

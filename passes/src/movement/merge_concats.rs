@@ -111,6 +111,9 @@ fn flattened(
             None => out.push(*v),
         }
     }
+    if planted("merge-concats") {
+        out.reverse();
+    }
     out
 }
 
@@ -146,7 +149,7 @@ fn restored(g: &Graph, operands: &[ValueId], axis: usize, also: &mut Vec<NodeId>
             },
         });
         match before {
-            Some((y, first, q)) if y == x && (first.end == taken.start || planted("merge-concats")) => {
+            Some((y, first, q)) if y == x && first.end == taken.start => {
                 also.extend(q);
                 also.push(p);
                 out.pop();
