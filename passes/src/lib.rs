@@ -54,6 +54,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::linear::fuse_conv_activation::FuseConvActivation,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,

@@ -78,7 +78,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-activations",
+        text: "fuse-conv-activation",
     },
     Group {
         name: "fuse-quantized",

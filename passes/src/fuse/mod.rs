@@ -7,3 +7,4 @@ pub mod fuse_layer_norm;
 pub mod fuse_matmul_add;
 pub mod fuse_norm_affine;
 pub mod fuse_rms_norm;
+pub mod linear;

@@ -1,0 +1,2 @@
+//! Convolutions and matrix products with what is around them, for runtimes that have operators for it.
+pub mod fuse_conv_activation;
