@@ -116,7 +116,7 @@ def feeds(session, io):
         if kind.kind == "f":
             values[x.name] = draw.standard_normal(shape).astype(kind) * kind.type(0.5)
         else:
-            values[x.name] = np.ones(shape, kind) if "mask" in x.name else draw.integers(0, 2 if kind.kind == "b" else 20, shape).astype(kind)
+            values[x.name] = np.ones(shape, kind) if "mask" in x.name else draw.integers(0, 2 if kind.kind == "b" or "type" in x.name else 20, shape).astype(kind)
     return values
 
 

@@ -3,8 +3,8 @@
 //! Both run in the reference executor, on the source's own sample inputs where it has some, else on inputs made from two seeds: small
 //! ones, or long ones where the source cannot be run on those. Without `--tolerance` a number fits when
 //! `|got - want| <= 1e-3 |want| + 1e-4 m`, where `m` is the largest magnitude in that output: a rewrite that reorders additions errs relative to
-//! the terms, not to their sum. Both figures are 10 times as large when the model computes in float16, 50 times in bfloat16. Everything but
-//! floats must be equal. Results of operators on quantized tensors may be a step off where rounding is all but a tie: see [`crate::steps`].
+//! the terms, not to their sum. Both figures are 10 times as large when the model computes in float16, 50 times in bfloat16, and 100 and 400 times where
+//! only the written model does. Everything but floats must be equal. Results of operators on quantized tensors may be a step off where rounding is all but a tie: see [`crate::steps`].
 //!
 //! A model is left unchecked, with the reason said, when the *source* cannot be run: operators without evaluation, inputs that cannot be made
 //! up, inputs it refuses, or a cost beyond [`MAX_MACS`], [`MAX_LIVE`] or the time allowed. A source that runs and a result that does
@@ -16,6 +16,7 @@ use hoist_ir::graph::Graph;
 use hoist_ir::model::{Executor as _, Model};
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
+use hoist_passes::Ranges;
 use hoist_runtime::compare::{Comparison, OutputComparison, Tolerance, compare};
 use hoist_runtime::inputs::{DimBindings, Open, seeded_open};
 use hoist_runtime::reference::{Reference, ReferenceOptions};
@@ -82,7 +83,14 @@ impl Bounds {
             Some(_) => 10.0,
             None => 1.0,
         };
+        Self::times(factor)
+    }
+    fn times(factor: f64) -> Self {
         Self { rtol: 1e-3 * factor, atol: 1e-4 * factor, scaled: true }
+    }
+    /// The default where a model that computes with more bits is compared with one of `dtype`.
+    fn narrowed(dtype: DType) -> Self {
+        Self::times(if dtype == DType::BF16 { 400.0 } else { 100.0 })
     }
     fn of(self, want: &Value) -> Tolerance {
         let scale = if self.scaled { magnitude(want) } else { 1.0 };
@@ -146,6 +154,8 @@ pub enum Verdict {
         runs: usize,
         /// Largest difference of any output.
         max_abs: f64,
+        /// Largest difference as part of the largest magnitude of its output.
+        part: f64,
         /// What makes the comparison weak, such as outputs that are not numbers.
         weak: Option<String>,
     },
@@ -153,32 +163,81 @@ pub enum Verdict {
     Unchecked(String),
 }
 
-/// Compares `written` with `source`.
+/// Compares `written` with `source`. `narrowed` is the type of floats that only `written` computes in.
 ///
 /// # Errors
 /// `E0601` for each output that differs, and what the executor says when only `written` cannot be run.
-pub fn check(source: &Model, written: &Model, checking: &Checking) -> Result<Verdict, Diags> {
+pub fn check(
+    source: &Model,
+    written: &Model,
+    checking: &Checking,
+    narrowed: Option<DType>,
+) -> Result<Verdict, Diags> {
     if let Err(d) = same_interface(&source.graph, &written.graph) {
         return Err(d.into());
     }
     let time = if stats::of(&source.graph).repeats { TIME_OF_LOOPS } else { TIME };
-    let (source, written, checking) = (source.clone(), written.clone(), checking.clone());
+    let (source, written, mut checking) = (source.clone(), written.clone(), checking.clone());
+    checking.tolerance = checking.tolerance.or_else(|| narrowed.map(Bounds::narrowed));
+    match within(time, move || run_all(&source, &written, &checking)) {
+        Ok(verdict) if narrowed.is_some() => verdict.map_err(precision_hint),
+        Ok(verdict) => verdict,
+        Err(reason) => Ok(Verdict::Unchecked(reason)),
+    }
+}
+
+/// What else to do about differences where fewer bits may be the reason.
+fn precision_hint(mut diags: Diags) -> Diags {
+    for d in diags.0.iter_mut().filter(|d| d.code == "E0601") {
+        let hint = d.hint.take().unwrap_or_default();
+        d.hint = Some(format!("--fp32-ops OP,.. and --fp32-nodes NAME,.. keep parts in f32; {hint}"));
+    }
+    diags
+}
+
+/// Does `work` on a thread of its own.
+///
+/// # Errors
+/// Why there is no result, when it takes longer than `time`.
+pub fn within<T: Send + 'static>(
+    time: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
     let (sender, receiver) = channel();
     let thread = std::thread::Builder::new().name("check".to_owned()).stack_size(64 << 20);
     let spawned = thread.spawn(move || {
         // The receiver is gone when the time is over.
-        let _ = sender.send(run_all(&source, &written, &checking));
+        let _ = sender.send(work());
     });
-    if let Err(e) = spawned {
-        return Ok(Verdict::Unchecked(format!("no thread can be started: {e}")));
-    }
+    spawned.map_err(|e| format!("no thread can be started: {e}"))?;
     match receiver.recv_timeout(time) {
-        Ok(verdict) => verdict,
+        Ok(result) => Ok(result),
         Err(RecvTimeoutError::Timeout) => {
-            Ok(Verdict::Unchecked(format!("running the model takes more than {} s", time.as_secs())))
+            Err(format!("running the model takes more than {} s", time.as_secs()))
         }
         Err(RecvTimeoutError::Disconnected) => panic!("the executor stopped"),
     }
+}
+
+/// Runs `model`, whose interface is that of `source`, on what the gate will run both on, and records how large its values are.
+///
+/// # Errors
+/// Why it cannot be run.
+pub fn observe(source: &Model, model: &Model, checking: &Checking) -> Result<Ranges, String> {
+    let time = if stats::of(&source.graph).repeats { TIME_OF_LOOPS } else { TIME };
+    let (source, model, seed) = (source.clone(), model.clone(), checking.verify_seed);
+    within(time, move || {
+        let executor = executor(&model).map_err(|diags| first_reason(&diags))?;
+        let mut given = inputs(&source, seed);
+        if source.samples.is_empty() && given.iter().all(Result::is_err) {
+            given = made_up(&source, seed, Open::Long);
+        }
+        let given = given.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = given.first() {
+            affordable(&model.graph, &first.iter().map(Value::ty).collect::<Vec<_>>())?;
+        }
+        Ranges::observe(&executor, given).map_err(|d| d.message)
+    })?
 }
 
 fn same_interface(source: &Graph, written: &Graph) -> Result<(), Diag> {
@@ -195,7 +254,11 @@ fn same_interface(source: &Graph, written: &Graph) -> Result<(), Diag> {
         .note(format!("written: {:?}", names(written))))
 }
 
-fn executor(model: &Model) -> Result<Reference, Diags> {
+/// The executor that models are checked with.
+///
+/// # Errors
+/// Its own.
+pub fn executor(model: &Model) -> Result<Reference, Diags> {
     let options = ReferenceOptions {
         live_bytes: Some(MAX_LIVE as usize),
         constant_bytes: CONSTANTS,
@@ -265,7 +328,8 @@ fn run_all(source: &Model, written: &Model, checking: &Checking) -> Result<Verdi
     Ok(tally.verdict())
 }
 
-fn first_reason(diags: &Diags) -> String {
+/// What the first of `diags` says.
+pub fn first_reason(diags: &Diags) -> String {
     diags.0.first().map_or_else(String::new, |d| d.message.clone())
 }
 
@@ -274,6 +338,7 @@ fn first_reason(diags: &Diags) -> String {
 struct Tally {
     runs: usize,
     max_abs: f64,
+    part: f64,
     meaningful: bool,
     reason: Option<String>,
 }
@@ -286,6 +351,10 @@ impl Tally {
         self.runs += 1;
         let largest = comparison.outputs.iter().map(|o| o.max_abs).fold(0.0, f64::max);
         self.max_abs = self.max_abs.max(largest);
+        for (o, w) in comparison.outputs.iter().zip(want) {
+            let most = magnitude(w);
+            self.part = if most > 0.0 { self.part.max(o.max_abs / most) } else { self.part };
+        }
         self.meaningful |= want.is_empty() || want.iter().any(says_something);
         Ok(())
     }
@@ -300,7 +369,7 @@ impl Tally {
         }
         let weak = (!self.meaningful)
             .then(|| "every output is NaN, infinite or empty on the inputs tried".to_owned());
-        Verdict::Same { runs: self.runs, max_abs: self.max_abs, weak }
+        Verdict::Same { runs: self.runs, max_abs: self.max_abs, part: self.part, weak }
     }
 }
 
@@ -343,7 +412,10 @@ fn made_up(source: &Model, seed: u64, open: Open) -> Vec<Result<Vec<Value>, Stri
 }
 
 /// Whether running `graph` on inputs of these types stays within the limits, as far as the types tell.
-fn affordable(graph: &Graph, inputs: &[Type]) -> Result<(), String> {
+///
+/// # Errors
+/// What it takes too much of.
+pub fn affordable(graph: &Graph, inputs: &[Type]) -> Result<(), String> {
     let mut fixed = graph.clone();
     for (v, ty) in graph.inputs().iter().zip(inputs) {
         if let Type::Tensor(_) = ty {
@@ -380,7 +452,7 @@ mod tests {
         parse_model(text).expect("valid text")
     }
     fn verdict(source: &str, written: &str) -> Result<Verdict, Diags> {
-        check(&model(source), &model(written), &Checking::default())
+        check(&model(source), &model(written), &Checking::default(), None)
     }
 
     const ADD: &str = "graph @g(%x: f32[N, 3]) {\n  %s = add(%x, %x)\n  return y: %s\n}\n";

@@ -261,7 +261,14 @@ fn fix_shapes(graph: &mut Graph, shapes: &[(String, Shape)]) -> Result<(), Diags
         let has = tensor.shape.as_deref().unwrap_or(shape);
         if has.len() != shape.len() || !has.iter().zip(shape).all(|(have, said)| open(have, said)) {
             let said = TensorType { shape: Some(shape.clone()), ..tensor.clone() };
-            return Err(bad(format!("input `{name}` is {ty} in the file, which is not {said}")));
+            let d = Diag::error("E0603", format!("input `{name}` is {ty} in the file, which is not {said}"));
+            return Err(match first_fixed(has, shape) {
+                Some((axis, n)) => d.hint(format!(
+                    "--dynamic {name}:{axis}=NAME --dim NAME={n} gives a fixed size another value, where the model allows it"
+                )),
+                None => d,
+            }
+            .into());
         }
         for (have, said) in has.iter().zip(shape) {
             let symbol = have.to_sym().and_then(|e| e.as_symbol().map(str::to_owned));
@@ -280,6 +287,13 @@ fn fix_shapes(graph: &mut Graph, shapes: &[(String, Shape)]) -> Result<(), Diags
     let known = symbols(graph);
     dims.retain(|(symbol, _)| known.contains(symbol));
     fix_dims(graph, &dims)
+}
+
+/// The first axis whose fixed size is said to be another one, with that.
+fn first_fixed(has: &[Dim], said: &[Dim]) -> Option<(usize, u64)> {
+    let mut both = has.iter().zip(said).enumerate();
+    both.find_map(|(axis, (h, s))| Some((axis, s.known().filter(|n| h.known().is_some_and(|h| h != *n))?)))
+        .filter(|_| has.len() == said.len())
 }
 
 /// Gives symbols of the inputs' types fixed sizes and infers every type again.
@@ -304,7 +318,14 @@ pub fn fix_dims(graph: &mut Graph, dims: &[(String, u64)]) -> Result<(), Diags> 
         let ty = substituted(graph.ty(v), &value);
         graph.set_input_type(v, ty)?;
     }
-    graph.reinfer()?;
+    graph.reinfer().map_err(|d| {
+        let said: Vec<String> = dims.iter().map(|(name, n)| format!("{name}={n}")).collect();
+        if said.is_empty() {
+            d
+        } else {
+            d.note(format!("the model holds sizes that do not go with {}", said.join(", ")))
+        }
+    })?;
     Ok(())
 }
 

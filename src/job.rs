@@ -4,7 +4,9 @@ use crate::gate::{self, Checking, Verdict};
 use crate::io::{self, Reading};
 use crate::layout;
 use crate::output::{Staging, Target};
+use crate::precision::{self, Precision};
 use crate::progress::Progress;
+use crate::shaping::Shaping;
 use clap::ValueEnum;
 use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
 use hoist_emitters::tflite;
@@ -97,8 +99,12 @@ pub struct Job<'a> {
     pub output: &'a Path,
     /// How to read the input.
     pub reading: &'a Reading,
+    /// What of its sizes and its interface changes.
+    pub shaping: &'a Shaping,
     /// How to write.
     pub writing: &'a Writing,
+    /// Which floats to compute in.
+    pub precision: &'a Precision,
     /// How to check.
     pub checking: &'a Checking,
     /// What to run on the model.
@@ -124,6 +130,8 @@ pub struct Done {
     pub warnings: Diags,
     /// Transposes that are left, where the output is TFLite.
     pub left: Vec<Remaining>,
+    /// What became of floats, where others were asked for.
+    pub precision: Option<precision::Told>,
 }
 
 /// A rule that a pass broke: a defect of Hoist, whatever the model.
@@ -140,9 +148,10 @@ impl Job<'_> {
         let format = OutputFormat::of(self.output, self.writing.to)?;
         let target = Target::new(self.output)?;
         let progress = Progress::start("reading", self.quiet);
-        let mut source = io::read(self.input, self.reading)?;
+        let (mut source, nodes_before) = self.shaping.read(self.input, self.reading)?;
         layout::turn_model(&mut source, &layout::io(&self.writing.io_layout)?)
             .map_err(|diags| io::about(self.input, diags))?;
+        self.precision.open(&mut source).map_err(|diags| io::about(self.input, diags))?;
         progress.stage("optimizing");
         let mut model = source.clone();
         model.samples.clear();
@@ -159,6 +168,7 @@ impl Job<'_> {
         }
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
         report.stats.splice(0..0, inlined.stats);
+        let precision = self.narrow(&source, &mut model, options, &mut report)?;
         self.legalize(&mut model, format, options, &mut report)?;
         drop_unused_domains(&mut model, &imported, self.writing.opset);
         let left = if format == OutputFormat::TfLite { remaining(&model.graph) } else { vec![] };
@@ -167,11 +177,11 @@ impl Job<'_> {
         let staging = self.write(&target, &model, format)?;
         progress.stage("checking");
         let verdict = self.check(&source, &staging, format)?;
-        let nodes = (source.graph.node_count(), model.graph.node_count());
+        let nodes = (nodes_before, model.graph.node_count());
         let bytes = staging.commit()?;
         let mut warnings = Diags(source.warnings);
         warnings.0.extend(report.warnings.0.iter().cloned());
-        Ok(Done { nodes, bytes, report, verdict, warnings, left })
+        Ok(Done { nodes, bytes, report, verdict, warnings, left, precision })
     }
 
     fn rewrite(
@@ -193,6 +203,24 @@ impl Job<'_> {
         let report = self.rewrite(&Pipeline::parse("inline-functions")?, model, &mut options)?;
         model.drop_uncalled_functions();
         Ok(report)
+    }
+
+    /// Computes in other floats, where they are asked for.
+    fn narrow(
+        &self,
+        source: &Model,
+        model: &mut Model,
+        options: &mut Options<'_>,
+        report: &mut Report,
+    ) -> anyhow::Result<Option<precision::Told>> {
+        let asked = self.precision.floats(source, model, self.checking);
+        let Some((floats, told)) = asked.map_err(|diags| io::about(self.input, diags))? else {
+            return Ok(None);
+        };
+        options.floats = Some(floats);
+        self.run_all(&["convert-floats,cleanup"], model, options, report)?;
+        options.floats = None;
+        Ok(Some(told.counted(&model.graph)))
     }
 
     /// Brings the model into the form that the output format can hold, whatever pipeline ran before.
@@ -327,7 +355,7 @@ impl Job<'_> {
             let note = Diag::error("E0901", "the file that Hoist wrote cannot be read back");
             Defect(Diags(std::iter::once(note).chain(diags.0).collect()))
         })?;
-        let verdict = gate::check(source, &written, self.checking);
+        let verdict = gate::check(source, &written, self.checking, self.precision.dtype());
         Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
     }
 }

@@ -208,6 +208,13 @@ impl SymInt {
         let atom = if larger { Atom::Max(pair) } else { Atom::Min(pair) };
         Some(Self::atom(atom)).filter(|e| e.weight() <= MAX_WEIGHT)
     }
+    /// Whether it is `min(other, k)` with a constant `k` above 1: wherever both broadcast, they are equal then.
+    pub fn caps(&self, other: &Self) -> bool {
+        let [(monomial, 1)] = self.terms.as_slice() else { return false };
+        let [Atom::Min(pair)] = monomial.as_slice() else { return false };
+        let large = |k: &Self| k.as_const().is_some_and(|k| k > 1);
+        (pair.0 == *other && large(&pair.1)) || (pair.1 == *other && large(&pair.0))
+    }
     /// Whether the value is surely not negative, given that symbols are sizes: no coefficient is negative, nested ones included.
     pub fn is_non_negative(&self) -> bool {
         let atom = |a: &Atom| match a {
@@ -414,6 +421,21 @@ mod tests {
         assert_eq!(a, b);
         assert_eq!(a.to_string(), "2*N+2");
         assert_eq!(a.sub(&b).and_then(|d| d.as_const()), Some(0));
+    }
+
+    #[test]
+    fn a_capped_size_broadcasts_to_the_size() {
+        let capped = |k: i64| n().smaller(&k.into()).expect("small");
+        assert!(capped(512).caps(&n()) && !n().caps(&n()));
+        // min(N, 1) is 1 for any N, and stretches.
+        assert!(!capped(1).caps(&n()) && !capped(512).caps(&SymInt::symbol("M")));
+        let shapes = |a: &SymInt, b: &SymInt| {
+            let dim = |e: &SymInt| [Dim::from_sym(Some(e.clone()))];
+            crate::infer::broadcast(&dim(a), &dim(b)).expect("broadcast")[0].clone()
+        };
+        assert_eq!(shapes(&n(), &capped(512)), Dim::symbol("N"));
+        assert_eq!(shapes(&capped(512), &n()), Dim::symbol("N"));
+        assert_eq!(shapes(&n(), &capped(1)), Dim::Unknown);
     }
 
     #[test]

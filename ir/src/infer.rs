@@ -180,6 +180,9 @@ fn broadcast_dim(a: Dim, b: Dim) -> Result<Dim, OpError> {
         (Dim::Known(_), _) => a,
         (_, Dim::Known(_)) => b,
         _ if a.surely_equals(&b) => a,
+        // A slice of a table of positions: where it is shorter than the data, both do not broadcast.
+        (Dim::Expr(x), Dim::Expr(y)) if y.caps(x) => a,
+        (Dim::Expr(x), Dim::Expr(y)) if x.caps(y) => b,
         _ => Dim::Unknown,
     })
 }

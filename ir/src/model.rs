@@ -1,6 +1,6 @@
 //! A model: the main graph and what formats carry beside it.
 use crate::eval::Value;
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -88,4 +88,15 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// When an input does not fit or an operator cannot be computed.
     fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, crate::diag::Diag>;
+    /// As [`run`](Self::run); `seen` is shown each result of each node of the main graph, where the executor knows them.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    fn observe(
+        &self,
+        inputs: Vec<Value>,
+        _seen: &mut dyn FnMut(ValueId, &Value),
+    ) -> Result<Vec<Value>, crate::diag::Diag> {
+        self.run(inputs)
+    }
 }

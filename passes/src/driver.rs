@@ -3,6 +3,7 @@ use crate::fingerprint::fingerprint;
 use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Target, Why};
 use crate::pipeline::{Pipeline, Step, unknown};
 use crate::profile::Profile;
+use crate::quantize::ranges::Floats;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;
@@ -33,6 +34,8 @@ pub struct Options<'a> {
     pub target: Option<Target>,
     /// Which operators passes may put in place of several others; all when absent.
     pub profile: Option<&'static Profile>,
+    /// Which 16-bit floats to compute in; none when absent.
+    pub floats: Option<Floats>,
 }
 
 impl Default for Options<'_> {
@@ -46,6 +49,7 @@ impl Default for Options<'_> {
             fold: FoldLimits::default(),
             target: None,
             profile: None,
+            floats: None,
         }
     }
 }
@@ -61,6 +65,8 @@ pub struct Stat {
     pub changed: u64,
     /// Time it took, without checks.
     pub micros: u128,
+    /// By how many nodes the graph became larger; negative where it became smaller. Those in bodies count too.
+    pub nodes: i64,
 }
 
 /// What a pipeline did.
@@ -120,9 +126,16 @@ pub fn run(pipeline: &Pipeline, model: &mut Model, options: &mut Options<'_>) ->
     }
     let before = model.graph.clone();
     let why = MissSink::new(options.why.clone());
-    let cx = Ctx { fold: options.fold, why, target: options.target.clone(), profile: options.profile };
+    let cx = Ctx {
+        fold: options.fold,
+        why,
+        target: options.target.clone(),
+        profile: options.profile,
+        floats: options.floats.clone(),
+    };
     let mut driver = Driver {
         cx,
+        nodes: size(&before),
         interface: before.interface(),
         options,
         report: Report::default(),
@@ -159,6 +172,7 @@ fn graph_before(pipeline: &Pipeline, model: &Model, runs: usize, options: &Optio
         fold: options.fold,
         target: options.target.clone(),
         profile: options.profile,
+        floats: options.floats.clone(),
         ..Options::default()
     };
     run(pipeline, &mut again, &mut quiet).ok()?;
@@ -179,8 +193,16 @@ struct Driver<'o, 'a> {
     epoch: u64,
     /// The epoch right after each pass last ran.
     settled: HashMap<&'static str, u64>,
+    /// Nodes of the graph, those in bodies included.
+    nodes: i64,
     /// Operators of the graph and its bodies, and the epoch in which they were looked up.
     census: (u64, HashSet<&'static str>),
+}
+
+/// Nodes of `g`, those in bodies included.
+fn size(g: &Graph) -> i64 {
+    let inner = g.order().flat_map(|n| g.node(n).stored_bodies()).map(size).sum::<i64>();
+    inner.saturating_add_unsigned(g.node_count() as u64)
 }
 
 impl Driver<'_, '_> {
@@ -239,7 +261,11 @@ impl Driver<'_, '_> {
         let result = if self.finds_root(pass, g) { apply(pass, g, &self.cx) } else { Ok(Changed::default()) };
         let micros = start.elapsed().as_micros();
         let changed = result.map_err(|d| (name, d.note(format!("while running `{name}`")).into()))?;
-        self.count(name, changed, micros);
+        let before = self.nodes;
+        if changed.any() {
+            self.nodes = size(g);
+        }
+        self.count(name, changed, micros, self.nodes - before);
         if let Some(before) = print_before {
             check_honest(name, changed, before != fingerprint(g)).map_err(|d| (name, d.into()))?;
             g.verify().into_result().map_err(|d| (name, d))?;
@@ -272,15 +298,16 @@ impl Driver<'_, '_> {
         std::mem::swap(&mut self.interface, &mut after);
         Ok(())
     }
-    fn count(&mut self, pass: &'static str, changed: Changed, micros: u128) {
+    fn count(&mut self, pass: &'static str, changed: Changed, micros: u128, nodes: i64) {
         let stats = &mut self.report.stats;
         let at = *self.at.entry(pass).or_insert_with(|| {
-            stats.push(Stat { pass, runs: 0, changed: 0, micros: 0 });
+            stats.push(Stat { pass, runs: 0, changed: 0, micros: 0, nodes: 0 });
             stats.len() - 1
         });
         stats[at].runs += 1;
         stats[at].changed += u64::from(changed.0);
         stats[at].micros += micros;
+        stats[at].nodes += nodes;
     }
 }
 

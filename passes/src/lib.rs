@@ -10,6 +10,7 @@ mod fingerprint;
 pub mod fold;
 pub mod fuse;
 pub mod inline;
+pub mod interface;
 pub mod layout;
 pub mod legalize;
 pub mod movement;
@@ -17,6 +18,7 @@ mod norm_formula;
 pub mod pass;
 pub mod pipeline;
 pub mod profile;
+pub mod quantize;
 mod queries;
 pub mod shape;
 pub mod simplify;
@@ -26,8 +28,10 @@ pub use driver::{Failure, Options, Report, Repro, Stat, run};
 pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 pub use profile::Profile;
+pub use quantize::ranges::{Floats, Ranges};
 
 /// Every pass, in the order in which lists show them.
+#[expect(clippy::too_many_lines, reason = "a table, one line per pass")]
 pub fn registry() -> &'static [&'static dyn Pass] {
     &[
         &cleanup::remove_identity::RemoveIdentity,
@@ -41,31 +45,55 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &simplify::simplify_casts::SimplifyCasts,
         &simplify::remove_zero_bias::RemoveZeroBias,
         &simplify::remove_expand::RemoveExpand,
+        &simplify::simplify_arithmetic::SimplifyArithmetic,
+        &simplify::simplify_bounds::SimplifyBounds,
+        &simplify::merge_reduce_reshape::MergeReduceReshape,
+        &simplify::merge_terms::MergeTerms,
         &movement::merge_slices::MergeSlices,
         &movement::merge_concats::MergeConcats,
         &movement::split_slices::SplitSlices,
+        &movement::fuse_space_to_depth::FuseSpaceToDepth,
         &shape::infer_shapes::InferShapes,
         &shape::infer_loop_types::InferLoopTypes,
+        &shape::merge_shapes::MergeShapes,
+        &shape::simplify_lists::SimplifyLists,
         &fold::fold_constants::FoldConstants,
         &fold::fold_branches::FoldBranches,
         &fold::fold_sequences::FoldSequences,
         &fold::inline_functions::InlineFunctions,
+        &fold::merge_branches::MergeBranches,
+        &fold::unroll_loops::UnrollLoops,
         &fuse::fuse_activations::FuseActivations,
+        &fuse::fuse_means::FuseMeans,
+        &fuse::fuse_bias_activations::FuseBiasActivations,
         &fuse::fuse_conv_batch_norm::FuseConvBatchNorm,
         &fuse::fuse_conv_affine::FuseConvAffine,
+        &fuse::fuse_pad::FusePad,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
         &fuse::linear::fuse_conv_activation::FuseConvActivation,
         &fuse::linear::fuse_gemm_activation::FuseGemmActivation,
         &fuse::linear::fuse_product_transpose::FuseProductTranspose,
         &fuse::linear::fuse_product_scale::FuseProductScale,
+        &quantize::convert_floats::ConvertFloats,
+        &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
+        &fuse::fuse_norm_casts::FuseNormCasts,
+        &fuse::fuse_reductions::FuseReductions,
+        &fuse::fuse_sums::FuseSums,
+        &simplify::replace_reciprocal::ReplaceReciprocal,
         &fuse::attention::fuse_scales::FuseScales,
+        &fuse::attention::fuse_attention_formula::FuseAttentionFormula,
         &fuse::attention::fuse_attention_groups::FuseAttentionGroups,
         &fuse::attention::fuse_attention_heads::FuseAttentionHeads,
+        &fuse::attention::fuse_projected_attention::FuseProjectedAttention,
         &fuse::attention::fuse_rotary_embedding::FuseRotaryEmbedding,
         &fuse::attention::merge_projections::MergeProjections,
+        &fuse::quantized::fuse_dequantize::FuseDequantize,
+        &fuse::quantized::remove_requantize::RemoveRequantize,
+        &fuse::quantized::fuse_integer_product::FuseIntegerProduct,
+        &layout::cancel_transposes::CancelTransposes,
         &layout::legalize_layout::LegalizeLayout,
         &legalize::legalize_types::LegalizeTypes,
         &legalize::legalize_reduce::LegalizeReduce,

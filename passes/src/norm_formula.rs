@@ -223,7 +223,7 @@ fn pooled(g: &Graph, v: ValueId) -> Option<Statistic> {
 }
 
 /// What `v` is the square of.
-fn squared(g: &Graph, v: ValueId) -> Option<ValueId> {
+pub fn squared(g: &Graph, v: ValueId) -> Option<ValueId> {
     if let Some((a, b)) = operands(g, v, "mul") {
         return (a == b).then_some(a);
     }

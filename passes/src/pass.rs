@@ -1,5 +1,6 @@
 //! What a pass is, and what it is told.
 use crate::profile::Profile;
+use crate::quantize::ranges::Floats;
 use hoist_formats::tflite::lower::LAYOUT;
 use hoist_formats::{onnx, tflite};
 use hoist_ir::builder::Builder;
@@ -169,6 +170,8 @@ pub struct Ctx {
     pub target: Option<Target>,
     /// Which operators passes may put in place of several others; all when absent.
     pub profile: Option<&'static Profile>,
+    /// Which 16-bit floats to compute in. `convert-floats` does nothing without it.
+    pub floats: Option<Floats>,
 }
 
 impl Ctx {

@@ -37,33 +37,38 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand",
+        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+               merge-reduce-reshape",
     },
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,fuse-space-to-depth,merge-concats,merge-movements",
     },
-    Group { name: "finish", doc: "What would hide patterns from other passes.", text: "split-slices" },
+    Group {
+        name: "finish",
+        doc: "What would hide patterns from other passes.",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-terms,fuse-sums",
+    },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-activations,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention,fold-scale",
     },
     Group {
         name: "fuse-norms",
         doc: "Recognizes normalizations.",
-        text: "fuse-layer-norm,fuse-rms-norm,fuse-norm-affine",
+        text: "fuse-layer-norm,fuse-rms-norm,replace-reciprocal,fuse-norm-affine,fuse-norm-casts,fuse-reductions",
     },
     Group {
         name: "fuse-attention",
         doc: "Recognizes attention and rotary embeddings.",
-        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-groups,fuse-attention-heads",
+        text: "fuse-rotary-embedding,fuse-scales,fuse-attention-formula,fuse-attention-groups,fuse-attention-heads",
     },
     Group {
         name: "fuse-target",
         doc: "Puts operators together in ways that one runtime has.",
-        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized",
+        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized,fuse-target-activations",
     },
     Group {
         name: "fuse-target-norms",
@@ -71,9 +76,14 @@ pub const GROUPS: &[Group] = &[
         text: "fuse-activations",
     },
     Group {
+        name: "fuse-target-activations",
+        doc: "Activations with what is before them.",
+        text: "fuse-bias-activations",
+    },
+    Group {
         name: "fuse-target-attention",
         doc: "Attention with what is before and after it.",
-        text: "merge-projections",
+        text: "fuse-projected-attention,merge-projections",
     },
     Group {
         name: "fuse-target-linear",
@@ -83,7 +93,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-quantized",
         doc: "Quantization without steps that cancel, and operators on quantized tensors.",
-        text: "fuse-activations",
+        text: "remove-requantize,fuse-integer-product",
     },
     Group {
         name: "cleanup",
@@ -94,12 +104,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches,fold-sequences",
+        text: "infer-shapes,fold-constants,fold-branches,merge-branches,unroll-loops,fold-sequences",
     },
     Group {
         name: "fuse-weights",
         doc: "Puts constants that follow convolutions and matrix products into their weights.",
-        text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
+        text: "fuse-pad,fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
     },
     Group {
         name: "legalize-opset",
@@ -269,6 +279,9 @@ impl Parser<'_> {
             return Ok(Step::Pass(pass));
         }
         let group = GROUPS.iter().find(|g| g.name == name).ok_or_else(|| unknown(&name))?;
+        if group.text.is_empty() {
+            return Ok(Step::Group(group, Pipeline::default()));
+        }
         let mut inner = Parser { rest: group.text, whole: group.text };
         Ok(Step::Group(group, inner.pipeline(depth + 1)?))
     }
@@ -277,15 +290,19 @@ impl Parser<'_> {
 /// The error for a name that is neither a pass nor a group.
 pub fn unknown(name: &str) -> Diag {
     let names = crate::registry().iter().map(|p| p.info().name).chain(GROUPS.iter().map(|g| g.name));
-    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
-    near.sort_unstable();
     let d = Diag::error("E0501", format!("there is no pass or group `{name}`"));
-    let near: Vec<String> =
-        near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect();
+    let near = near(name, names);
     match near.as_slice() {
         [] => d.hint("`hoist optimize --list-passes` lists them"),
         _ => d.hint(format!("did you mean {}?", near.join(" or "))),
     }
+}
+
+/// Up to three of `names` that `name` may be meant for, in quotes, nearest first.
+pub fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(usize, &str)> = names.map(|n| (distance(name, n), n)).collect();
+    near.sort_unstable();
+    near.iter().filter(|(d, n)| *d <= n.len() / 3 + 1).take(3).map(|(_, n)| format!("`{n}`")).collect()
 }
 
 /// Levenshtein distance: fewest insertions, deletions and replacements of characters.
@@ -321,7 +338,8 @@ mod tests {
     #[test]
     fn groups_expand_to_registered_passes() {
         for g in GROUPS {
-            assert!(!Pipeline::parse(g.text).expect("valid").pass_names().is_empty());
+            let names = Pipeline::parse(g.name).expect("valid").pass_names();
+            assert_eq!(names.is_empty(), g.name == "O0", "{}", g.name);
             assert!(crate::by_name(g.name).is_none(), "{} names a pass and a group", g.name);
         }
         assert!(Pipeline::standard().pass_names().contains(&"fold-constants"));

@@ -1,5 +1,4 @@
 //! `hoist convert`.
-use super::optimize::{explained, misses, why};
 use super::{EXIT_CODES, Report, Session};
 use crate::engine::limit_threads;
 use crate::format::OutputFormat;
@@ -7,17 +6,20 @@ use crate::gate::{Checking, Verdict};
 use crate::io::{self, Content, Reading};
 use crate::job::{Done, Job, Writing};
 use crate::layout;
+use crate::precision::Precision;
 use crate::render;
+use crate::shaping::Shaping;
+use crate::tuning::{Dumps, Tuning};
 use crate::weights;
 use anyhow::Result;
 use hoist_ir::diag::Diag;
-use hoist_passes::{Options, Pipeline};
+use hoist_passes::Pipeline;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Convert a model: read, optimize, write, check
 ///
-/// The model is lifted into Hoist's representation, rewritten by the `default` pipeline, written, read back, and run beside the source. The
+/// The model is lifted into Hoist's representation, rewritten by the passes of level 1, written, read back, and run beside the source. The
 /// output appears only when everything succeeded.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -32,18 +34,15 @@ pub struct Opts {
     writing: Writing,
     #[command(flatten)]
     reading: Reading,
-    /// Passes to run instead of the `default` pipeline
-    #[arg(long, value_name = "PIPELINE", conflicts_with = "no_optimize")]
-    passes: Option<String>,
-    /// Run no passes
-    #[arg(long)]
+    #[command(flatten)]
+    shaping: Shaping,
+    #[command(flatten)]
+    precision: Precision,
+    #[command(flatten)]
+    tuning: Tuning,
+    /// Run no passes: the same as -O0
+    #[arg(long, conflicts_with_all = ["level", "passes"])]
     no_optimize: bool,
-    /// Say where PASS looked and did nothing, and why; legalize-layout says why each transpose is left
-    #[arg(long, value_name = "PASS[@NODE]")]
-    why: Option<String>,
-    /// Where to keep the graph before a pass that fails
-    #[arg(long, value_name = "FILE")]
-    repro: Option<PathBuf>,
     #[command(flatten)]
     checking: Checking,
     /// Threads to use; the result is the same for any number
@@ -55,6 +54,7 @@ const EXAMPLES: &str = "Examples:
   hoist convert model.pt2 -o model.onnx
   hoist convert model.onnx -o model.onnx --opset 21 --external-data always
   hoist convert model.onnx -o fixed.onnx --dim batch=1
+  hoist convert model.pt2 -o half.onnx --dtype fp16
   hoist convert model.onnx -o model.hir --no-optimize
   hoist convert weights.pth -o weights.safetensors
   hoist convert weights.pth --arch resnet50 -o model.onnx
@@ -67,26 +67,24 @@ impl Opts {
         if OutputFormat::of(&self.output, self.writing.to)? == OutputFormat::Safetensors {
             return self.write_weights();
         }
-        let pipeline = match &self.passes {
-            Some(text) => Pipeline::parse(text)?,
-            None if self.no_optimize => Pipeline::default(),
-            None => Pipeline::standard(),
-        };
+        let pipeline = if self.no_optimize { Pipeline::default() } else { self.tuning.pipeline(1)? };
         let job = Job {
             input: &self.input,
             output: &self.output,
             reading: &self.reading,
+            shaping: &self.shaping,
             writing: &self.writing,
+            precision: &self.precision,
             checking: &self.checking,
             pipeline,
-            repro: self.repro.as_deref(),
+            repro: self.tuning.repro.as_deref(),
             quiet: session.json,
         };
-        let why = self.why.as_deref().map(why);
-        let done = job.run(&mut Options { why, ..Options::default() })?;
-        let extra = explained(&done, self.why.is_some());
-        let members = if self.why.is_some() { json!({"misses": misses(&done.report)}) } else { json!({}) };
-        Ok(report(&self.output, done, &extra, members))
+        let mut dumps = Dumps::new();
+        let mut keep = |run: usize, text: &str| dumps.push((run, text.to_owned()));
+        let done = job.run(&mut self.tuning.options(&mut keep))?;
+        let (text, members) = (self.tuning.told(&done, &dumps), self.tuning.members(&done, &dumps, false));
+        Ok(report(&self.output, done, &text, members))
     }
 }
 
@@ -117,9 +115,13 @@ impl Opts {
 /// The report of a finished job, with `extra` lines and members.
 pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report {
     let (checked, reason) = match &done.verdict {
-        Verdict::Same { runs, max_abs, .. } => {
+        Verdict::Same { runs, max_abs, part, .. } => {
             let sets = if *runs == 1 { "set" } else { "sets" };
-            (format!("verified on {runs} {sets} of inputs, largest difference {max_abs:.1e}"), None)
+            let part = match done.precision {
+                Some(_) => format!(", {:.2} % of the largest magnitude", part * 100.0),
+                None => String::new(),
+            };
+            (format!("verified on {runs} {sets} of inputs, largest difference {max_abs:.1e}{part}"), None)
         }
         Verdict::Unchecked(reason) => ("not checked".to_owned(), Some(reason.clone())),
     };
@@ -127,15 +129,20 @@ pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report 
     let shown = render::name(&output.display().to_string());
     let size = render::bytes(done.bytes);
     let moved = layout::summary(&done.left);
-    let text = format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{moved}{extra}");
+    let precision = done.precision.as_ref().map(ToString::to_string).unwrap_or_default();
+    let text =
+        format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{precision}{moved}{extra}");
     let mut report = Report::new(text, members);
     if !done.left.is_empty() {
         report.json.insert("transposes".to_owned(), layout::members(&done.left));
     }
-    let (runs, max_abs, weak) = match &done.verdict {
-        Verdict::Same { runs, max_abs, weak } => (*runs, Some(*max_abs), weak.clone()),
-        Verdict::Unchecked(_) => (0, None, None),
+    let (runs, max_abs, part, weak) = match &done.verdict {
+        Verdict::Same { runs, max_abs, part, weak } => (*runs, Some(*max_abs), Some(*part), weak.clone()),
+        Verdict::Unchecked(_) => (0, None, None, None),
     };
+    if let Some(told) = &done.precision {
+        report.json.insert("precision".to_owned(), told.members(part));
+    }
     let figures = json!({
         "output": output.display().to_string(),
         "bytes": done.bytes,

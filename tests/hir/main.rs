@@ -5,6 +5,7 @@
 //! | `; RUN: pipeline` | what to run; needed |
 //! | `; OPSET: n` | operator set that will be written, for passes that ask for it |
 //! | `; TARGET: name` | the model will be written for the profile of that name (`tflite`, `onnxruntime`, ...), for passes that ask for it |
+//! | `; DTYPE: type` | 16-bit floats are asked for |
 //! | `; CHECK: text` | the printed result holds this text, behind what the `CHECK` before it matched |
 //! | `; CHECK-NOT: text` | the printed result does not hold this text |
 //! | `; CHECK-BLOCK:` | the printed result is exactly the lines `;\| ..` that follow; `HOIST_BLESS=1` rewrites them |
@@ -20,13 +21,14 @@ mod random;
 use hoist_formats::onnx::lower::Target;
 use hoist_ir::diag::Diags;
 use hoist_ir::dim::{Dim, SymInt};
+use hoist_ir::dtype::DType;
 use hoist_ir::eval::{Limits, Value, eval_graph};
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Directive, directives, graph_text, parse_model, parse_named_value, seeded};
 use hoist_ir::types::{TensorType, Type};
-use hoist_passes::{Options, Pipeline, Profile, Report, Why, registry};
+use hoist_passes::{Floats, Options, Pipeline, Profile, Report, Why, registry};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,7 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
 struct Wanted {
     profile: Option<&'static Profile>,
     opset: Option<i64>,
+    floats: Option<DType>,
 }
 
 /// A case being run.
@@ -77,7 +80,8 @@ impl Case {
             .one("TARGET")
             .map(|name| Profile::by_name(name).expect("`TARGET` takes the name of a profile"));
         let opset = self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"));
-        Wanted { profile, opset }
+        let floats = self.one("DTYPE").map(|d| DType::by_name(d).expect("`DTYPE` takes an element type"));
+        Wanted { profile, opset, floats }
     }
     fn run(&self) -> Result<(), String> {
         let pipeline = self.one("RUN").ok_or("no `; RUN: pipeline`")?;
@@ -206,7 +210,8 @@ fn run(pipeline: &str, model: &mut Model, why: Option<Why>, wanted: Wanted) -> R
     }
     let onnx = opset.map(|n| hoist_passes::Target::Onnx(Target::new(model, n)));
     let target = profile.map(|p| p.target(model, opset)).or(onnx);
-    let mut options = Options { verify_each: true, why, target, profile, ..Options::default() };
+    let floats = wanted.floats.map(Floats::new);
+    let mut options = Options { verify_each: true, why, target, profile, floats, ..Options::default() };
     hoist_passes::run(&pipeline, model, &mut options).map_err(|f| f.diags)
 }
 

@@ -146,6 +146,16 @@ pub const CODES: &[CodeInfo] = &[
     ),
     code("E0604", "engine not available", "The chosen executor cannot be loaded on this machine."),
     code(
+        "E0605",
+        "size is part of the model",
+        "A dimension cannot be made dynamic, because nodes restate its size in a way that has no meaning at other sizes. All of them are listed. Export the model with that dimension dynamic, or cut the model before them with --outputs.",
+    ),
+    code(
+        "E0606",
+        "no such part of the model",
+        "--inputs and --outputs name values that do not exist, or outputs that depend on an input of the model that is not listed. `hoist convert model.onnx -o model.hir --no-optimize` shows the names of all values.",
+    ),
+    code(
         "E0701",
         "not legal for the target",
         "The graph still holds something the target format cannot hold; the legalize pass should have rewritten it.",

@@ -130,7 +130,7 @@ impl Folder<'_> {
                 |sum: usize, v: &ValueId| sum.saturating_add(fixed_bytes(g.ty(*v)).unwrap_or(usize::MAX));
             let shown = group.shown.iter().fold(0, bytes);
             let freed: usize = group.freed.iter().filter_map(|v| g.constant(*v)).map(stored_bytes).sum();
-            if shown > freed.saturating_add(self.cx.fold.growth) {
+            if shown > freed.saturating_add(self.cx.fold.growth.saturating_mul(group.nodes.len())) {
                 continue;
             }
             if let Some(results) = computed_group(g, &group.nodes, self.cx) {

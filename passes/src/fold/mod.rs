@@ -4,3 +4,5 @@ pub mod fold_branches;
 pub mod fold_constants;
 pub mod fold_sequences;
 pub mod inline_functions;
+pub mod merge_branches;
+pub mod unroll_loops;

@@ -2,6 +2,7 @@
 //!
 //! [`legalize_layout`] is the pass. [`rules`] say what an operator makes of operands in another order, [`solve`] chooses by a minimum
 //! cut and rewrites. `docs/layout.md` describes the model.
+pub mod cancel_transposes;
 pub mod legalize_layout;
 mod rules;
 pub mod solve;

@@ -55,6 +55,9 @@ impl Pass for RemoveExpand {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        Some(&["expand", "tile"])
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(sweep(g, cx, remove))
     }

@@ -25,6 +25,9 @@ impl Pass for RemoveZeroBias {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        Some(&["conv", "conv_transpose", "gemm"])
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(sweep(g, cx, |g, n| remove(g, cx, n)))
     }
@@ -36,8 +39,8 @@ fn remove(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         return Outcome::Skip;
     }
     let (x, w, Some(bias)) = (node.input(0), node.input(1), node.input(2)) else { return Outcome::Skip };
-    let zero = is_all(g, bias, 0.0) || is_all(g, bias, -0.0);
-    if !zero && !(planted("remove-zero-bias") && g.constant(bias).is_some()) {
+    let faulty = planted("remove-zero-bias") && g.constant(bias).is_some();
+    if !(is_all(g, bias, 0.0) || is_all(g, bias, -0.0) || faulty) {
         return Outcome::miss("the bias is not surely zero");
     }
     let op = node.op().clone();

@@ -25,6 +25,9 @@ impl Pass for SimplifyCasts {
     fn info(&self) -> &'static PassInfo {
         &INFO
     }
+    fn roots(&self) -> Option<&'static [&'static str]> {
+        Some(&["cast_like"])
+    }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         Ok(sweep(g, cx, simplify))
     }

@@ -12,7 +12,7 @@ mod run;
 
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::eval::{Limits, Value};
-use hoist_ir::graph::Graph;
+use hoist_ir::graph::{Graph, ValueId};
 use hoist_ir::model::{Executor, Model};
 use std::time::Duration;
 
@@ -117,6 +117,12 @@ impl Executor for Reference {
     }
     fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, Diag> {
         self.run_with_report(inputs, false).map(|(outputs, _)| outputs)
+    }
+    /// On the calling thread and rayon's pool, whatever the number of threads asked for.
+    fn observe(&self, inputs: Vec<Value>, seen: &mut dyn FnMut(ValueId, &Value)) -> Result<Vec<Value>, Diag> {
+        check_inputs(&self.graph, &inputs)?;
+        let run = run::Run::new(&self.graph, &self.plan, &self.constants, &self.options);
+        run.finish_seen(inputs, seen).map(|(outputs, _)| outputs)
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) struct Run<'a> {
     nodes: Option<Vec<NodeTime>>,
 }
 
+/// Is shown each result of each node of the main graph.
+pub(super) type Seen<'a> = &'a mut dyn FnMut(ValueId, &Value);
+
 impl<'a> Run<'a> {
     /// Nothing computed yet.
     pub(super) fn new(
@@ -47,14 +50,25 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// The first node's.
-    pub(super) fn finish(mut self, inputs: Vec<Value>) -> Result<(Vec<Value>, Report), Diag> {
+    pub(super) fn finish(self, inputs: Vec<Value>) -> Result<(Vec<Value>, Report), Diag> {
+        self.finish_seen(inputs, &mut |_, _| {})
+    }
+    /// Runs all nodes and shows each result to `seen`.
+    ///
+    /// # Errors
+    /// The first node's.
+    pub(super) fn finish_seen(
+        mut self,
+        inputs: Vec<Value>,
+        seen: Seen<'_>,
+    ) -> Result<(Vec<Value>, Report), Diag> {
         let (graph, plan) = (self.graph, self.plan);
         for (v, value) in graph.inputs().iter().zip(inputs) {
             self.live.hold(&blocks(&value));
             self.define(*v, value);
         }
         for step in &plan.steps {
-            self.step(step).map_err(|e| self.at_node(step, e))?;
+            self.step(step, seen).map_err(|e| self.at_node(step, e))?;
         }
         let outputs = graph.outputs().iter().map(|o| self.take(o.value)).collect::<Result<_, _>>();
         let report = Report {
@@ -89,7 +103,7 @@ impl<'a> Run<'a> {
         let value = if *left == 0 { slot.take() } else { slot.clone() };
         value.ok_or_else(|| OpError::new("E0401", format!("value {v:?} is used before it is computed")))
     }
-    fn step(&mut self, step: &Step) -> Result<(), OpError> {
+    fn step(&mut self, step: &Step, seen: Seen<'_>) -> Result<(), OpError> {
         let node = self.graph.node(step.node);
         let mut inputs = Vec::with_capacity(node.inputs().len());
         let mut freed = vec![];
@@ -123,6 +137,9 @@ impl<'a> Run<'a> {
             let signature = format!("({operands}) -> {}", types(&results));
             let node_label = self.graph.node_label(step.node);
             nodes.push(NodeTime { node: node_label, op: node.op().name(), signature, time });
+        }
+        for (v, value) in node.outputs().iter().zip(&results) {
+            seen(*v, value);
         }
         self.settle(node.outputs(), results, &freed)
     }

@@ -30,7 +30,7 @@ use hoist_ir::ops::elementwise::arithmetic::Add;
 use hoist_ir::ops::movement::reshape::Reshape;
 use hoist_ir::ops::movement::split::Split;
 use hoist_ir::ops::movement::transpose::Transpose;
-use hoist_ir::tensor::Tensor;
+use hoist_ir::tensor::{Tensor, TensorError};
 
 /// The pass.
 pub struct MergeProjections;
@@ -59,33 +59,34 @@ impl Pass for MergeProjections {
 }
 
 /// A product by constant weights, and what follows it.
-struct Projection {
-    product: NodeId,
+pub(super) struct Projection {
+    pub product: NodeId,
     /// Weights and the axis of their columns.
     weights: Tensor,
     columns: usize,
     bias: Option<Tensor>,
     /// The product, the addition, the reshape, the transpose.
-    nodes: Vec<NodeId>,
+    pub nodes: Vec<NodeId>,
     /// The product with its bias.
     plain: ValueId,
-    heads: Option<Heads>,
+    pub heads: Option<Heads>,
 }
 
 /// Columns split into heads and transposed.
 #[derive(Clone)]
-struct Heads {
+pub(super) struct Heads {
     /// Sizes that the reshape is told for batch and tokens: 0 keeps them.
-    outer: [i64; 2],
-    count: i64,
-    features: i64,
+    pub outer: [i64; 2],
+    pub count: i64,
+    pub features: i64,
     /// Whether features come before tokens.
-    keys: bool,
-    result: ValueId,
+    pub keys: bool,
+    pub result: ValueId,
 }
 
 impl Projection {
-    fn size(&self) -> usize {
+    /// Number of columns.
+    pub fn size(&self) -> usize {
         self.weights.shape()[self.columns]
     }
     fn result(&self, by_heads: bool) -> ValueId {
@@ -94,7 +95,7 @@ impl Projection {
 }
 
 /// The projection whose product is `n`.
-fn projection(g: &Graph, n: NodeId) -> Option<Projection> {
+pub(super) fn projection(g: &Graph, n: NodeId) -> Option<Projection> {
     let node = g.node(n);
     let columns = match node.op() {
         Op::MatMul(_) => 1,
@@ -162,7 +163,7 @@ fn heads(g: &Graph, x: ValueId, nodes: &mut Vec<NodeId>, y: ValueId, size: usize
 }
 
 /// Whether both products can be one.
-fn alike(g: &Graph, a: &Projection, b: &Projection) -> bool {
+pub(super) fn alike(g: &Graph, a: &Projection, b: &Projection) -> bool {
     let rows = |p: &Projection| p.weights.shape()[1 - p.columns];
     crate::queries::same_op(g.node(a.product).op(), g.node(b.product).op())
         && a.weights.dtype() == b.weights.dtype()
@@ -307,29 +308,33 @@ fn build(
     group.iter().zip(parts).map(turned).collect()
 }
 
-/// The product by all weights, with all biases.
-fn product(b: &mut Builder<'_>, x: ValueId, group: &[Projection]) -> Result<ValueId, Diag> {
-    let failed = |e: hoist_ir::tensor::TensorError| Diag::error("E0403", e.to_string());
-    let first = group.first().ok_or_else(|| Diag::error("E0901", "no products"))?;
+/// The weights of all, and the biases where any has one.
+pub(super) fn joined(group: &[Projection]) -> Result<(Tensor, Option<Tensor>), TensorError> {
+    let columns = group.first().map_or(1, |p| p.columns);
     let weights: Vec<Tensor> = group.iter().map(|p| p.weights.clone()).collect();
-    let weights = b.constant(Tensor::concat(&weights, first.columns).map_err(failed)?);
     let bias = |p: &Projection| match &p.bias {
         Some(t) => Ok(t.clone()),
         None => Tensor::splat(&Tensor::scalar(-0.0f64).cast(p.weights.dtype(), false)?, &[p.size()]),
     };
     let bias = if group.iter().any(|p| p.bias.is_some()) {
-        let all = group.iter().map(bias).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        Some(b.constant(Tensor::concat(&all, 0).map_err(failed)?))
+        Some(Tensor::concat(&group.iter().map(bias).collect::<Result<Vec<_>, _>>()?, 0)?)
     } else {
         None
     };
+    Ok((Tensor::concat(&weights, columns)?, bias))
+}
+
+/// The product by all weights, with all biases.
+fn product(b: &mut Builder<'_>, x: ValueId, group: &[Projection]) -> Result<ValueId, Diag> {
+    let (weights, bias) = joined(group).map_err(|e| Diag::error("E0403", e.to_string()))?;
+    let (weights, bias) = (b.constant(weights), bias.map(|t| b.constant(t)));
+    let first = group.first().ok_or_else(|| Diag::error("E0901", "no products"))?;
     let op = b.graph().node(first.product).op().clone();
     let sum = bias.filter(|_| matches!(op, Op::MatMul(_)));
-    let inputs =
-        if sum.is_some() { vec![Some(x), Some(weights)] } else { vec![Some(x), Some(weights), bias] };
-    let inputs = if bias.is_none() { vec![Some(x), Some(weights)] } else { inputs };
-    let y =
-        *b.add(op, &inputs)?.first().ok_or_else(|| Diag::error("E0901", "an operator without results"))?;
+    let own = bias.filter(|_| sum.is_none());
+    let operands = [Some(x), Some(weights), own];
+    let y = b.add(op, if own.is_some() { &operands } else { &operands[..2] })?;
+    let y = *y.first().ok_or_else(|| Diag::error("E0901", "an operator without results"))?;
     match sum {
         Some(bias) => b.plus(Add {}, y, bias),
         None => Ok(y),

@@ -11,13 +11,13 @@
 //!
 //! The results may differ in the last bits: the factor is applied once, to the product.
 use crate::fault::planted;
+use crate::fuse::attention::fuse_scales::scaled;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::contrib::products::FusedMatMul;
-use hoist_ir::types::TensorType;
 
 /// The pass.
 pub struct FuseProductScale;
@@ -44,25 +44,6 @@ impl Pass for FuseProductScale {
     }
 }
 
-/// What `n` multiplies by one constant number, and the number.
-fn scaled(g: &Graph, n: NodeId) -> Option<(ValueId, f64)> {
-    let node = g.node(n);
-    let (a, b) = (node.input(0)?, node.input(1)?);
-    let is_div = match node.op() {
-        Op::Mul(_) => false,
-        Op::Div(_) => true,
-        _ => return None,
-    };
-    let (x, c) = if !is_div && g.constant(a).is_some() { (b, a) } else { (a, b) };
-    let t = g.constant(c)?;
-    let rank = g.ty(x).as_tensor().and_then(TensorType::rank);
-    if t.len() != 1 || t.dtype() != DType::F32 || t.rank() > rank.unwrap_or(0) {
-        return None;
-    }
-    let value = t.as_f64().filter(|v| v.is_finite() && *v != 0.0)?;
-    Some((x, if is_div { 1.0 / value } else { value }))
-}
-
 /// The operator of product `p` with its factor multiplied.
 fn product(g: &Graph, p: NodeId, factor: f64) -> Result<Op, &'static str> {
     let op = match g.node(p).op() {
@@ -70,6 +51,10 @@ fn product(g: &Graph, p: NodeId, factor: f64) -> Result<Op, &'static str> {
         Op::FusedMatMul(op) => op.clone(),
         _ => return Err("the operand is not a product"),
     };
+    let is_f32 = |v: ValueId| g.ty(v).as_tensor().is_some_and(|t| t.dtype == DType::F32);
+    if !g.node(p).input(0).is_some_and(is_f32) {
+        return Err("the elements are not f32");
+    }
     let alpha = (f64::from(op.alpha) * factor) as f32;
     if alpha.is_normal() { Ok(FusedMatMul { alpha, ..op }.into()) } else { Err("the factor is out of range") }
 }

@@ -2,7 +2,7 @@
 use super::cut::{ALWAYS, Cut, SINK, SOURCE};
 use super::frames::{Frames, Plan};
 use super::order::Order;
-use crate::layout::rules::{Change, Mode, Site, Slot, plain};
+use crate::layout::rules::{Change, Mode, Site, Slot, permutation, plain};
 use hoist_ir::attr::Attr;
 use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::entity::SideTable;
@@ -63,6 +63,12 @@ struct End {
     orders: [Order; 2],
 }
 
+impl End {
+    fn fixed(order: Order) -> Self {
+        Self { label: None, orders: [order; 2] }
+    }
+}
+
 /// A value that may be needed in several orders.
 struct Moved {
     bytes: u64,
@@ -72,15 +78,15 @@ struct Moved {
 }
 
 impl Moved {
-    /// What it costs to bring the value from order `have` to `want`. Between two ways that move the same bytes, the one with fewer
-    /// nodes is taken.
-    fn cost(&self, have: Order, want: Order) -> u64 {
+    /// What it costs to bring the value from order `have` to `want`, where a node costs `unit`. Between two ways that move the same
+    /// bytes, the one with fewer nodes is taken.
+    fn cost(&self, have: Order, want: Order, unit: u64) -> u64 {
         if have == want {
             0
         } else if have.settled(&self.ones) == want.settled(&self.ones) {
-            1
+            unit
         } else {
-            self.bytes + 1
+            self.bytes + unit
         }
     }
 }
@@ -93,12 +99,24 @@ pub struct Problem {
     /// Labels of nodes that the target would have to transpose around, and what that costs with label 0 and 1.
     own: Vec<(usize, [u64; 2])>,
     at: SideTable<Node, Option<usize>>,
+    /// What a node costs beside the bytes that it moves.
+    unit: u64,
 }
+
+/// What a node costs where fewer nodes are worth more than any bytes.
+const NODE: u64 = 1 << 40;
 
 impl Problem {
     /// The problem of `g`, which becomes of layout `to`.
     pub fn of(g: &Graph, frames: &Frames, to: Layout) -> Self {
-        let mut out = Self { moved: vec![], pinned: vec![], own: vec![], at: SideTable::new(None) };
+        Self::with(g, frames, 1, to == Layout::ChannelsLast)
+    }
+    /// The problem of `g` with as few nodes as possible.
+    pub fn of_nodes(g: &Graph, frames: &Frames) -> Self {
+        Self::with(g, frames, NODE, true)
+    }
+    fn with(g: &Graph, frames: &Frames, unit: u64, last_axis: bool) -> Self {
+        let mut out = Self { moved: vec![], pinned: vec![], own: vec![], at: SideTable::new(None), unit };
         for n in g.order() {
             if let Some(plan) = frames.of_node(n) {
                 out.at.set(n, Some(out.pinned.len()));
@@ -106,7 +124,7 @@ impl Problem {
             }
         }
         let batches = batch_names(g);
-        if to == Layout::ChannelsLast {
+        if last_axis {
             out.own = g.order().filter_map(|n| out.own(g, n, frames, &batches)).collect();
         }
         for (v, value) in g.values() {
@@ -128,7 +146,10 @@ impl Problem {
         if !LAST_AXIS.contains(&node.op().name()) {
             return None;
         }
-        let cost = bytes(g, node.input(0)?, batches).min(ALWAYS >> 8).saturating_mul(2);
+        let cost = bytes(g, node.input(0)?, batches)
+            .min(ALWAYS >> 24)
+            .saturating_mul(2)
+            .saturating_add(self.unit - 1);
         let along = |mode: &Mode| {
             let op = if let Change::Node { op: Some(op), .. } = &mode.change { op } else { node.op() };
             let Some(Attr::Int(axis)) = op.def().attr("axis") else { return false };
@@ -170,7 +191,7 @@ impl Problem {
         {
             return;
         }
-        cost = cost.min(ALWAYS >> 8);
+        cost = cost.min(if self.unit > 1 { NODE / 2 } else { ALWAYS >> 8 });
         let to = to.into_iter().map(|e| self.settled(e)).collect();
         self.moved.push(Moved { bytes: cost, ones: ones(g, v), from: self.settled(from), to });
     }
@@ -186,17 +207,37 @@ impl Problem {
         let order = |e: &End| e.orders[usize::from(e.label.is_some_and(|l| labels[l]))];
         let one = |m: &Moved| {
             let wanted: BTreeSet<Order> = m.to.iter().map(order).filter(|o| *o != order(&m.from)).collect();
-            wanted.into_iter().map(|want| m.cost(order(&m.from), want)).fold(0, u64::saturating_add)
+            wanted
+                .into_iter()
+                .map(|want| m.cost(order(&m.from), want, self.unit))
+                .fold(0, u64::saturating_add)
         };
         let own = self.own.iter().map(|(l, costs)| costs[usize::from(labels[*l])]);
         self.moved.iter().map(one).chain(own).fold(0, u64::saturating_add)
+    }
+    /// Whether `labels` cost less than the graph as it is.
+    pub fn pays(&self, g: &Graph, labels: &Labels<'_>) -> bool {
+        let batches = batch_names(g);
+        let moves = |n: NodeId| {
+            let (Some(x), Some(perm)) = (g.node(n).input(0), permutation(Site { g, n })) else { return 0 };
+            let bytes = bytes(g, x, &batches).min(NODE / 2);
+            let moved = Moved { bytes, ones: ones(g, x), from: End::fixed(plain(g, x)), to: vec![] };
+            moved.cost(plain(g, x), perm, self.unit)
+        };
+        let now = g
+            .order()
+            .filter(|n| g.node(*n).op().name() == "transpose")
+            .map(moves)
+            .fold(0, u64::saturating_add);
+        let kept = self.own.iter().map(|(_, costs)| costs[0].min(costs[1])).fold(0, u64::saturating_add);
+        self.cost(&labels.labels) < now.saturating_add(kept)
     }
     /// The labels that a minimum cut gives, unless all 0 or all 1 cost less: where pairs of orders contradict, the cut counts too much.
     pub fn solve(&self) -> Labels<'_> {
         let mut cut = Cut::default();
         let vertex: Vec<usize> = self.pinned.iter().map(|p| if *p { SOURCE } else { cut.vertex() }).collect();
         for m in &self.moved {
-            network(&mut cut, m, &vertex);
+            network(&mut cut, m, &vertex, self.unit);
         }
         for (l, [zero, one]) in &self.own {
             cut.edge(SOURCE, vertex[*l], *zero);
@@ -229,12 +270,12 @@ impl Problem {
 }
 
 /// Adds what `m` costs to the network.
-fn network(cut: &mut Cut, m: &Moved, vertex: &[usize]) {
+fn network(cut: &mut Cut, m: &Moved, vertex: &[usize], unit: u64) {
     let at = |e: &End| e.label.map(|l| vertex[l]);
     let from = at(&m.from).unwrap_or(SOURCE);
     let orders: BTreeSet<Order> = m.to.iter().flat_map(|e| e.orders).collect();
     for o in orders {
-        let [zero, one] = m.from.orders.map(|have| m.cost(have, o));
+        let [zero, one] = m.from.orders.map(|have| m.cost(have, o, unit));
         if m.to.iter().any(|e| e.orders == [o, o]) {
             cut.edge(SOURCE, from, zero);
             cut.edge(from, SINK, one);

@@ -4,11 +4,14 @@
 //! every node that can follow, from large values first. A pair that reaches a node first stays; where others differ, what moves between is paid for.
 use super::cost::{batch_names, bytes};
 use super::order::Order;
-use crate::layout::rules::{Mode, Site, Slot, flip, is_movable, relate};
+use crate::layout::rules::{
+    Change, Edit, Fixed, Mode, Site, Slot, flip, is_movable, plain, relate, says_layout,
+};
 use crate::pass::Target;
 use hoist_formats::tflite::lower::LAYOUT;
 use hoist_ir::entity::SideTable;
 use hoist_ir::graph::{Def, Graph, Node, NodeId, Use, Value, ValueId};
+use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -37,6 +40,8 @@ pub struct Frames {
     halves: VecDeque<(NodeId, Slot)>,
     /// Whether any node must change.
     pub any: bool,
+    /// Whether nodes may change only as long as their number does not.
+    frugal: bool,
 }
 
 /// The layout of the target.
@@ -65,10 +70,28 @@ fn needed(g: &Graph, n: NodeId, target: &Target) -> Option<Mode> {
     relate(g, n, Slot::In(0), flip.order).ok()
 }
 
+/// Whether a node that works so needs others before it.
+fn adds_nodes(g: &Graph, n: NodeId, mode: &Mode) -> bool {
+    let Change::Node { edits, .. } = &mode.change else { return false };
+    edits.iter().any(|(slot, edit)| {
+        let constant = g.node(n).input(*slot).is_some_and(|v| g.constant(v).is_some());
+        !matches!(edit, Edit::Const(_)) && !constant
+    })
+}
+
+/// Whether with one of the labels all that `n` takes and gives is as it is.
+fn is_plain_once(g: &Graph, n: NodeId, modes: [&Mode; 2]) -> bool {
+    let node = g.node(n);
+    let sides = (0..node.inputs().len()).map(Slot::In).chain((0..node.outputs().len()).map(Slot::Out));
+    sides.into_iter().all(|slot| {
+        let orders = modes.map(|m| m.order(slot));
+        orders[0] == orders[1] || orders.iter().any(|o| o.is_none_or(|o| o.is_identity()))
+    })
+}
+
 impl Frames {
-    /// The ways of the nodes of `g`.
-    pub fn of(g: &Graph, target: &Target) -> Self {
-        let mut out = Self {
+    fn empty(g: &Graph, frugal: bool) -> Self {
+        Self {
             plans: SideTable::new(None),
             pairs: SideTable::new(None),
             queue: BinaryHeap::new(),
@@ -76,7 +99,31 @@ impl Frames {
             batches: batch_names(g),
             halves: VecDeque::new(),
             any: false,
-        };
+            frugal,
+        }
+    }
+    /// The ways of the nodes of `g` around each `transpose`: with label 0 what is before it works in the order that it makes, with label 1
+    /// what is behind it works in the order that it takes. Operators keep their layout, and no node is added.
+    pub fn of_transposes(g: &Graph) -> Self {
+        let mut out = Self::empty(g, true);
+        for n in g.order() {
+            let (Op::Transpose(_), Some(y)) = (g.node(n).op(), g.node(n).outputs().first()) else { continue };
+            if out.plans.get(n).is_some() {
+                continue;
+            }
+            let as_it_is = plain(g, *y);
+            let before = relate(g, n, Slot::Out(0), as_it_is);
+            if let (Ok(zero), Ok(one)) = (before, relate(g, n, Slot::In(0), as_it_is)) {
+                out.any = true;
+                out.plan(g, n, Plan { modes: [zero, one], pinned: false });
+                out.spread(g);
+            }
+        }
+        out
+    }
+    /// The ways of the nodes of `g`.
+    pub fn of(g: &Graph, target: &Target) -> Self {
+        let mut out = Self::empty(g, false);
         for n in g.order() {
             if let Some(mode) = needed(g, n, target) {
                 out.any = true;
@@ -132,9 +179,20 @@ impl Frames {
             }
         }
     }
+    /// How `n` works with `slot` in `order`.
+    fn follow(&self, g: &Graph, n: NodeId, slot: Slot, order: Order) -> Result<Mode, Fixed> {
+        let mode = relate(g, n, slot, order)?;
+        let site = Site { g, n };
+        let spatial = || site.op().name() == "resize" || says_layout(site).is_some();
+        if self.frugal && mode.change != Change::Keep && (spatial() || adds_nodes(g, n, &mode)) {
+            return Err("it would be another layout, or more nodes");
+        }
+        Ok(mode)
+    }
     fn visit(&mut self, g: &Graph, n: NodeId, slot: Slot, v: ValueId) {
         let Some([a, b]) = self.of_value(v).filter(|_| self.plans.get(n).is_none()) else { return };
-        match (relate(g, n, slot, a), relate(g, n, slot, b)) {
+        match (self.follow(g, n, slot, a), self.follow(g, n, slot, b)) {
+            (Ok(zero), Ok(one)) if self.frugal && !is_plain_once(g, n, [&zero, &one]) => {}
             (Ok(zero), Ok(one)) => self.plan(g, n, Plan { modes: [zero, one], pinned: false }),
             (Err(_), Err(_)) => {}
             _ => self.halves.push_back((n, slot)),
@@ -145,7 +203,7 @@ impl Frames {
         let pair = Site { g, n }.value(slot).and_then(|v| self.of_value(v));
         let Some(pair) = pair.filter(|_| self.plans.get(n).is_none()) else { return };
         let kept = Site { g, n }.kept();
-        let [zero, one] = pair.map(|order| relate(g, n, slot, order).unwrap_or_else(|_| kept.clone()));
+        let [zero, one] = pair.map(|order| self.follow(g, n, slot, order).unwrap_or_else(|_| kept.clone()));
         if zero != one {
             self.plan(g, n, Plan { modes: [zero, one], pinned: false });
         }

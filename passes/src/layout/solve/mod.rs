@@ -1,6 +1,6 @@
 //! Chooses an order for each value and rewrites the graph.
 mod cost;
-mod cut;
+pub(crate) mod cut;
 mod frames;
 pub mod interface;
 pub mod order;
@@ -26,4 +26,32 @@ pub fn bring(g: &mut Graph, target: &Target) -> Result<Changed, Diag> {
     }
     let problem = Problem::of(g, &frames, frames::wanted(target));
     Ok(Changed(rewrite::rewrite(g, &frames, &problem.solve())?))
+}
+
+/// Most improvements one after another.
+const ROUNDS: usize = 8;
+
+/// Moves each `transpose` to where fewest are needed, without adding nodes.
+///
+/// # Errors
+/// When the graph that a rule made does not hold together.
+pub fn cancel(g: &mut Graph) -> Result<Changed, Diag> {
+    let mut changed = Changed::default();
+    for _ in 0..ROUNDS {
+        let frames = Frames::of_transposes(g);
+        let problem = Problem::of_nodes(g, &frames);
+        let labels = problem.solve();
+        if !frames.any || !problem.pays(g, &labels) {
+            break;
+        }
+        let mut trial = g.clone();
+        // Where types that a file declares and rules contradict, all stays as it is.
+        let Ok(edits) = rewrite::rewrite(&mut trial, &frames, &labels) else { break };
+        if trial.node_count() > g.node_count() {
+            break;
+        }
+        *g = trial;
+        changed.0 = changed.0.saturating_add(edits);
+    }
+    Ok(changed)
 }

@@ -1,0 +1,4 @@
+//! Quantization: the formulas of dequantization and of products of quantized tensors, and steps that cancel.
+pub mod fuse_dequantize;
+pub mod fuse_integer_product;
+pub mod remove_requantize;
