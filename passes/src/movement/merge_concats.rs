@@ -15,6 +15,7 @@
 //! - Slices of one value that follow each other along the axis, fixed in size, are one slice of it, or the value; nothing else uses them.
 use super::cuts::{Cut, dims, size, sliced};
 use super::merge_slices::cut;
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -145,7 +146,7 @@ fn restored(g: &Graph, operands: &[ValueId], axis: usize, also: &mut Vec<NodeId>
             },
         });
         match before {
-            Some((y, first, q)) if y == x && first.end == taken.start => {
+            Some((y, first, q)) if y == x && (first.end == taken.start || planted("merge-concats")) => {
                 also.extend(q);
                 also.push(p);
                 out.pop();
