@@ -92,7 +92,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-conv-activation,fuse-gemm-activation,fuse-product-transpose",
+        text: "fuse-product-transpose,fuse-product-scale,fuse-conv-activation,fuse-gemm-activation",
     },
     Group {
         name: "fuse-quantized",
