@@ -5,8 +5,9 @@ use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
+use hoist_ir::ops::linear::gemm::Gemm;
 use hoist_ir::ops::words::Layout;
-use hoist_ir::tensor::Tensor;
+use hoist_ir::tensor::{Tensor, TensorError};
 
 /// One factor and one shift per output channel.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,7 +18,7 @@ pub struct Affine {
     pub shifts: Vec<f64>,
 }
 
-/// An operator whose output channels have their own weights: `conv`, `conv_transpose` of one group, `gemm`.
+/// An operator whose output channels have their own weights: `conv`, `conv_transpose`, `gemm`, and `mat_mul` by weights.
 pub struct Producer {
     /// The node.
     pub node: NodeId,
@@ -27,15 +28,26 @@ pub struct Producer {
     pub axis: usize,
     /// Axis of the output channels in the weights.
     weight_axis: usize,
+    /// Groups that the output channels are spread over in the weights, ahead of their axis.
+    groups: usize,
     weights: Tensor,
+    /// Whether something else uses the weights.
+    shared: bool,
+    /// Whether the operator can add a bias, perhaps as another operator.
+    biased: bool,
     /// Bias per channel, as it is added to the result.
     bias: Vec<f64>,
 }
 
+/// Bytes of weights of several operators that one of them gets as a copy of its own.
+const MOST_SHARED: usize = 64 << 10;
+/// Bytes of weights that are multiplied now, and checked.
+const MOST_EAGER: usize = 8 << 20;
+
 /// Why a node cannot take an affine map.
 type Refusal = &'static str;
 
-/// The producer of `y`, when all of it can be changed: nothing else uses its result or its weights, and they are `f32` constants.
+/// The producer of `y`, when all of it can be changed: nothing else uses its result, and its weights are constant floats.
 ///
 /// # Errors
 /// The reason why not; `None` when it is no such operator at all.
@@ -43,26 +55,38 @@ pub fn producer_of(g: &Graph, y: ValueId) -> Result<Producer, Refusal> {
     let n = g.producer(y).ok_or("the operand is not computed")?;
     let node = g.node(n);
     let (op, rank) = (node.op(), g.ty(y).as_tensor().and_then(hoist_ir::types::TensorType::rank));
-    if !matches!(op.name(), "conv" | "conv_transpose" | "gemm") {
-        return Err("the operand is not the result of conv, conv_transpose or gemm");
+    if !matches!(op.name(), "conv" | "conv_transpose" | "gemm" | "mat_mul") {
+        return Err("the operand is not the result of a convolution or matrix product");
     }
     if g.single_user(y).is_none() {
         return Err("something else uses the operand");
     }
     let w = node.input(1).ok_or("the weights are missing")?;
     let weights = g.constant(w).ok_or("the weights are not constant")?;
-    if weights.dtype() != DType::F32 {
-        return Err("the weights are not f32");
+    if !is_plain_float(weights.dtype()) {
+        return Err("the weights are not floats");
     }
-    if g.single_user(w).is_none() {
-        return Err("something else uses the weights");
-    }
-    let weight_axis = weight_axis(op)?;
-    let channels = *weights.shape().get(weight_axis).ok_or("the weights have too few axes")?;
     let rank = rank.ok_or("the rank is not known")?;
-    let bias = bias(g, node.input(2), channels, op)?;
-    let axis = channel_axis(op, rank)?;
-    Ok(Producer { node: n, channels, axis, weight_axis, weights: weights.clone(), bias })
+    let (weight_axis, groups) = weight_axis(op, weights)?;
+    let size = *weights.shape().get(weight_axis).ok_or("the weights have too few axes")?;
+    let channels = size.checked_mul(groups).ok_or("the weights have too many channels")?;
+    let is_product = op.name() == "mat_mul";
+    Ok(Producer {
+        node: n,
+        channels,
+        axis: if is_product { rank.saturating_sub(1) } else { channel_axis(op, rank)? },
+        weight_axis,
+        groups,
+        weights: weights.clone(),
+        shared: g.single_user(w).is_none(),
+        biased: !is_product || (rank == 2 && weights.rank() == 2),
+        bias: bias(g, node.input(2), channels, op)?,
+    })
+}
+
+/// Whether elements are floats that take whole bytes and have infinities.
+fn is_plain_float(d: DType) -> bool {
+    matches!(d, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
 }
 
 /// Axis of the channels in the result of `op`, of that rank.
@@ -75,14 +99,21 @@ pub fn channel_axis(op: &Op, rank: usize) -> Result<usize, Refusal> {
     Ok(if last { rank - 1 } else { 1 })
 }
 
-fn weight_axis(op: &Op) -> Result<usize, Refusal> {
-    let is = |name: &str, value: &Attr| op.def().attr(name).is_none_or(|a| a == *value);
-    match op.name() {
-        "conv" => Ok(0),
-        "conv_transpose" if is("group", &Attr::Int(1)) => Ok(1),
-        "conv_transpose" => Err("a transposed convolution of several groups"),
-        _ if is("trans_b", &Attr::Bool(true)) => Ok(0),
-        _ => Ok(1),
+/// Axis of the output channels in the weights of `op`, and the groups that they are spread over ahead of it.
+fn weight_axis(op: &Op, weights: &Tensor) -> Result<(usize, usize), Refusal> {
+    let rank = weights.rank();
+    match (op.name(), op.def().attr("group")) {
+        ("conv", _) => Ok((0, 1)),
+        ("conv_transpose", Some(Attr::Int(groups))) => {
+            let fits = |n: &usize| *n > 0 && weights.shape().first().is_some_and(|c| c.is_multiple_of(*n));
+            let groups = usize::try_from(groups).ok().filter(fits).ok_or("the groups do not fit")?;
+            Ok((1, groups))
+        }
+        ("conv_transpose", _) => Ok((1, 1)),
+        ("mat_mul", _) if rank >= 2 => Ok((rank - 1, 1)),
+        ("mat_mul", _) => Err("the weights have too few axes"),
+        _ if op.def().attr("trans_b") == Some(Attr::Bool(true)) => Ok((0, 1)),
+        _ => Ok((1, 1)),
     }
 }
 
@@ -97,10 +128,10 @@ fn bias(g: &Graph, b: Option<ValueId>, channels: usize, op: &Op) -> Result<Vec<f
     Ok(values.into_iter().map(|v| v * beta).collect())
 }
 
-/// Elements of the `f32` constant `v`, broadcast to one per position of `axis` in a result of `rank` axes. `None` when it varies
+/// Elements of the float constant `v`, broadcast to one per position of `axis` in a result of `rank` axes. `None` when it varies
 /// along another axis, or would change the shape.
 pub fn per_channel(g: &Graph, v: ValueId, channels: usize, axis: usize, rank: usize) -> Option<Vec<f64>> {
-    let t = g.constant(v).filter(|t| t.dtype() == DType::F32 && t.rank() <= rank)?;
+    let t = g.constant(v).filter(|t| is_plain_float(t.dtype()) && t.rank() <= rank)?;
     let lead = rank - t.rank();
     let fits = |(i, d): (usize, &usize)| *d == 1 || (i + lead == axis && *d == channels);
     if !t.shape().iter().enumerate().all(fits) {
@@ -113,38 +144,106 @@ pub fn per_channel(g: &Graph, v: ValueId, channels: usize, axis: usize, rank: us
     }
 }
 
-/// Replaces `root`, which computes `affine` of the result of `producer`, by the producer with changed weights: weights are
-/// multiplied while they are read, the bias is computed in `f64` and rounded once.
+/// Replaces `root`, which computes `affine` of the result of `producer`, by the producer with changed weights: those of `f32` are
+/// multiplied while they are read, others at once; the bias is computed in `f64` and rounded once.
 ///
 /// # Errors
-/// When a number is not finite in `f32`, or the new node does not fit; the graph is unchanged then.
+/// When a number is not finite in the type of the weights, or the new node does not fit; the graph is unchanged then.
 pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine) -> Result<(), Diag> {
     let refuse = |m: &str| Diag::error("E0403", m);
-    let factors: Vec<f32> = affine.factors.iter().map(|f| *f as f32).collect();
-    let shifted = producer.bias.iter().zip(&affine.factors).zip(&affine.shifts);
-    let bias: Vec<f32> = shifted.map(|((b, f), s)| (b * f + s) as f32).collect();
-    if !factors.iter().chain(&bias).all(|v| v.is_finite()) {
-        return Err(refuse("a factor or shift is not finite"));
+    let dtype = producer.weights.dtype();
+    let kept = affine.factors.iter().all(|f| *f == 1.0);
+    if !kept && producer.shared && producer.weights.byte_len() > MOST_SHARED {
+        return Err(refuse("something else uses the weights, which are large"));
     }
-    let weights = if factors.iter().all(|f| *f == 1.0) {
-        producer.weights.clone()
-    } else {
-        let scaled = producer.weights.scale_channels(factors, producer.weight_axis);
-        scaled.map_err(|e| refuse(&e.to_string()))?
-    };
+    let shifted = producer.bias.iter().zip(&affine.factors).zip(&affine.shifts);
+    let bias: Vec<f64> = shifted.map(|((b, f), s)| b * f + s).collect();
+    let adds =
+        producer.biased && (g.node(producer.node).input(2).is_some() || bias.iter().any(|b| *b != 0.0));
+    if !producer.biased && affine.shifts.iter().any(|s| *s != 0.0) {
+        return Err(refuse("the product has no bias"));
+    }
+    let bias =
+        rounded(&[bias.len()], bias, dtype).ok_or_else(|| refuse("a factor or shift is not finite"))?;
+    let weights =
+        if kept { producer.weights.clone() } else { scaled(producer, &affine.factors).map_err(refuse)? };
     let node = g.node(producer.node);
     let (mut op, x) = (node.op().clone(), node.input(0));
-    if op.name() == "gemm" {
-        op.def_mut().set_attr("beta", &Attr::Float(1.0)).map_err(|e| refuse(&e.message))?;
+    match &mut op {
+        Op::Gemm(gemm) => gemm.beta = 1.0,
+        Op::MatMul(_) if adds => op = Gemm::default().into(),
+        _ => {}
     }
-    let old_weights = node.input(1);
+    let old = node.input(1);
     g.rewrite(root, &[producer.node], |b| {
-        let w = b.constant(weights);
-        let name = old_weights.and_then(|o| b.graph().value(o).name.clone());
-        b.graph_mut().set_name(w, name);
-        let bias = b.constant(Tensor::from_vec(&[bias.len()], bias));
-        b.add(op, &[x, Some(w), Some(bias)])
+        let w = match old.filter(|_| kept) {
+            Some(old) => old,
+            None => {
+                let w = b.constant(weights);
+                let name = old.filter(|_| !producer.shared).and_then(|o| b.graph().value(o).name.clone());
+                b.graph_mut().set_name(w, name);
+                w
+            }
+        };
+        let mut operands = vec![x, Some(w)];
+        if adds {
+            operands.push(Some(b.constant(bias)));
+        }
+        b.add(op, &operands)
     })
+}
+
+/// `values` in `dtype`; `None` unless all are finite there.
+fn rounded(shape: &[usize], values: Vec<f64>, dtype: DType) -> Option<Tensor> {
+    let t = Tensor::from_vec(shape, values).cast(dtype, false).ok()?;
+    t.to_f64s().is_ok_and(|v| v.iter().all(|v| v.is_finite())).then_some(t)
+}
+
+/// The weights of `p` times one factor per output channel.
+fn scaled(p: &Producer, factors: &[f64]) -> Result<Tensor, &'static str> {
+    const WRONG: &str = "the weights do not fit";
+    let single: Vec<f32> = factors.iter().map(|f| *f as f32).collect();
+    if !single.iter().all(|f| f.is_finite()) {
+        return Err("a factor or shift is not finite");
+    }
+    let (w, axis) = match p.groups {
+        1 => (p.weights.clone(), p.weight_axis),
+        groups => (by_channel(&p.weights, groups).map_err(|_| WRONG)?, 0),
+    };
+    let w = if w.dtype() == DType::F32 {
+        w.scale_channels(single, axis).map_err(|_| WRONG)?
+    } else if w.byte_len() > MOST_EAGER {
+        return Err("the weights are large and not f32");
+    } else {
+        let inner: usize = w.shape().iter().skip(axis + 1).product();
+        let values = w.to_f64s().map_err(|_| WRONG)?;
+        let factor = |i: usize| factors[i / inner % factors.len()];
+        let values = values.iter().enumerate().map(|(i, v)| v * factor(i)).collect();
+        rounded(w.shape(), values, w.dtype()).ok_or("a factor or shift is not finite")?
+    };
+    if p.groups == 1 { Ok(w) } else { by_group(&w, p.groups, p.weights.shape()).map_err(|_| WRONG) }
+}
+
+/// Weights `[groups * in, out, kernel...]` as `[groups * out, in, kernel...]`.
+fn by_channel(w: &Tensor, groups: usize) -> Result<Tensor, TensorError> {
+    let (inputs, out, kernel) = (w.shape()[0] / groups, w.shape()[1], &w.shape()[2..]);
+    let split: Vec<usize> = [groups, inputs, out].iter().chain(kernel).copied().collect();
+    let joined: Vec<usize> = [groups * out, inputs].iter().chain(kernel).copied().collect();
+    w.reshape(&split)?.permute(&exchanged(split.len()))?.reshape(&joined)
+}
+
+/// The inverse of [`by_channel`], to `shape`.
+fn by_group(w: &Tensor, groups: usize, shape: &[usize]) -> Result<Tensor, TensorError> {
+    let (out, inputs, kernel) = (w.shape()[0] / groups, w.shape()[1], &w.shape()[2..]);
+    let split: Vec<usize> = [groups, out, inputs].iter().chain(kernel).copied().collect();
+    w.reshape(&split)?.permute(&exchanged(split.len()))?.reshape(shape)
+}
+
+/// The permutation that exchanges axes 1 and 2.
+fn exchanged(rank: usize) -> Vec<usize> {
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm.swap(1, 2);
+    perm
 }
 
 /// An operator whose input channels have their own weights: `conv` of one group or of one channel per group, `conv_transpose`, `gemm`, and `mat_mul`

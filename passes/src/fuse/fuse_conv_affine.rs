@@ -7,8 +7,11 @@
 //! ```
 //! - Each of `mul`, `div`, `add` and `sub` by a constant that varies along the channel axis at most; `sub` and `div` only as the
 //!   second operand.
-//! - `conv`, `conv_transpose` of one group, or `gemm`; nothing else uses its result or its weights.
-//! - Weights, bias and constant are `f32`, and all new numbers are finite.
+//! - `conv`, `conv_transpose`, `gemm`, or `mat_mul` by weights, which with a shift becomes `gemm` where it has two axes; nothing else uses its result.
+//! - Weights, bias and constant are floats, and all new numbers are finite. Weights that something else uses stay as they are: with a factor
+//!   they are copied, up to 64 KiB.
+//!
+//! Products round with other weights; the bias is rounded once.
 use crate::channel_affine::{Affine, Producer, absorb, per_channel, producer_of};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -60,7 +63,7 @@ fn affine(
 ) -> Result<Affine, &'static str> {
     let rank = g.ty(x).as_tensor().and_then(TensorType::rank).ok_or("the rank is not known")?;
     let values = per_channel(g, constant, p.channels, p.axis, rank);
-    let values = values.ok_or("the other operand is not one f32 constant per channel")?;
+    let values = values.ok_or("the other operand is not one constant per channel")?;
     let all = |v: f64| vec![v; p.channels];
     Ok(match name {
         "mul" => Affine { factors: values, shifts: all(0.0) },

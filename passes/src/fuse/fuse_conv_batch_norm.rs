@@ -5,8 +5,8 @@
 //! %y = batch_normalization(%a, %scale, %bias, %mean, %var)  ->  %y = conv(%x, %w * f, (%b - %mean) * f + %bias)
 //!                                                               with f = %scale / sqrt(%var + epsilon)
 //! ```
-//! - `conv`, `conv_transpose` of one group, or `gemm`; nothing else uses its result or its weights.
-//! - Weights, bias and parameters are `f32` constants, and all new numbers are finite.
+//! - `conv`, `conv_transpose`, `gemm`, or `mat_mul` of two axes, which becomes `gemm`; nothing else uses its result.
+//! - Weights, bias and parameters are constant floats, and all new numbers are finite. Weights that something else uses are copied, up to 64 KiB.
 //! - The normalization is in inference mode, has one used result, and its channels are those of the convolution.
 //!
 //! Factors are computed in `f64`, weights are multiplied while they are read, the bias is rounded once.
@@ -63,7 +63,7 @@ fn affine(g: &Graph, n: NodeId, p: &Producer) -> Result<Affine, &'static str> {
     };
     let parameter = |i: usize| {
         let values = node.input(i).and_then(|v| per_channel(g, v, p.channels, 0, 1));
-        values.ok_or("a parameter is not one f32 constant per channel")
+        values.ok_or("a parameter is not one constant per channel")
     };
     let (scale, bias, mean, var) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
     let factors: Vec<f64> =

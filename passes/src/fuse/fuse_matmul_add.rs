@@ -4,7 +4,7 @@
 //! %a = mat_mul(%x: f32[M, K], %w: f32[K, N])
 //! %y = add(%a, %c)                           ->  %y = gemm(%x, %w, %c)
 //! ```
-//! - Both operands of the product have two axes; nothing else uses its result.
+//! - Or `gemm` that adds nothing instead of `mat_mul`. Both operands of the product have two axes; nothing else uses its result.
 //! - The elements are floats: runtimes have no `gemm` of integers.
 //! - `%c` surely stretches to the shape of the product without changing it, and has at most two axes.
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
@@ -12,6 +12,7 @@ use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
+use hoist_ir::ops::linear::gemm::Gemm;
 use hoist_ir::types::Shape;
 
 /// The pass.
@@ -41,19 +42,31 @@ fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::Skip;
     }
     let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Outcome::Skip };
-    let product = |v: ValueId| g.producer(v).filter(|p| g.node(*p).op().name() == "mat_mul");
+    let product = |v: ValueId| g.producer(v).filter(|p| sums_nothing(g, *p));
     let mut found = Outcome::Skip;
     for (y, c) in [(a, b), (b, a)] {
         let Some(p) = product(y) else { continue };
         match operands(g, p, y, c) {
             Ok(operands) => {
-                let Some(op) = Op::by_name("gemm") else { return Outcome::Skip };
+                let op = match g.node(p).op() {
+                    Op::Gemm(op) => Gemm { beta: 1.0, ..op.clone() },
+                    _ => Gemm::default(),
+                };
                 return Outcome::of(g.rewrite(n, &[p], |b| b.add(op, &operands.map(Some))));
             }
             Err(reason) => found = Outcome::miss(reason),
         }
     }
     found
+}
+
+/// Whether `p` is a product that adds nothing.
+fn sums_nothing(g: &Graph, p: NodeId) -> bool {
+    match g.node(p).op() {
+        Op::MatMul(_) => true,
+        Op::Gemm(_) => g.node(p).input(2).is_none(),
+        _ => false,
+    }
 }
 
 /// Operands of the `gemm` that computes product `p` with result `y`, plus `c`.
