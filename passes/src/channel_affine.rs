@@ -1,10 +1,12 @@
 //! Moving factors of channels into weights: those of `y * factor + shift` into the operator that computes `y`, those of `x * factor` into the
 //! operators that read it. Both together move a factor from one side of a value to the other, which changes its range and no result.
 use hoist_ir::attr::Attr;
+use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
+use hoist_ir::ops::elementwise::arithmetic::Add;
 use hoist_ir::ops::linear::gemm::Gemm;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::{Tensor, TensorError};
@@ -34,7 +36,7 @@ pub struct Producer {
     /// Whether something else uses the weights.
     shared: bool,
     /// Whether the operator can add a bias, perhaps as another operator.
-    biased: bool,
+    pub biased: bool,
     /// Bias per channel, as it is added to the result.
     bias: Vec<f64>,
 }
@@ -152,10 +154,7 @@ pub fn per_channel(g: &Graph, v: ValueId, channels: usize, axis: usize, rank: us
 pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine) -> Result<(), Diag> {
     let refuse = |m: &str| Diag::error("E0403", m);
     let dtype = producer.weights.dtype();
-    let kept = affine.factors.iter().all(|f| *f == 1.0);
-    if !kept && producer.shared && producer.weights.byte_len() > MOST_SHARED {
-        return Err(refuse("something else uses the weights, which are large"));
-    }
+    let weights = changed(producer, &affine.factors).map_err(refuse)?;
     let shifted = producer.bias.iter().zip(&affine.factors).zip(&affine.shifts);
     let bias: Vec<f64> = shifted.map(|((b, f), s)| b * f + s).collect();
     let adds =
@@ -165,8 +164,6 @@ pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine)
     }
     let bias =
         rounded(&[bias.len()], bias, dtype).ok_or_else(|| refuse("a factor or shift is not finite"))?;
-    let weights =
-        if kept { producer.weights.clone() } else { scaled(producer, &affine.factors).map_err(refuse)? };
     let node = g.node(producer.node);
     let (mut op, x) = (node.op().clone(), node.input(0));
     match &mut op {
@@ -176,21 +173,66 @@ pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine)
     }
     let old = node.input(1);
     g.rewrite(root, &[producer.node], |b| {
-        let w = match old.filter(|_| kept) {
-            Some(old) => old,
-            None => {
-                let w = b.constant(weights);
-                let name = old.filter(|_| !producer.shared).and_then(|o| b.graph().value(o).name.clone());
-                b.graph_mut().set_name(w, name);
-                w
-            }
-        };
-        let mut operands = vec![x, Some(w)];
+        let mut operands = vec![x, replaced(b, producer, old, weights)];
         if adds {
             operands.push(Some(b.constant(bias)));
         }
         b.add(op, &operands)
     })
+}
+
+/// Replaces `root`, which computes `affine` of `sum`, which adds `bias` to the result of product `producer`, by the product with changed weights and
+/// another bias.
+///
+/// # Errors
+/// As [`absorb`].
+pub fn absorb_behind(
+    g: &mut Graph,
+    root: NodeId,
+    sum: NodeId,
+    bias: &[f64],
+    producer: &Producer,
+    affine: &Affine,
+) -> Result<(), Diag> {
+    let refuse = |m: &str| Diag::error("E0403", m);
+    let weights = changed(producer, &affine.factors).map_err(refuse)?;
+    let shifted = bias.iter().zip(&affine.factors).zip(&affine.shifts);
+    let bias =
+        rounded(&[bias.len()], shifted.map(|((b, f), s)| b * f + s).collect(), producer.weights.dtype())
+            .ok_or_else(|| refuse("a factor or shift is not finite"))?;
+    let node = g.node(producer.node);
+    let (op, x, old) = (node.op().clone(), node.input(0), node.input(1));
+    g.rewrite(root, &[sum, producer.node], |b| {
+        let w = replaced(b, producer, old, weights);
+        let y = b.add(op, &[x, w])?;
+        let c = b.constant(bias);
+        b.add(Add {}, &[y.first().copied(), Some(c)])
+    })
+}
+
+/// The weights of `p` times one factor per output channel; `None` when they stay as they are.
+fn changed(p: &Producer, factors: &[f64]) -> Result<Option<Tensor>, Refusal> {
+    if factors.iter().all(|f| *f == 1.0) {
+        return Ok(None);
+    }
+    if p.shared && p.weights.byte_len() > MOST_SHARED {
+        return Err("something else uses the weights, which are large");
+    }
+    scaled(p, factors).map(Some)
+}
+
+/// The operand that new `weights` of `p` are, which was `old`.
+fn replaced(
+    b: &mut Builder<'_>,
+    p: &Producer,
+    old: Option<ValueId>,
+    weights: Option<Tensor>,
+) -> Option<ValueId> {
+    let Some(weights) = weights else { return old };
+    let w = b.constant(weights);
+    let name = old.filter(|_| !p.shared).and_then(|o| b.graph().value(o).name.clone());
+    b.graph_mut().set_name(w, name);
+    Some(w)
 }
 
 /// `values` in `dtype`; `None` unless all are finite there.
