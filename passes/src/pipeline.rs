@@ -33,7 +33,11 @@ pub const GROUPS: &[Group] = &[
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
         text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish",
     },
-    Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
+    Group {
+        name: "O3",
+        doc: "Also what rounds differently to be faster; the command line also lets constants grow more.",
+        text: "O2,replace-division,cleanup",
+    },
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
@@ -73,7 +77,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-norms",
         doc: "Normalizations with what is added before them.",
-        text: "fuse-activations",
+        text: "fuse-skip-norm",
     },
     Group {
         name: "fuse-target-activations",
@@ -88,7 +92,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-conv-activation,fuse-gemm-activation,fuse-product-transpose",
+        text: "fuse-product-transpose,fuse-product-scale,fuse-conv-activation,fuse-gemm-activation",
     },
     Group {
         name: "fuse-quantized",
@@ -104,7 +108,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,unroll-loops,fold-sequences",
+        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,\
+               fold-sequences",
     },
     Group {
         name: "fuse-weights",

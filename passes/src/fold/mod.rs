@@ -5,4 +5,5 @@ pub mod fold_constants;
 pub mod fold_sequences;
 pub mod inline_functions;
 pub mod merge_branches;
+pub mod trim_control_flow;
 pub mod unroll_loops;

@@ -102,11 +102,9 @@ fn stack(b: &mut Builder<'_>, values: &[ValueId]) -> Result<ValueId, Diag> {
         let axes = b.ints(&[0]);
         slices.push(Some(b.unsqueeze(Unsqueeze {}, *v, axes)?));
     }
-    match slices.as_slice() {
-        [Some(one)] => Ok(*one),
-        _ => {
-            let joined = b.add(Concat { axis: 0 }, &slices)?;
-            joined.first().copied().ok_or_else(|| Diag::error("E0901", "a concat has no result"))
-        }
+    if let [Some(one)] = slices.as_slice() {
+        return Ok(*one);
     }
+    let joined = b.add(Concat { axis: 0 }, &slices)?;
+    joined.first().copied().ok_or_else(|| Diag::error("E0901", "a concat has no result"))
 }

@@ -14,6 +14,7 @@ pub mod fuse_norm_casts;
 pub mod fuse_pad;
 pub mod fuse_reductions;
 pub mod fuse_rms_norm;
+pub mod fuse_skip_norm;
 pub mod fuse_sums;
 pub mod linear;
 pub mod quantized;
