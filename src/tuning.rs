@@ -19,7 +19,7 @@ pub struct Tuning {
     /// Passes to run instead, such as 'cleanup,fixpoint(fold,fuse)'
     #[arg(long, value_name = "PIPELINE", conflicts_with = "level")]
     passes: Option<String>,
-    /// Most bytes by which constants may grow through one folded node, such as 64k or 1M (default 8k)
+    /// Most bytes by which constants may grow through one folded node, such as 64k (default 8k, at level 3 1M)
     #[arg(long, value_name = "BYTES", value_parser = size)]
     fold_limit: Option<usize>,
     /// Show what each pass did: runs, edits, time, nodes
@@ -41,6 +41,9 @@ pub struct Tuning {
     #[arg(long, value_name = "FILE")]
     pub repro: Option<PathBuf>,
 }
+
+/// Bytes by which constants may grow through one folded node at level 3.
+const GROWTH_AT_3: usize = 1 << 20;
 
 /// Reads a number of bytes, such as `64k`.
 fn size(text: &str) -> Result<usize, String> {
@@ -75,7 +78,11 @@ impl Tuning {
             why: self.why.as_deref().map(why),
             dump_after: self.dump_after.clone().map(|pass| (pass, keep as _)),
             fold: FoldLimits {
-                growth: self.fold_limit.unwrap_or(FoldLimits::default().growth),
+                growth: self.fold_limit.unwrap_or(if self.level == Some(3) {
+                    GROWTH_AT_3
+                } else {
+                    FoldLimits::default().growth
+                }),
                 ..FoldLimits::default()
             },
             ..Options::default()

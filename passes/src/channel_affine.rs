@@ -1,8 +1,9 @@
-//! Putting `y * factor + shift`, one factor and shift per output channel, into the weights of the operator that computes `y`.
+//! Moving factors of channels into weights: those of `y * factor + shift` into the operator that computes `y`, those of `x * factor` into the
+//! operators that read it. Both together move a factor from one side of a value to the other, which changes its range and no result.
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::words::Layout;
 use hoist_ir::tensor::Tensor;
@@ -144,4 +145,123 @@ pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine)
         let bias = b.constant(Tensor::from_vec(&[bias.len()], bias));
         b.add(op, &[x, Some(w), Some(bias)])
     })
+}
+
+/// An operator whose input channels have their own weights: `conv` of one group or of one channel per group, `conv_transpose`, `gemm`, and `mat_mul`
+/// with a constant operand.
+#[derive(Debug)]
+pub struct Consumer {
+    /// The node.
+    pub node: NodeId,
+    /// Number of input channels.
+    pub channels: usize,
+    /// Axis of the input channels in the value it reads.
+    pub axis: usize,
+    /// Axis of the input channels in the weights.
+    weight_axis: usize,
+    /// Positions of that axis that one input channel has, one after another.
+    repeats: usize,
+    /// Which operand the weights are.
+    slot: usize,
+    weights: Tensor,
+}
+
+/// Users of a value, at most, that are looked at.
+const MOST_USERS: usize = 64;
+
+/// All that reads `v`, when all of it can take factors of the channels of `v`: only operators with weights do, along the same axis, and their weights
+/// are `f32` constants that nothing else uses.
+///
+/// # Errors
+/// The reason why not.
+pub fn consumers_of(g: &Graph, v: ValueId) -> Result<Vec<Consumer>, Refusal> {
+    let uses = g.value(v).uses();
+    if uses.is_empty() || uses.len() > MOST_USERS {
+        return Err("nothing or too much uses the value");
+    }
+    let mut found = Vec::with_capacity(uses.len());
+    for u in uses {
+        match u {
+            Use::Node { node, slot } => found.push(consumer(g, *node, *slot as usize, v)?),
+            Use::Output(_) => return Err("a graph output shows the value"),
+        }
+    }
+    let same = |c: &Consumer| (c.axis, c.channels) == (found[0].axis, found[0].channels);
+    if !found.iter().all(same) {
+        return Err("its users have their channels along different axes");
+    }
+    Ok(found)
+}
+
+fn consumer(g: &Graph, n: NodeId, slot: usize, v: ValueId) -> Result<Consumer, Refusal> {
+    let (node, name) = (g.node(n), g.node(n).op().name());
+    let weight_slot = match name {
+        "mat_mul" if slot == 1 => 0,
+        "conv" | "conv_transpose" | "gemm" | "mat_mul" if slot == 0 => 1,
+        _ => return Err("something without weights uses the value"),
+    };
+    let w = node.input(weight_slot).ok_or("the weights are missing")?;
+    let weights = g.constant(w).ok_or("the weights are not constant")?;
+    if weights.dtype() != DType::F32 {
+        return Err("the weights are not f32");
+    }
+    if g.single_user(w).is_none() {
+        return Err("something else uses the weights");
+    }
+    let rank =
+        g.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::rank).ok_or("the rank is not known")?;
+    let last = |k: usize, of: usize| of.checked_sub(k).ok_or("the operands have too few axes");
+    let sets = |attr: &str| node.op().def().attr(attr) == Some(Attr::Bool(true));
+    let (axis, weight_axis) = match name {
+        "mat_mul" if slot == 1 => (rank.saturating_sub(2), last(1, weights.rank())?),
+        "mat_mul" => (last(1, rank)?, weights.rank().saturating_sub(2)),
+        "gemm" if sets("trans_a") => return Err("the value is transposed"),
+        "gemm" => (1, usize::from(sets("trans_b"))),
+        "conv_transpose" => (channel_axis(node.op(), rank)?, 0),
+        _ => (channel_axis(node.op(), rank)?, 1),
+    };
+    let size = |axis: usize| weights.shape().get(axis).copied().ok_or("the weights have too few axes");
+    let mut found = Consumer {
+        node: n,
+        channels: size(weight_axis)?,
+        axis,
+        weight_axis,
+        repeats: 1,
+        slot: weight_slot,
+        weights: weights.clone(),
+    };
+    if name == "conv"
+        && let Some(Attr::Int(groups @ 2..)) = node.op().def().attr("group")
+    {
+        // Each input channel has its own output channels.
+        found.channels = usize::try_from(groups).map_err(|_| "too many groups")?;
+        if size(1)? != 1 || size(0)? % found.channels != 0 {
+            return Err("a convolution of several groups");
+        }
+        (found.weight_axis, found.repeats) = (0, size(0)? / found.channels);
+    }
+    Ok(found)
+}
+
+/// Multiplies the weights of all `consumers` by one factor per input channel, while they are read.
+///
+/// # Errors
+/// When the factors do not fit; the graph is unchanged then.
+pub fn scale_inputs(g: &mut Graph, consumers: &[Consumer], factors: &[f32]) -> Result<(), Diag> {
+    let scaled = |c: &Consumer| {
+        let each: Vec<f32> = factors.iter().flat_map(|f| std::iter::repeat_n(*f, c.repeats)).collect();
+        c.weights.scale_channels(each, c.weight_axis).map_err(|e| Diag::error("E0403", e.to_string()))
+    };
+    let all: Vec<Tensor> = consumers.iter().map(scaled).collect::<Result<_, _>>()?;
+    for (c, weights) in consumers.iter().zip(all) {
+        let old = g.node(c.node).input(c.slot);
+        let name = old.and_then(|o| g.value(o).name.clone());
+        let new = g.add_const(weights);
+        g.set_operand(c.node, c.slot, Some(new))?;
+        g.set_name(new, name);
+        if let Some(old) = old {
+            g.drop_unused_const(old);
+        }
+    }
+    Ok(())
 }

@@ -9,10 +9,12 @@
 //! y     = x * k + (beta - mean * k)            where k = gamma / sqrt(e), as `tf.nn.batch_normalization` writes it
 //! ```
 //! Without `c`, the mean of squares of `x` itself makes it a root-mean-square normalization. Constant factors between are found too. Means may
-//! have lost their axes and got them back, and may have been expanded to the shape of `x`.
+//! have lost their axes and got them back, and may have been expanded to the shape of `x`. The difference from the mean may be widened.
+use crate::queries::is_exact_cast;
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
 use hoist_ir::dim::Dim;
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Def, Graph, NodeId, Use, ValueId};
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Shape;
@@ -33,7 +35,7 @@ pub struct Formula {
     pub x: ValueId,
     /// The normalized axes, ascending.
     pub axes: Vec<usize>,
-    /// Added to the variance or mean of squares.
+    /// Added to the variance or mean of squares; a number of `f32` where `x` is `f64`.
     pub epsilon: f32,
     /// Whether the mean is subtracted.
     pub centred: bool,
@@ -137,7 +139,7 @@ fn is_unmoved(g: &Graph, v: ValueId, rank: usize) -> bool {
                 return node.op().def().attr("keepdims") == Some(Attr::Bool(true));
             }
             ("global_average_pool", ..) => return true,
-            ("sqrt" | "reciprocal", x, _) => x,
+            ("sqrt" | "reciprocal" | "cast", x, _) => x,
             ("pow" | "add" | "div" | "mul", Some(x), Some(k)) if low(&k) => Some(x),
             ("add" | "div" | "mul", Some(k), Some(x)) if low(&k) => Some(x),
             _ => return false,
@@ -269,11 +271,27 @@ fn inverse_rooted(g: &Graph, v: ValueId) -> Option<ValueId> {
 }
 
 /// The sum `v` without the small constant in it, and the constant.
-fn without_epsilon(g: &Graph, v: ValueId) -> Option<(ValueId, f32)> {
+fn without_epsilon(g: &Graph, v: ValueId) -> Option<(ValueId, f64)> {
     let found = either(g, v, "add").into_iter().flatten().find_map(|(var, e)| Some((var, number(g, e)?)));
-    let (var, e) = found.unwrap_or((v, 0.0));
-    let exact = (e as f32).is_finite() && e >= 0.0 && f64::from(e as f32) == e;
-    exact.then_some((var, e as f32))
+    Some(found.unwrap_or((v, 0.0))).filter(|(_, e)| *e >= 0.0 && (*e as f32).is_finite())
+}
+
+/// `epsilon` as the operator holds it. Rounding it to 24 bits changes nothing that narrower data could show.
+fn held(g: &Graph, x: ValueId, epsilon: f64) -> Option<f32> {
+    let wide = g.ty(x).as_tensor().is_none_or(|t| t.dtype == DType::F64);
+    let exact = f64::from(epsilon as f32).to_bits() == epsilon.to_bits();
+    (exact || !wide).then_some(epsilon as f32)
+}
+
+/// The value that `v` holds in a type with more digits.
+fn narrow(g: &Graph, v: ValueId) -> ValueId {
+    let from = by(g, v, "cast").and_then(|n| g.node(n).input(0));
+    let dtype = |v: ValueId| g.ty(v).as_tensor().map(|t| t.dtype);
+    let widens = |x: &ValueId| {
+        let (from, to) = (dtype(*x), dtype(v));
+        from.zip(to).is_some_and(|(a, b)| a.is_float() && b.is_float() && is_exact_cast(a, b))
+    };
+    from.filter(widens).unwrap_or(v)
 }
 
 /// A constant of at least one element.
@@ -291,7 +309,7 @@ fn without_factor(g: &Graph, v: ValueId) -> impl Iterator<Item = (ValueId, Optio
 /// Whether `var` is the variance of `s.x`, wherever its elements are.
 fn is_variance(g: &Graph, var: ValueId, s: &Statistic) -> bool {
     let Some(squares) = mean_square(g, var) else { return false };
-    let of = centred(g, squares.x).map(|(c, _)| c);
+    let of = centred(g, narrow(g, squares.x)).map(|(c, _)| c);
     of.is_some_and(|c| c.x == s.x && c.axes == s.axes) && squares.axes == s.axes
 }
 
@@ -309,10 +327,10 @@ fn formula(g: &Graph, c: ValueId, k: ValueId, e: ValueId, gamma: Option<ValueId>
         }
         let gamma = gamma.or(factor);
         let found = |s: Statistic, centred: bool| {
-            let whole = fits(g, k, &s);
-            whole.then_some(Formula { x: s.x, axes: s.axes, epsilon, centred, gamma, beta: None })
+            let epsilon = held(g, s.x, epsilon).filter(|_| fits(g, k, &s))?;
+            Some(Formula { x: s.x, axes: s.axes, epsilon, centred, gamma, beta: None })
         };
-        if let Some((s, false)) = centred(g, c)
+        if let Some((s, false)) = centred(g, narrow(g, c))
             && is_variance(g, var, &s)
         {
             return found(s, true);
@@ -357,6 +375,7 @@ fn shifted(g: &Graph, p: ValueId, q: ValueId, beta: Option<ValueId>) -> Option<F
         let Some((m, s)) = s.filter(|(_, s)| s.x == x) else { continue };
         let (var, epsilon) = without_epsilon(g, e)?;
         if fits(g, m, &s) && fits(g, r, &s) && is_variance(g, var, &s) {
+            let epsilon = held(g, x, epsilon)?;
             return Some(Formula { x, axes: s.axes, epsilon, centred: true, gamma, beta });
         }
     }

@@ -33,27 +33,31 @@ pub const GROUPS: &[Group] = &[
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
         text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish",
     },
-    Group { name: "O3", doc: "Also what takes more bytes or rounds differently to be faster.", text: "O2" },
+    Group {
+        name: "O3",
+        doc: "Also what rounds differently to be faster; the command line also lets constants grow more.",
+        text: "O2,replace-division,cleanup",
+    },
     Group {
         name: "simplify",
         doc: "Replaces arithmetic by less of it.",
-        text: "simplify-casts,remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
+        text: "remove-identity,remove-zero-bias,remove-expand,simplify-arithmetic,simplify-bounds,\
                merge-reduce-reshape",
     },
     Group {
         name: "movement",
         doc: "Moves, cuts and joins data in fewer steps.",
-        text: "simplify-lists,merge-shapes,merge-slices,merge-concats,merge-movements",
+        text: "simplify-lists,merge-shapes,merge-slices,fuse-space-to-depth,merge-concats,merge-movements",
     },
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,fuse-sums,merge-terms",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-terms,fuse-sums",
     },
     Group {
         name: "fuse",
         doc: "Recognizes operators by their formulas.",
-        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention",
+        text: "fuse-dequantize,fuse-activations,fuse-means,fuse-norms,fuse-attention,fold-scale",
     },
     Group {
         name: "fuse-norms",
@@ -68,12 +72,17 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target",
         doc: "Puts operators together in ways that one runtime has.",
-        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized",
+        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized,fuse-target-activations",
     },
     Group {
         name: "fuse-target-norms",
         doc: "Normalizations with what is added before them.",
-        text: "fuse-activations",
+        text: "fuse-skip-norm",
+    },
+    Group {
+        name: "fuse-target-activations",
+        doc: "Activations with what is before them.",
+        text: "fuse-bias-activations",
     },
     Group {
         name: "fuse-target-attention",
@@ -83,7 +92,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target-linear",
         doc: "Convolutions and matrix products with activations, sums, transposes and factors.",
-        text: "fuse-activations",
+        text: "fuse-product-transpose,fuse-product-scale,fuse-conv-activation,fuse-gemm-activation",
     },
     Group {
         name: "fuse-quantized",
@@ -99,12 +108,13 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,fold-constants,fold-branches,fold-sequences",
+        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,\
+               fold-sequences",
     },
     Group {
         name: "fuse-weights",
         doc: "Puts constants that follow convolutions and matrix products into their weights.",
-        text: "fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
+        text: "fuse-pad,fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
     },
     Group {
         name: "legalize-opset",

@@ -14,6 +14,7 @@
 //! - Each size is a product of parts that the whole chain agrees on: parts are fixed sizes or terms of symbols.
 //! - In a list of sizes, one may be known at run time only, or is that of the same axis of what is reshaped. No size is 0.
 //! - There are fewer nodes after it, or as many of which fewer are transposes.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::{Dim, SymInt};
@@ -252,6 +253,9 @@ impl Parts {
         let mut perm = vec![];
         for axis in &after {
             perm.push(if axis.is_empty() { ones.next()? } else { before.iter().position(|b| b == axis)? });
+        }
+        if planted("merge-movements") {
+            perm.reverse();
         }
         (ones.next().is_none() && perm.len() == before.len()).then(|| vec![Step::Transpose(perm_of(&perm))])
     }

@@ -5,6 +5,7 @@
 //! %b = transpose(%a) {perm=q}  ->  %b = transpose(%x) {perm=p[q]}
 //! ```
 //! Where `p[q]` moves nothing, uses of `%b` read `%x`. `%a` stays while something else uses it; no node is added.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
@@ -46,6 +47,7 @@ fn merge(g: &mut Graph, n: NodeId) -> Outcome {
         if perm.iter().enumerate().all(|(i, p)| i as i64 == *p) {
             return Ok(vec![source]);
         }
+        let perm = if planted("merge-transposes") { perm.into_iter().rev().collect() } else { perm };
         Ok(vec![b.transpose(Transpose { perm }, source)?])
     }))
 }

@@ -9,6 +9,7 @@
 //! - A captured operand goes when no body of its node uses it.
 //!
 //! Inputs stay, used or not: they are the model's interface.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Def, Graph, NodeId, ValueId};
@@ -49,7 +50,9 @@ impl Pass for RemoveDeadCode {
 
 fn is_dead(g: &Graph, n: NodeId) -> bool {
     let results = g.node(n).outputs();
-    !results.is_empty() && results.iter().all(|v| g.value(*v).uses().is_empty())
+    !results.is_empty()
+        && !planted("remove-dead-code")
+        && results.iter().all(|v| g.value(*v).uses().is_empty())
 }
 
 fn drop_unused_captures(g: &mut Graph, n: NodeId, changed: &mut Changed) -> Result<(), Diag> {

@@ -8,6 +8,7 @@
 //! ```
 //! The condition is a constant of one element. The nodes of the branch it takes are put in the place of the `if`; what the branch
 //! captures becomes what the `if` captured.
+use crate::fault::planted;
 use crate::inline::{Names, inline};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -47,7 +48,7 @@ fn fold(g: &mut Graph, n: NodeId, names: &mut Option<Names>) -> Outcome {
     let Some(&[taken]) = condition.as_deref() else {
         return Outcome::miss("the condition is not constant");
     };
-    let Some(body) = node.bodies().get(usize::from(!taken)).cloned() else {
+    let Some(body) = node.bodies().get(usize::from(taken == planted("fold-branches"))).cloned() else {
         return Outcome::miss("the branch is missing");
     };
     let first = node.inputs().len().saturating_sub(node.captures());

@@ -15,6 +15,7 @@
 //!   known sizes, and by insertions and removals at constant positions.
 //! - A position is constant and inside the sequence; a sequence that is joined has an element. What fails when it runs stays.
 //! - A split becomes a `split` only where one of its pieces is needed.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -285,7 +286,7 @@ fn get_element(g: &mut Graph, n: NodeId) -> Outcome {
 
 fn has_element(g: &mut Graph, n: NodeId) -> Outcome {
     let has = if g.node(n).input(0).is_none() {
-        Some(false)
+        Some(planted("fold-sequences"))
     } else if plain(g, n) {
         Some(true)
     } else {

@@ -6,6 +6,7 @@
 //! ```
 //! Calls of functions that the model itself defines are replaced by what they compute, calls inside functions included. A call whose
 //! definition could not be read stays.
+use crate::fault::planted;
 use crate::inline::{Names, inline};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -40,7 +41,7 @@ impl Pass for InlineFunctions {
 fn expand(g: &mut Graph, n: NodeId, names: &mut Option<Names>) -> Outcome {
     let node = g.node(n);
     let Op::Custom(call) = node.op() else { return Outcome::Skip };
-    if !call.defined {
+    if !call.defined && !planted("inline-functions") {
         return Outcome::miss("nothing defines the operator");
     }
     let Some(body) = node.bodies().last().cloned() else {

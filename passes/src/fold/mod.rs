@@ -4,3 +4,6 @@ pub mod fold_branches;
 pub mod fold_constants;
 pub mod fold_sequences;
 pub mod inline_functions;
+pub mod merge_branches;
+pub mod trim_control_flow;
+pub mod unroll_loops;

@@ -31,7 +31,7 @@
 //! much faster than five, and TFLite has no error function at all. `log(1 + exp(x))` alone stays: it is infinite from 89 on.
 use super::formulas::{self, Fused};
 use crate::fault::planted;
-use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
+use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, Target, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
@@ -54,12 +54,19 @@ impl Pass for FuseActivations {
     }
 }
 
+/// First operator set of ONNX with `Swish`. ONNX Runtime computes that step by step and the formula in one; the operator of its own domain,
+/// which older operator sets leave to write, is as fast as the formula.
+const SWISH: i64 = 24;
+
 fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
     let fused = match formulas::find(g, n) {
         Ok(Some(fused)) => fused,
         Ok(None) => return Outcome::Skip,
         Err(reason) => return Outcome::Miss(reason),
     };
+    if fused.op == "swish" && cx.target.as_ref().and_then(Target::onnx).is_some_and(|t| t.opset >= SWISH) {
+        return Outcome::miss("ONNX's own `Swish` is slower than its formula in runtimes");
+    }
     if let Err(reason) = fits(g, n, &fused) {
         return Outcome::miss(reason);
     }

@@ -13,6 +13,7 @@
 //!   `fuse-norm-affine`.
 //! - Nothing else uses the values between. Elements are floats, epsilon is a number of `f32`, and the sizes of normalized axes are known.
 //! - All axes from the third on of `f32` data with at least four axes, with factors per channel or none: `instance_normalization`.
+//! - The difference from the mean may be widened before it is squared and divided, if the result is rounded to the type of `%x` again.
 //! - Other axes than the last ones are moved to the end and back.
 //!
 //! The results may differ in the last bits, and where a square overflows: the operator computes statistics in at least 32 bits, rounding in its
@@ -68,6 +69,10 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
     let Some(formula) = node.outputs().first().and_then(|v| find(g, *v)).filter(|f| f.centred) else {
         return Outcome::Skip;
     };
+    // What is computed with more digits than the data have must be rounded to their type.
+    let Some(n) = rounded(g, n, formula.x) else {
+        return Outcome::miss("the result has more digits than the data");
+    };
     let inner = match inner(g, n, formula.x) {
         Ok(inner) => inner,
         Err(_) if planted(INFO.name) => vec![],
@@ -77,6 +82,18 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         Ok(plan) => cx.fuse(g, n, &inner, |b| build(b, plan)),
         Err(reason) => Outcome::miss(reason),
     }
+}
+
+/// The last node of the formula that ends at `n`: a cast to the type of `x` behind it belongs to it where it gives another type.
+fn rounded(g: &Graph, n: NodeId, x: ValueId) -> Option<NodeId> {
+    let dtype = |v: ValueId| g.ty(v).as_tensor().map(|t| t.dtype);
+    let result = |n: NodeId| g.node(n).outputs().first().copied();
+    let y = result(n)?;
+    if dtype(y) == dtype(x) {
+        return Some(n);
+    }
+    let user = g.single_user(y).filter(|u| g.node(*u).op().name() == "cast")?;
+    (dtype(result(user)?) == dtype(x)).then_some(user)
 }
 
 fn plan(g: &Graph, formula: Formula) -> Result<Plan, &'static str> {

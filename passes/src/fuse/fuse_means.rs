@@ -4,11 +4,11 @@
 //! %a = reduce_sum(%x: f32[N, 4], [1])
 //! %y = div(%a, 4.0)                    ->  %y = reduce_mean(%x, [1])
 //! ```
-//! - A `reduce_sum` divided by the number of elements it adds up, which is known, or times one by it. Also its logarithm, which is
-//!   `reduce_log_sum`; that of a sum of exponentials stays, as the operator for it does not overflow.
+//! - A `reduce_sum` divided by the number of elements it adds up, which is known, or times one by it.
 //! - Nothing else uses the sum. The elements are floats. The operator keeps operands and attributes of the sum.
 //!
 //! The results may differ in the last bits.
+use super::polynomial::near;
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;
@@ -16,15 +16,11 @@ use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
 
-use super::polynomial::near;
-
 /// The pass.
 pub struct FuseMeans;
 
-const INFO: PassInfo = PassInfo {
-    name: "fuse-means",
-    doc: "Replaces sums divided by their number of elements by means, and logarithms of sums.",
-};
+const INFO: PassInfo =
+    PassInfo { name: "fuse-means", doc: "Replaces sums divided by their number of elements by means." };
 
 impl Pass for FuseMeans {
     fn info(&self) -> &'static PassInfo {
@@ -38,74 +34,37 @@ impl Pass for FuseMeans {
     }
 }
 
-/// What replaces a node: the operator, its first operand, the node whose attributes and further operands it keeps, nodes replaced.
-struct Reduction {
-    op: &'static str,
-    x: ValueId,
-    like: NodeId,
-    also: Vec<NodeId>,
-}
-
 fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
-    let found = match g.node(n).op().name() {
-        "log" => logarithm(g, n),
-        "mul" | "div" => mean(g, n),
-        _ => return Outcome::Skip,
-    };
-    let reduction = match found {
-        Ok(Some(r)) => r,
+    let (sum, x) = match mean(g, n) {
+        Ok(Some(found)) => found,
         Ok(None) => return Outcome::Skip,
         Err(reason) => return Outcome::miss(reason),
     };
-    if !g.ty(reduction.x).as_tensor().is_some_and(|t| t.dtype.is_float()) {
+    let operands = g.node(sum).inputs().to_vec();
+    if !g.ty(x).as_tensor().is_some_and(|t| t.dtype.is_float()) {
         return Outcome::miss("the elements are not floats");
     }
-    let like = g.node(reduction.like);
-    let mut operands = like.inputs().to_vec();
-    if let Some(first) = operands.first_mut() {
-        *first = Some(reduction.x);
-    }
-    let Some(mut op) = Op::by_name(reduction.op) else { return Outcome::Skip };
-    for (name, value) in like.op().set_attrs() {
+    let Some(mut op) = Op::by_name("reduce_mean") else { return Outcome::Skip };
+    for (name, value) in g.node(sum).op().set_attrs() {
         if let Err(e) = op.def_mut().set_attr(name, &value) {
             return Outcome::Miss(e.message.into());
         }
     }
-    cx.fuse(g, n, &reduction.also, |b| b.add(op, &operands))
+    cx.fuse(g, n, &[sum], |b| b.add(op, &operands))
 }
 
-type Found = Result<Option<Reduction>, &'static str>;
-
-const SHARED: &str = "something else uses the sum";
-
-/// The logarithm `n` of a sum.
-fn logarithm(g: &Graph, n: NodeId) -> Found {
-    let Some(v) = g.node(n).input(0) else { return Ok(None) };
-    let Some((p, x)) = sum(g, v) else { return Ok(None) };
-    if g.single_user(v).is_none() {
-        return Err(SHARED);
-    }
-    if g.producer(x).is_some_and(|e| g.node(e).op().name() == "exp") {
-        return Err("the logarithm of a sum of exponentials stays");
-    }
-    Ok(Some(Reduction { op: "reduce_log_sum", x, like: p, also: vec![p] }))
-}
-
-/// The `reduce_sum` that computes `v`, and what it adds up.
-fn sum(g: &Graph, v: ValueId) -> Option<(NodeId, ValueId)> {
-    let p = g.producer(v).filter(|p| g.node(*p).op().name() == "reduce_sum")?;
-    Some((p, g.node(p).input(0)?))
-}
-
-/// The sum that `n` divides by its number of elements.
-fn mean(g: &Graph, n: NodeId) -> Found {
+/// The sum that `n` divides by its number of elements, and what it adds up; `None` when `n` is about something else.
+fn mean(g: &Graph, n: NodeId) -> Result<Option<(NodeId, ValueId)>, &'static str> {
     let node = g.node(n);
-    let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Ok(None) };
+    let ("mul" | "div", Some(a), Some(b)) = (node.op().name(), node.input(0), node.input(1)) else {
+        return Ok(None);
+    };
     let (v, c) = if g.constant(a).is_some() && node.op().name() == "mul" { (b, a) } else { (a, b) };
     let Some(constant) = g.constant(c).filter(|t| t.len() == 1) else { return Ok(None) };
-    let Some((p, x)) = sum(g, v) else { return Ok(None) };
+    let sum = g.producer(v).filter(|p| g.node(*p).op().name() == "reduce_sum");
+    let Some((p, x)) = sum.and_then(|p| Some((p, g.node(p).input(0)?))) else { return Ok(None) };
     if g.single_user(v).is_none() {
-        return Err(SHARED);
+        return Err("something else uses the sum");
     }
     let rank = g.ty(v).as_tensor().and_then(hoist_ir::types::TensorType::rank);
     if constant.rank() > rank.unwrap_or(0) {
@@ -117,7 +76,7 @@ fn mean(g: &Graph, n: NodeId) -> Found {
     if !near(whole, 1.0, constant.dtype()) && !planted("fuse-means") {
         return Err("the factor is not one by the number of elements");
     }
-    Ok(Some(Reduction { op: "reduce_mean", x, like: p, also: vec![p] }))
+    Ok(Some((p, x)))
 }
 
 /// How many elements of `x` each element of the result of `p` sums up, when that is known and not none.

@@ -15,6 +15,7 @@
 //! - Slices of one value that follow each other along the axis, fixed in size, are one slice of it, or the value; nothing else uses them.
 use super::cuts::{Cut, dims, size, sliced};
 use super::merge_slices::cut;
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -109,6 +110,9 @@ fn flattened(
             }
             None => out.push(*v),
         }
+    }
+    if planted("merge-concats") {
+        out.reverse();
     }
     out
 }

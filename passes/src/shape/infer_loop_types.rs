@@ -8,6 +8,7 @@
 //! - What a loop carries may change its shape from iteration to iteration. Where the body gives a value of the initial one's type whenever
 //!   it gets one, all are of that type.
 //! - Values that a body captures are of the types that the node captures.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use crate::queries::surely_same;
 use hoist_ir::diag::Diag;
@@ -83,7 +84,9 @@ fn refined(body: &Graph, types: &[Option<Type>], first: usize, carried: usize) -
             let back = trial.outputs().get(1 + k).map(|o| trial.ty(o.value));
             let same = match (ty.as_ref(), back) {
                 (None, _) => true,
-                (Some(Type::Tensor(a)), Some(Type::Tensor(b))) => surely_same(a, b),
+                (Some(Type::Tensor(a)), Some(Type::Tensor(b))) => {
+                    surely_same(a, b) || planted("infer-loop-types")
+                }
                 _ => false,
             };
             if !same {

@@ -1,8 +1,9 @@
 //! The formula of attention: `softmax(q k^T * scale + mask) v` per head.
 use super::fuse_scales::scaled;
-use super::shapes::{SWAP, dims, dims_of, made_by, transposed};
+use super::shapes::{dims, dims_of, made_by};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
+use hoist_ir::dim::Dim;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::arithmetic::Add;
@@ -10,16 +11,12 @@ use hoist_ir::ops::movement::transpose::Transpose;
 
 /// Most steps from the softmax to the products.
 const STEPS: usize = 8;
-/// The permutation that makes `k^T` of `[B, H, T, D]`.
-const LAST: [i64; 4] = [0, 1, 3, 2];
-/// The permutation that makes `k^T` of `[B, T, H, D]`.
-const KEYS: [i64; 4] = [0, 2, 3, 1];
 
 /// What the formula reads, heads apart.
 pub(super) struct Formula {
     /// `[B, H, S, D]`.
     pub q: ValueId,
-    /// `[B, H, T, D]`, or what is transposed to it.
+    /// `[B, H, T, D]`.
     pub k: Keys,
     /// `[B, H, T, D]`.
     pub v: ValueId,
@@ -33,25 +30,35 @@ pub(super) struct Formula {
     pub nodes: Vec<NodeId>,
 }
 
-/// Where keys are read.
+/// Where keys are read, and how they are transposed to `[B, H, T, D]`.
 #[derive(Clone, Copy)]
-pub(super) enum Keys {
-    /// `[B, H, T, D]`.
-    Apart(ValueId),
-    /// `[B, T, H, D]`.
-    Rows(ValueId),
+pub(super) struct Keys {
+    /// What is transposed.
+    pub source: ValueId,
+    /// The permutation; the natural order when nothing moves.
+    pub perm: [i64; 4],
 }
 
 impl Keys {
+    /// Whether the source has heads apart already.
+    pub fn is_apart(self) -> bool {
+        self.perm.is_sorted()
+    }
     /// The keys as `[B, H, T, D]`.
     ///
     /// # Errors
     /// When they cannot be transposed.
     pub fn apart(self, b: &mut Builder<'_>) -> Result<ValueId, Diag> {
-        match self {
-            Self::Apart(v) => Ok(v),
-            Self::Rows(v) => b.transpose(Transpose { perm: SWAP.to_vec() }, v),
+        if self.is_apart() {
+            return Ok(self.source);
         }
+        b.transpose(Transpose { perm: self.perm.to_vec() }, self.source)
+    }
+    /// The sizes of the keys as `[B, H, T, D]`.
+    fn sizes(self, g: &Graph) -> Option<[&Dim; 4]> {
+        let d = dims_of::<4>(g, self.source)?;
+        let [a, b, c, e] = self.perm.map(|p| usize::try_from(p).ok().and_then(|p| d.get(p)));
+        Some([a?, b?, c?, e?])
     }
 }
 
@@ -98,11 +105,7 @@ pub(super) fn formula(g: &Graph, n: NodeId) -> Result<Formula, Option<Miss>> {
     if !(found.scale.is_finite() && found.scale as f32 > 0.0 && (found.scale as f32).is_normal()) {
         return Err(Some("the factor of the scores is not above 0"));
     }
-    let source = match k {
-        Keys::Apart(k) => dims_of::<4>(g, k).map(|d| [&d[0], &d[1], &d[2], &d[3]]),
-        Keys::Rows(k) => dims_of::<4>(g, k).map(|d| [&d[0], &d[2], &d[1], &d[3]]),
-    };
-    let (Some(k4), Some(q4), Some(v4)) = (source, dims_of::<4>(g, q), dims_of::<4>(g, v)) else {
+    let (Some(k4), Some(q4), Some(v4)) = (k.sizes(g), dims_of::<4>(g, q), dims_of::<4>(g, v)) else {
         return Err(Some("queries, keys and values do not have four axes"));
     };
     let same = [(&q4[0], k4[0]), (&q4[0], &v4[0]), (&q4[1], k4[1]), (&q4[1], &v4[1]), (&q4[1], heads)]
@@ -126,27 +129,26 @@ pub(super) fn formula(g: &Graph, n: NodeId) -> Result<Formula, Option<Miss>> {
 /// The keys whose transpose is `kt`. Factors on the way are noted.
 fn keys_of(g: &Graph, kt: ValueId, found: &mut Scores) -> Result<Keys, Option<Miss>> {
     let mut v = kt;
-    let mut keys = None;
+    let mut perm = None;
     for _ in 0..STEPS {
-        if let Some((m, x)) = transposed(g, v, &LAST).filter(|_| keys.is_none()) {
-            found.nodes.push(m);
-            (keys, v) = (Some(false), x);
-        } else if let Some((m, x)) = transposed(g, v, &KEYS).filter(|_| keys.is_none()) {
-            found.nodes.push(m);
-            (keys, v) = (Some(true), x);
-        } else if let Some((m, (x, factor))) =
-            g.producer(v).filter(|_| g.single_user(v).is_some()).and_then(|m| Some((m, scaled(g, m)?)))
-        {
+        let Some((n, op)) = made_by(g, v) else { break };
+        if let (Op::Transpose(t), None, Some(x)) = (op, perm, g.node(n).input(0)) {
+            // What is transposed to `[B, H, D, T]` is transposed to `[B, H, T, D]` by this.
+            perm = <[i64; 4]>::try_from(&t.perm[..]).ok().map(|[a, b, c, d]| [a, b, d, c]);
+            if perm.is_none() {
+                break;
+            }
+            v = x;
+        } else if let Some((x, factor)) = scaled(g, n).filter(|_| g.single_user(v).is_some()) {
             found.scale *= factor;
-            found.nodes.push(m);
             v = x;
         } else {
             break;
         }
+        found.nodes.push(n);
     }
-    match keys {
-        Some(true) => Ok(Keys::Rows(v)),
-        Some(false) => Ok(Keys::Apart(v)),
+    match perm {
+        Some(perm) => Ok(Keys { source: v, perm }),
         None => Err(Some("the keys are not transposed")),
     }
 }
@@ -219,7 +221,7 @@ impl Scores {
 pub(super) fn one_mask(
     b: &mut Builder<'_>,
     masks: &[ValueId],
-    scores: [&hoist_ir::dim::Dim; 2],
+    scores: [&Dim; 2],
 ) -> Result<Option<ValueId>, Diag> {
     let mask = match *masks {
         [] => return Ok(None),

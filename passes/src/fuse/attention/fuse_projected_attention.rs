@@ -17,7 +17,7 @@
 //!
 //! For masks that may hide all keys: other attention is faster with its projections apart. Columns may round differently in a wider product, and
 //! queries are multiplied by the factor instead of scores.
-use super::formula::{Formula, Keys, formula, one_mask};
+use super::formula::{Formula, formula, one_mask};
 use super::merge_projections::{Projection, alike, joined, projection};
 use super::shapes::{SWAP, dims_of, known};
 use crate::fault::planted;
@@ -63,7 +63,7 @@ fn source(g: &Graph, v: ValueId) -> Option<Projection> {
         let node = g.node(n);
         let (a, b) = (node.input(0)?, node.input(1));
         n = match node.op() {
-            Op::MatMul(_) => return projection(g, n),
+            Op::MatMul(_) => return projection(g, n).filter(|p| p.scaled.is_none()),
             Op::Transpose(_) | Op::Reshape(_) => g.producer(a)?,
             Op::Add(_) => g.producer(a).or_else(|| g.producer(b?))?,
             _ => return None,
@@ -74,11 +74,11 @@ fn source(g: &Graph, v: ValueId) -> Option<Projection> {
 
 /// Projections of queries, keys and values, and what they are projections of.
 fn sources(g: &Graph, f: &Formula) -> Option<(ValueId, [Projection; 3])> {
-    let (k, rows) = match f.k {
-        Keys::Apart(k) => (k, false),
-        Keys::Rows(k) => (k, true),
-    };
-    let [q, k, v] = [source(g, f.q)?, source(g, k)?, source(g, f.v)?];
+    let rows = !f.k.is_apart();
+    if rows && f.k.perm != SWAP {
+        return None;
+    }
+    let [q, k, v] = [source(g, f.q)?, source(g, f.k.source)?, source(g, f.v)?];
     let x = g.node(q.product).input(0)?;
     let same = |p: &Projection| g.node(p.product).input(0) == Some(x) && alike(g, &q, p);
     let heads = [&q, &k, &v].map(|p| p.heads.as_ref());

@@ -9,9 +9,11 @@
 //! %b = mul(%r, %sin)
 //! %y = add(%a, %b)                          ->  %y = rotary_embedding(%x, %c, %s)
 //! ```
-//! - `%x` is `[B, H, S, D]`, of `f32`, `f16` or `bf16`; nothing else uses the values between. The halves may be parts of a `split`.
+//! - `%x` is `[B, H, S, D]`, of `f32`, `f16` or `bf16`; nothing else uses the values between. The halves may be parts of a `split`, and of
+//!   a value that `%x` is itself a part of.
 //! - `%cos` and `%sin` are `[B, 1, S, D]`, the same for all heads, and surely have two equal halves: they are constants that do, or functions element
-//!   by element, or rows of a table, of a `concat` of a value with itself. `%c` and `%s` are computed from one half, as `[B, S, D / 2]`.
+//!   by element, or rows of a table, of a `concat` of a value with itself. `%c` and `%s` are computed from one half, as `[B, S, D / 2]`, or where
+//!   constants are the same for all of a known batch, as `[S, D / 2]` with positions `[B, S]`.
 //!
 //! ```text
 //! %r = slice(%x, [0], [R], [-1])
@@ -23,7 +25,7 @@
 //!
 //! The operator computes the same products and sums.
 use super::shapes::{dims, dims_of, known, made_by};
-use super::tables::{can_halve, half_table};
+use super::tables::{Reading, half_table, positions, reading};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -58,7 +60,7 @@ impl Pass for FuseRotaryEmbedding {
 }
 
 /// Which part of the last axis of which value `v` is, when it is a part that is known.
-fn part(g: &Graph, v: ValueId) -> Option<(ValueId, i64, i64)> {
+fn part(g: &Graph, v: ValueId) -> Option<Part> {
     let Def::Node { node: n, slot } = g.value(v).def() else { return None };
     let node = g.node(n);
     let x = node.input(0)?;
@@ -92,17 +94,19 @@ fn product(g: &Graph, v: ValueId) -> Option<(NodeId, [(ValueId, ValueId); 2])> {
     Some((n, [(a, b), (b, a)]))
 }
 
-/// What `v` is with its second half, negative, before its first, and the nodes that do it.
-fn turned(g: &Graph, v: ValueId) -> Option<(ValueId, Vec<NodeId>)> {
+/// Positions of the last axis of a value.
+type Part = (ValueId, i64, i64);
+
+/// Which part of which value `v` is with its second half, negative, before its first, and the nodes that do it.
+fn turned(g: &Graph, v: ValueId) -> Option<(Part, Vec<NodeId>)> {
     let (join, Op::Concat(c)) = made_by(g, v)? else { return None };
     let rank = dims(g, v)?.len() as i64;
     let [Some(a), Some(low)] = *g.node(join).inputs() else { return None };
     let (neg, Op::Neg(_)) = made_by(g, a)? else { return None };
     let high = g.node(neg).input(0)?;
-    let ((x, zero, half), (same, from, to)) = (part(g, low)?, part(g, high)?);
-    let size = known(dims(g, x)?.last()?)?;
+    let ((x, start, middle), (same, from, to)) = (part(g, low)?, part(g, high)?);
     let last = c.axis == -1 || c.axis == rank - 1;
-    let halves = x == same && zero == 0 && half == from && to == size && half.checked_mul(2) == Some(size);
+    let halves = x == same && middle == from && middle - start == to - from;
     let alone = [v, a, low, high].iter().all(|v| g.single_user(*v).is_some()) || planted(INFO.name);
     if !last || !halves || !alone {
         return None;
@@ -112,7 +116,13 @@ fn turned(g: &Graph, v: ValueId) -> Option<(ValueId, Vec<NodeId>)> {
     if second != first {
         nodes.push(second);
     }
-    Some((x, nodes))
+    Some(((x, start, to), nodes))
+}
+
+/// Whether `v` is that part.
+fn is_part(g: &Graph, v: ValueId, want: Part) -> bool {
+    let whole = || dims(g, v).and_then(|d| known(d.last()?)) == Some(want.2) && want.1 == 0;
+    part(g, v) == Some(want) || v == want.0 && whole()
 }
 
 /// The formula at an addition.
@@ -128,9 +138,9 @@ fn formula(g: &Graph, n: NodeId) -> Option<Formula> {
     for (plain, other) in [(a, b), (b, a)] {
         let Some((second, operands)) = product(g, other) else { continue };
         for (r, sin) in operands {
-            let Some((x, nodes)) = turned(g, r) else { continue };
+            let Some((of, nodes)) = turned(g, r) else { continue };
             let (first, operands) = product(g, plain)?;
-            let cos = operands.iter().find(|(v, _)| *v == x)?.1;
+            let (x, cos) = *operands.iter().find(|(v, _)| is_part(g, *v, of))?;
             return Some(Formula { x, cos, sin, nodes: [&[first, second], &nodes[..]].concat() });
         }
     }
@@ -147,13 +157,16 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         return Outcome::miss("the operator has no such elements");
     }
     let shape = [batch, Dim::Known(1), tokens, features];
-    if !can_halve(g, f.cos, &shape) || !can_halve(g, f.sin, &shape) {
+    let (cos, sin) = (reading(g, f.cos, &shape), reading(g, f.sin, &shape));
+    let Some(way) = cos.filter(|way| Some(*way) == sin) else {
         return Outcome::miss("the tables are not the same for all heads, with two equal halves");
-    }
+    };
     let nodes: Vec<NodeId> = f.nodes.into_iter().filter(|m| *m != n).collect();
     cx.fuse(g, n, &nodes, |b| {
-        let (cos, sin) = (half_table(b, f.cos, &shape)?, half_table(b, f.sin, &shape)?);
-        Ok(vec![b.rotary_embedding(RotaryEmbedding::default(), f.x, cos, sin, None)?])
+        let (cos, sin) = (half_table(b, f.cos, &shape, way)?, half_table(b, f.sin, &shape, way)?);
+        let ids = if way == Reading::Positions { Some(positions(b, &shape)?) } else { None };
+        let operands = [Some(f.x), Some(cos), Some(sin), ids];
+        b.add(RotaryEmbedding::default(), if ids.is_some() { &operands } else { &operands[..3] })
     })
 }
 

@@ -42,7 +42,7 @@ impl Pass for FuseScales {
 }
 
 /// What node `n` scales, and by which factor.
-pub(super) fn scaled(g: &Graph, n: NodeId) -> Option<(ValueId, f64)> {
+pub(crate) fn scaled(g: &Graph, n: NodeId) -> Option<(ValueId, f64)> {
     let node = g.node(n);
     let (a, b) = (node.input(0)?, node.input(1)?);
     let rank = |v: ValueId| g.ty(v).as_tensor().and_then(|t| t.rank());

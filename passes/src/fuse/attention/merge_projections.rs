@@ -15,6 +15,7 @@
 //! - What follows may be the addition of a constant per column, then a reshape that splits the columns into heads and the transpose to heads, of
 //!   the same number of features. Heads are merged where that holds for several products; else the products are, and split along the last axis.
 //! - There are fewer nodes afterwards.
+//! - Weights may be integers that are cast and multiplied by a factor per column; casts and factors merge too, and stay: the file keeps the integers.
 //! - Of more than four products only those merge whose results meet, so that the projections of many layers do not lie in memory at once.
 //! - No operator of attention takes the results: it reads them where they are, and splitting would only copy.
 //!
@@ -24,9 +25,11 @@ use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
-use hoist_ir::ops::elementwise::arithmetic::Add;
+use hoist_ir::ops::elementwise::arithmetic::{Add, Mul};
+use hoist_ir::ops::elementwise::cast::Cast;
 use hoist_ir::ops::movement::reshape::Reshape;
 use hoist_ir::ops::movement::split::Split;
 use hoist_ir::ops::movement::transpose::Transpose;
@@ -61,8 +64,9 @@ impl Pass for MergeProjections {
 /// A product by constant weights, and what follows it.
 pub(super) struct Projection {
     pub product: NodeId,
-    /// Weights and the axis of their columns.
+    /// Weights, or the integers that they are made of, and the axis of their columns.
     weights: Tensor,
+    pub(super) scaled: Option<Scaled>,
     columns: usize,
     bias: Option<Tensor>,
     /// The product, the addition, the reshape, the transpose.
@@ -84,7 +88,19 @@ pub(super) struct Heads {
     pub result: ValueId,
 }
 
+/// What makes weights of integers.
+#[derive(Clone)]
+pub(super) struct Scaled {
+    cast: Cast,
+    /// One factor per column, as `[1, N]`.
+    factors: Tensor,
+}
+
 impl Projection {
+    /// Type of the weights as the product reads them.
+    fn dtype(&self) -> DType {
+        self.scaled.as_ref().map_or(self.weights.dtype(), |s| s.cast.to)
+    }
     /// Number of columns.
     pub fn size(&self) -> usize {
         self.weights.shape()[self.columns]
@@ -103,12 +119,16 @@ pub(super) fn projection(g: &Graph, n: NodeId) -> Option<Projection> {
         _ => return None,
     };
     let (x, w, y) = (node.input(0)?, node.input(1)?, *node.outputs().first()?);
-    let weights = g.constant(w).filter(|t| t.rank() == 2 && t.dtype().is_float())?.clone();
     g.single_user(w)?;
     g.ty(x).as_tensor()?.rank().filter(|r| *r >= 2)?;
+    let (weights, scaled, mut nodes) = match g.constant(w) {
+        Some(t) if t.rank() == 2 && t.dtype().is_float() => (t.clone(), None, vec![]),
+        None if columns == 1 => integers(g, w)?,
+        _ => return None,
+    };
     let size = weights.shape()[columns];
-    let mut p =
-        Projection { product: n, weights, columns, bias: None, nodes: vec![n], plain: y, heads: None };
+    nodes.insert(0, n);
+    let mut p = Projection { product: n, weights, scaled, columns, bias: None, nodes, plain: y, heads: None };
     if let Some(c) = node.input(2) {
         p.bias = Some(per_column(g, c, size)?);
     } else if let (Op::MatMul(_), Some(add)) = (node.op(), g.single_user(y)) {
@@ -121,6 +141,28 @@ pub(super) fn projection(g: &Graph, n: NodeId) -> Option<Projection> {
     }
     p.heads = heads(g, x, &mut p.nodes, p.plain, size);
     Some(p)
+}
+
+/// Integers, a float type and factors that `w`, a product by constants of the cast of constants, is made of; and the nodes that make it.
+fn integers(g: &Graph, w: ValueId) -> Option<(Tensor, Option<Scaled>, Vec<NodeId>)> {
+    let scale = g.producer(w).filter(|n| matches!(g.node(*n).op(), Op::Mul(_)))?;
+    let (a, b) = (g.node(scale).input(0)?, g.node(scale).input(1)?);
+    let (cast, factors) = if g.constant(b).is_some() { (a, b) } else { (b, a) };
+    let n = g.producer(cast).filter(|_| g.single_user(cast) == Some(scale))?;
+    let Op::Cast(op) = g.node(n).op() else { return None };
+    let ints = g.constant(g.node(n).input(0)?).filter(|t| t.rank() == 2 && t.dtype().is_int())?;
+    let factors = g.constant(factors).filter(|t| t.dtype() == op.to && t.dtype().is_float())?;
+    let fits = factors.rank() <= 2 && [1, ints.shape()[1]].contains(factors.shape().last().unwrap_or(&1));
+    if !fits || (factors.rank() == 2 && factors.shape()[0] != 1) {
+        return None;
+    }
+    let row = [1, ints.shape()[1]];
+    let factors = if factors.len() == row[1] {
+        factors.reshape(&row)
+    } else {
+        Tensor::splat(&factors.reshape(&[]).ok()?, &row)
+    };
+    Some((ints.clone(), Some(Scaled { cast: op.clone(), factors: factors.ok()? }), vec![scale, n]))
 }
 
 /// Constant `v` as one number for each of `size` columns.
@@ -167,6 +209,7 @@ pub(super) fn alike(g: &Graph, a: &Projection, b: &Projection) -> bool {
     let rows = |p: &Projection| p.weights.shape()[1 - p.columns];
     crate::queries::same_op(g.node(a.product).op(), g.node(b.product).op())
         && a.weights.dtype() == b.weights.dtype()
+        && a.scaled.as_ref().map(|s| &s.cast) == b.scaled.as_ref().map(|s| &s.cast)
         && rows(a) == rows(b)
 }
 
@@ -247,8 +290,9 @@ fn pays(g: &Graph, group: &[Projection], by_heads: bool) -> bool {
     let adds =
         |p: &Projection| usize::from(p.bias.is_some() && matches!(g.node(p.product).op(), Op::MatMul(_)));
     let keys = |p: &Projection| usize::from(by_heads && p.heads.as_ref().is_some_and(|h| h.keys));
-    let before: usize = group.iter().map(|p| 1 + adds(p) + depth).sum();
-    let added = group.iter().map(adds).max().unwrap_or(0);
+    let stored = |p: &Projection| if p.scaled.is_some() { 2 } else { 0 };
+    let before: usize = group.iter().map(|p| 1 + stored(p) + adds(p) + depth).sum();
+    let added = group.iter().map(adds).max().unwrap_or(0) + group.iter().map(stored).max().unwrap_or(0);
     let after = 2 + depth + added + group.iter().map(keys).sum::<usize>();
     after < before
 }
@@ -314,7 +358,7 @@ pub(super) fn joined(group: &[Projection]) -> Result<(Tensor, Option<Tensor>), T
     let weights: Vec<Tensor> = group.iter().map(|p| p.weights.clone()).collect();
     let bias = |p: &Projection| match &p.bias {
         Some(t) => Ok(t.clone()),
-        None => Tensor::splat(&Tensor::scalar(-0.0f64).cast(p.weights.dtype(), false)?, &[p.size()]),
+        None => Tensor::splat(&Tensor::scalar(-0.0f64).cast(p.dtype(), false)?, &[p.size()]),
     };
     let bias = if group.iter().any(|p| p.bias.is_some()) {
         Some(Tensor::concat(&group.iter().map(bias).collect::<Result<Vec<_>, _>>()?, 0)?)
@@ -327,8 +371,16 @@ pub(super) fn joined(group: &[Projection]) -> Result<(Tensor, Option<Tensor>), T
 /// The product by all weights, with all biases.
 fn product(b: &mut Builder<'_>, x: ValueId, group: &[Projection]) -> Result<ValueId, Diag> {
     let (weights, bias) = joined(group).map_err(|e| Diag::error("E0403", e.to_string()))?;
-    let (weights, bias) = (b.constant(weights), bias.map(|t| b.constant(t)));
+    let (mut weights, bias) = (b.constant(weights), bias.map(|t| b.constant(t)));
     let first = group.first().ok_or_else(|| Diag::error("E0901", "no products"))?;
+    if let Some(scaled) = &first.scaled {
+        let all: Vec<Tensor> =
+            group.iter().filter_map(|p| Some(p.scaled.as_ref()?.factors.clone())).collect();
+        let factors = Tensor::concat(&all, 1).map_err(|e| Diag::error("E0403", e.to_string()))?;
+        let factors = b.constant(factors);
+        let floats = b.cast(scaled.cast.clone(), weights)?;
+        weights = b.mul(Mul {}, floats, factors)?;
+    }
     let op = b.graph().node(first.product).op().clone();
     let sum = bias.filter(|_| matches!(op, Op::MatMul(_)));
     let own = bias.filter(|_| sum.is_none());

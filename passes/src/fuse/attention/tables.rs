@@ -75,13 +75,33 @@ fn without_heads(g: &Graph, v: ValueId) -> ValueId {
     }
 }
 
-/// Whether `table` surely has the sizes `[B, 1, S, D]` of `shape`, and two equal halves that [`half_table`] can compute as `[B, S, D / 2]`.
-pub(super) fn can_halve(g: &Graph, table: ValueId, shape: &[Dim; 4]) -> bool {
+/// How a table is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As `[B, S, D / 2]`.
+    Rows,
+    /// As `[S, D / 2]`, by positions: it is a constant, the same for all of a batch.
+    Positions,
+}
+
+/// Most positions that are written out.
+const MOST_POSITIONS: u64 = 1 << 16;
+
+/// How [`half_table`] can compute one half of `table`, which surely has two equal halves and stretches to the sizes `[B, 1, S, D]` of `shape`.
+pub(super) fn reading(g: &Graph, table: ValueId, shape: &[Dim; 4]) -> Option<Reading> {
     if let Some(t) = g.constant(table) {
-        // Left out axes and those of one are stretched, which only a batch of one is not.
-        let lead = 4usize.saturating_sub(t.rank());
+        let lead = 4usize.checked_sub(t.rank())?;
         let at = |i: usize| i.checked_sub(lead).map_or(1, |i| t.shape()[i] as u64);
-        return t.rank() <= 4 && has_equal_halves(t) && (0..4).all(|i| shape[i].known() == Some(at(i)));
+        let fits = |i: usize| shape[i].known() == Some(at(i));
+        if !(1..4).all(fits) || !has_equal_halves(t) {
+            return None;
+        }
+        let few = || shape[0].known()?.checked_mul(shape[2].known()?).filter(|n| *n <= MOST_POSITIONS);
+        return match (fits(0), at(0)) {
+            (true, _) => Some(Reading::Rows),
+            (false, 1) => few().map(|_| Reading::Positions),
+            _ => None,
+        };
     }
     let inner = without_heads(g, table);
     let fits = |v: ValueId, want: &[&Dim]| {
@@ -89,20 +109,40 @@ pub(super) fn can_halve(g: &Graph, table: ValueId, shape: &[Dim; 4]) -> bool {
             .is_some_and(|d| d.len() == want.len() && d.iter().zip(want).all(|(a, b)| a.surely_equals(b)))
     };
     let [batch, _, tokens, features] = shape;
-    fits(table, &[batch, &Dim::Known(1), tokens, features])
+    let whole = fits(table, &[batch, &Dim::Known(1), tokens, features])
         && fits(inner, &[batch, tokens, features])
-        && has_halves(g, inner, STEPS)
+        && has_halves(g, inner, STEPS);
+    whole.then_some(Reading::Rows)
 }
 
-/// One half of the table, `[B, S, D / 2]`.
+/// The positions `0, 1, ..` of each of a batch, `[B, S]`.
 ///
 /// # Errors
-/// When the table is none that [`can_halve`] accepts.
-pub(super) fn half_table(b: &mut Builder<'_>, table: ValueId, shape: &[Dim; 4]) -> Result<ValueId, Diag> {
+/// When the sizes are not known.
+pub(super) fn positions(b: &mut Builder<'_>, shape: &[Dim; 4]) -> Result<ValueId, Diag> {
+    let size = |i: usize| shape[i].known().and_then(|n| usize::try_from(n).ok());
+    let (Some(batch), Some(tokens)) = (size(0), size(2)) else {
+        return Err(Diag::error("E0403", "the sizes of the table are not known"));
+    };
+    let all = (0..batch).flat_map(|_| 0..tokens as i64).collect();
+    Ok(b.constant(Tensor::from_vec::<i64>(&[batch, tokens], all)))
+}
+
+/// One half of the table.
+///
+/// # Errors
+/// When [`reading`] finds no such way to read it.
+pub(super) fn half_table(
+    b: &mut Builder<'_>,
+    table: ValueId,
+    shape: &[Dim; 4],
+    reading: Reading,
+) -> Result<ValueId, Diag> {
     let failed = |e: hoist_ir::tensor::TensorError| Diag::error("E0403", e.to_string());
     if let Some(t) = b.graph().constant(table).cloned() {
+        let axes: &[usize] = if reading == Reading::Rows { &[0, 2, 3] } else { &[2, 3] };
         let sizes: Option<Vec<usize>> =
-            [0, 2, 3].iter().map(|i| usize::try_from(shape[*i].known()?).ok()).collect();
+            axes.iter().map(|i| usize::try_from(shape[*i].known()?).ok()).collect();
         let sizes = sizes.ok_or_else(|| Diag::error("E0403", "the sizes of the table are not known"))?;
         let half = half_of(&t.reshape(&sizes).map_err(failed)?)?;
         return Ok(b.constant(half));
