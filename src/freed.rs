@@ -1,4 +1,7 @@
 //! Whether a model whose sizes were made dynamic still is the same model.
+//!
+//! Samples of a batch are independent: where a size is called one, results that say otherwise are refused. Along other axes (time, in recurrent models)
+//! they may depend on each other.
 use crate::gate::{Bounds, affordable, executor, first_reason, within};
 use hoist_ir::diag::{Diag, Diags, Severity};
 use hoist_ir::dim::{Dim, SymInt};

@@ -172,6 +172,12 @@ impl Folder<'_> {
 }
 
 /// Results whose symbolic elements are all constants, as tensors.
+/// What node `n` computes, where that does not depend on inputs.
+pub(crate) fn computed(g: &Graph, n: NodeId) -> Option<Vec<Tensor>> {
+    let known: Option<Vec<Tensor>> = known_results(g, n).into_iter().collect();
+    known.or_else(|| foldable(g, n, &Ctx::default()).ok())
+}
+
 fn known_results(g: &Graph, n: NodeId) -> Vec<Option<Tensor>> {
     let one = |v: &ValueId| {
         let value = g.value(*v);

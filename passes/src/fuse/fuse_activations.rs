@@ -22,14 +22,14 @@
 //! | `x / (1 + |x|)` | `softsign` |
 //! | `exp(x - max x) / sum exp(x - max x)` | `softmax` |
 //!
-//! - Sums, products, factors and powers may be spelled in any way; `formulas.rs` holds the others.
+//! - Sums, products, factors and powers may be spelled in any way; `activations/formulas.rs` holds the others.
 //! - Nothing else uses the values between. Constants are single numbers that do not change the shape, and those of the formula up to
 //!   rounding to the element type.
 //! - The elements are `f16`, `bf16` or `f32`: runtimes lack most of these operators for `f64`.
 //!
 //! The results may differ in the last bits: the operator rounds once where the formula rounds at each step. Runtimes compute one operator
 //! much faster than five, and TFLite has no error function at all. `log(1 + exp(x))` alone stays: it is infinite from 89 on.
-use super::formulas::{self, Fused};
+use super::activations::formulas::{self, Fused};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, Target, sweep};
 use hoist_ir::diag::Diag;

@@ -8,7 +8,7 @@
 //! - Nothing else uses the sum. The elements are floats. The operator keeps operands and attributes of the sum.
 //!
 //! The results may differ in the last bits.
-use super::polynomial::near;
+use super::activations::polynomial::near;
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;

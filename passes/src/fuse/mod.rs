@@ -1,7 +1,7 @@
 //! Passes that replace sequences of operators by one operator that computes the same.
+mod activations;
 pub mod attention;
 pub mod fold_scale;
-mod formulas;
 pub mod fuse_activations;
 pub mod fuse_bias_activations;
 pub mod fuse_conv_affine;
@@ -17,5 +17,4 @@ pub mod fuse_rms_norm;
 pub mod fuse_skip_norm;
 pub mod fuse_sums;
 pub mod linear;
-mod polynomial;
 pub mod quantized;

@@ -3,6 +3,7 @@ use hoist_ir::diag::Diag;
 use hoist_ir::edit::NewNode;
 use hoist_ir::graph::{Graph, NodeId, Notes, ValueId};
 use hoist_ir::ops::Op;
+use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Type;
 use std::collections::HashMap;
 
@@ -40,6 +41,10 @@ impl<'a> Rebuild<'a> {
         }
         self.map.insert(v, new);
         new
+    }
+    /// What stands for old value `v` so far.
+    pub fn found(&self, v: ValueId) -> Option<ValueId> {
+        self.map.get(&v).copied()
     }
     /// Whether there is something for old value `v` already.
     pub fn has(&self, v: ValueId) -> bool {
@@ -94,6 +99,16 @@ impl<'a> Rebuild<'a> {
             }
         }
         Ok(new)
+    }
+    /// Puts constants in place of results of old node `n`, which new node `new` computes.
+    pub fn fold(&mut self, n: NodeId, new: NodeId, results: Vec<Tensor>) {
+        for (old, tensor) in self.old.node(n).outputs().iter().zip(results) {
+            let v = self.new.add_const(tensor);
+            self.describe(*old, v);
+            self.map.insert(*old, v);
+        }
+        // Its operands may be wanted again. Nothing uses its results.
+        let _ = self.new.erase(new);
     }
     /// Adds node `n` with what stands for its operands.
     ///

@@ -67,22 +67,23 @@ fn remove(g: &mut Graph, n: NodeId) -> Outcome {
     if !BROADCASTING.contains(&g.node(n).op().name()) {
         return Outcome::Skip;
     }
-    let mut found = Outcome::Skip;
+    let (mut edited, mut missed) = (false, Outcome::Skip);
     for slot in 0..g.node(n).inputs().len() {
         let Some((e, x)) = g.node(n).input(slot).and_then(|v| expansion(g, v)) else { continue };
         if !same_without(g, n, slot, x) && !planted("remove-expand") {
-            found = Outcome::miss("without the expansion the result may have another shape");
+            missed = Outcome::miss("without the expansion the result may have another shape");
             continue;
         }
         if let Err(d) = g.set_operand(n, slot, Some(x)) {
-            return Outcome::Miss(d.message.into());
+            missed = Outcome::Miss(d.message.into());
+            continue;
         }
         let origin = g.node(e).origin.clone();
         g.add_origin(n, &origin);
         g.erase_dead(e);
-        found = Outcome::Edit;
+        edited = true;
     }
-    found
+    if edited { Outcome::Edit } else { missed }
 }
 
 /// The node that expands to `v`, and what it expands.

@@ -133,8 +133,16 @@ fn rebuilt(g: &Graph, symbols: &[Symbol]) -> (Result<Graph, Diags>, Diags) {
     }
     let mut diags = Diags::default();
     let mut sizes = sizes::Sizes::new(symbols);
+    // The same at the old sizes, where more is known than the file says.
+    let mut fixed = Rebuild::new(g);
+    for v in g.inputs() {
+        fixed.input(*v, &g.value_label(*v), g.ty(*v).clone());
+    }
     for n in g.order() {
-        let done = rules::generalize(&mut r, n, &mut sizes);
+        if rules::follow(&mut fixed, n).is_err() {
+            stand_in(&mut fixed, n);
+        }
+        let done = rules::generalize(&mut r, &fixed, n, &mut sizes);
         if let Err(d) = done {
             diags.push(against(g, n, d));
             stand_in(&mut r, n);

@@ -1,6 +1,7 @@
 //! How nodes restate sizes, and what that means at other sizes.
 use super::groups::reshaped;
 use super::sizes::Sizes;
+use crate::fold::fold_constants::computed;
 use crate::interface::rebuild::Rebuild;
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -9,17 +10,23 @@ use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::movement::expand::Expand;
+use hoist_ir::tensor::Tensor;
 use hoist_ir::types::Shape;
 
 /// Adds node `n` to the new graph so that it computes the same at the old sizes, and has a meaning at others.
 ///
 /// # Errors
 /// Why it has none.
-pub fn generalize(r: &mut Rebuild<'_>, n: NodeId, sizes: &mut Sizes<'_>) -> Result<(), Diag> {
-    let mut site = Site { n, inputs: r.operands(n)?, sizes };
+pub fn generalize(
+    r: &mut Rebuild<'_>,
+    fixed: &Rebuild<'_>,
+    n: NodeId,
+    sizes: &mut Sizes<'_>,
+) -> Result<(), Diag> {
+    let mut site = Site { n, inputs: r.operands(n)?, fixed, sizes };
     let node = r.old().node(n);
     if !site.any_changed(r) {
-        return r.copy(n).map(drop);
+        return copied(r, n);
     }
     if !node.bodies().is_empty() {
         return Err(refused("its bodies hold the size"));
@@ -29,6 +36,7 @@ pub fn generalize(r: &mut Rebuild<'_>, n: NodeId, sizes: &mut Sizes<'_>) -> Resu
         "expand" => site.expand(r)?,
         "slice" => site.slice(r)?,
         "gather" => site.gather(r)?,
+        "gather_nd" => return site.gather_nd(r),
         "squeeze" => site.squeeze(r)?,
         "concat" => site.concat(r)?,
         "resize" => site.resize(r)?,
@@ -36,8 +44,38 @@ pub fn generalize(r: &mut Rebuild<'_>, n: NodeId, sizes: &mut Sizes<'_>) -> Resu
         "gru" | "rnn" => site.states(r, &[5])?,
         _ => {}
     }
-    let inputs = site.inputs;
-    r.add(n, node.op().clone(), inputs).map(drop)
+    let new = r.add(n, node.op().clone(), site.inputs)?;
+    folded(r, n, new);
+    Ok(())
+}
+
+/// Adds node `n` as it is, or what it computes where that does not depend on inputs: sizes that a file computes from constants are restated too.
+fn copied(r: &mut Rebuild<'_>, n: NodeId) -> Result<(), Diag> {
+    let new = r.copy(n)?;
+    folded(r, n, new);
+    Ok(())
+}
+
+fn folded(r: &mut Rebuild<'_>, n: NodeId, new: NodeId) {
+    if let Some(results) = computed(r.graph(), new) {
+        r.fold(n, new, results);
+    }
+}
+
+/// Adds node `n` to the graph at the old sizes.
+///
+/// # Errors
+/// When its operands do not fit.
+pub fn follow(fixed: &mut Rebuild<'_>, n: NodeId) -> Result<(), Diag> {
+    copied(fixed, n)?;
+    let old = fixed.old();
+    for v in old.node(n).outputs() {
+        if let Some(new) = fixed.found(*v) {
+            // What the file declares and inference cannot see still holds.
+            let _ = fixed.graph_mut().declare_type(new, old.ty(*v));
+        }
+    }
+    Ok(())
 }
 
 fn refused(reason: impl Into<String>) -> Diag {
@@ -48,6 +86,8 @@ fn refused(reason: impl Into<String>) -> Diag {
 struct Site<'s, 'a> {
     n: NodeId,
     inputs: Vec<Option<ValueId>>,
+    /// The graph at the old sizes, this node included.
+    fixed: &'s Rebuild<'s>,
     sizes: &'s mut Sizes<'a>,
 }
 
@@ -59,11 +99,19 @@ impl Site<'_, '_> {
     fn old_operand(&self, r: &Rebuild<'_>, i: usize) -> Option<ValueId> {
         r.old().node(self.n).input(i)
     }
+    /// Integers of operand `i` that do not depend on inputs.
     fn ints(&self, r: &Rebuild<'_>, i: usize) -> Option<Vec<i64>> {
-        r.old().const_ints(self.old_operand(r, i))
+        r.graph().const_ints(self.inputs.get(i).copied().flatten())
     }
     fn old_shape(&self, r: &Rebuild<'_>, i: usize) -> Option<Shape> {
-        shape_of(r.old(), self.old_operand(r, i)?).cloned()
+        self.fixed_shape(r, self.old_operand(r, i)?)
+    }
+    /// Sizes of value `v` of the old graph.
+    fn fixed_shape(&self, r: &Rebuild<'_>, v: ValueId) -> Option<Shape> {
+        match self.fixed.found(v) {
+            Some(found) => shape_of(self.fixed.graph(), found).cloned(),
+            None => shape_of(r.old(), v).cloned(),
+        }
     }
     fn new_shape(&self, r: &Rebuild<'_>, i: usize) -> Option<Shape> {
         shape_of(r.graph(), self.inputs.get(i).copied().flatten()?).cloned()
@@ -99,7 +147,7 @@ impl Site<'_, '_> {
 
     fn reshape(&mut self, r: &mut Rebuild<'_>) -> Result<(), Diag> {
         let Some(list) = self.ints(r, 1) else { return Ok(()) };
-        let old_out = shape_of(r.old(), r.old().node(self.n).outputs()[0]).cloned();
+        let old_out = self.fixed_shape(r, r.old().node(self.n).outputs()[0]);
         let (Some(old_in), Some(new_in), Some(old_out)) =
             (self.old_shape(r, 0), self.new_shape(r, 0), old_out)
         else {
@@ -190,9 +238,7 @@ impl Site<'_, '_> {
             return Ok(());
         }
         let dtype = self.old_operand(r, 2).and_then(|v| r.old().ty(v).as_tensor()).map(|t| t.dtype);
-        let ends = hoist_ir::tensor::Tensor::from_ints(
-            &ends.iter().map(|e| (*e).min(i64::from(i32::MAX))).collect::<Vec<_>>(),
-        );
+        let ends = Tensor::from_ints(&ends.iter().map(|e| (*e).min(i64::from(i32::MAX))).collect::<Vec<_>>());
         let ends = match dtype {
             Some(d) => ends.cast(d, false).map_err(|e| refused(e.to_string()))?,
             None => ends,
@@ -210,6 +256,38 @@ impl Site<'_, '_> {
             return Err(refused(format!("it takes the only element of an axis that is {} now", shape[at])));
         }
         Ok(())
+    }
+
+    /// Tuples that all begin with the only element of the first axis, and of which there are as many as that has elements, belong to
+    /// one element each: the first axis is one that both have in common.
+    fn gather_nd(&mut self, r: &mut Rebuild<'_>) -> Result<(), Diag> {
+        let node = r.old().node(self.n);
+        let changed = self.changed(r, 0);
+        let indices = self.inputs[1].and_then(|v| r.graph().constant(v)).cloned();
+        let Some(indices) = indices.filter(|_| !changed.is_empty()) else {
+            return r.add(self.n, node.op().clone(), self.inputs.clone()).map(drop);
+        };
+        let (width, dims) = (indices.shape().last().copied().unwrap_or(0), indices.shape().to_vec());
+        let batched = node.op().def().attr("batch_dims") != Some(Attr::Int(0));
+        let values = indices.to_i64s().map_err(|e| refused(e.to_string()))?;
+        let holds = |axis: usize| axis < width && !batched && changed.contains(&(axis, 1));
+        if !(0..width).any(holds) {
+            return r.add(self.n, node.op().clone(), self.inputs.clone()).map(drop);
+        }
+        let first =
+            values.chunks_exact(width.max(1)).all(|tuple| tuple.first().is_some_and(|i| matches!(i, 0 | -1)));
+        let fits = dims.len() >= 2 && dims[0] == 1 && width >= 2 && first && !(1..width).any(holds);
+        let size = self.new_shape(r, 0).and_then(|s| s.first().cloned()).filter(|_| fits);
+        let Some(size) = size else {
+            return Err(refused("its indices name the only element of an axis that is dynamic now"));
+        };
+        let rest: Vec<i64> = values.chunks_exact(width).flat_map(|tuple| tuple[1..].to_vec()).collect();
+        let shape = [&dims[..dims.len() - 1], &[width - 1]].concat();
+        self.inputs[1] = Some(r.graph_mut().add_const(Tensor::from_vec(&shape, rest)));
+        self.stretch(r, 1, 0, &size)?;
+        let mut op = node.op().clone();
+        op.def_mut().set_attr("batch_dims", &Attr::Int(1)).map_err(|e| refused(e.message))?;
+        r.add(self.n, op, self.inputs.clone()).map(drop)
     }
 
     fn squeeze(&mut self, r: &mut Rebuild<'_>) -> Result<(), Diag> {

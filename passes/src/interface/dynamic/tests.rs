@@ -65,6 +65,18 @@ fn tokens_and_states_are_stretched() {
 }
 
 #[test]
+fn sizes_that_a_file_computes_and_indices_of_the_only_sample_are_restated_too() {
+    check_batch(
+        "graph(%x: f32[1, 3, 4]) {\n  %p = const i64[1] [1]\n  %q = const i64[1] [12]\n  %s = concat(%p, %q) {axis=0}\n  \
+         %a = reshape(%x, %s)\n  %t = concat(%p, %p, %q) {axis=0}\n  %y = reshape(%a, %t)\n  return y: %y\n}\n",
+    );
+    check_batch(
+        "graph(%x: f32[1, 4]) {\n  %i = const i64[1, 1, 3, 2] [0, 2, 0, 1, 0, 3]\n  %y = gather_nd(%x, %i)\n  \
+         return y: %y\n}\n",
+    );
+}
+
+#[test]
 fn restated_lengths_follow() {
     let text = "graph(%x: f32[1, 6]) {\n  %s = const i64[1] [0]\n  %e = const i64[1] [6]\n  %a = const i64[1] [1]\n  \
                 %b = slice(%x, %s, %e, %a)\n  %t = const i64[3] [4, 1, 6]\n  %y = expand(%b, %t)\n  return y: %y\n}\n";

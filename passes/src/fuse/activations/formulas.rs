@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// An operator to put in place of a formula.
-pub(super) struct Fused {
+pub struct Fused {
     /// Its name.
     pub op: &'static str,
     /// Attributes other than the defaults.
@@ -35,7 +35,7 @@ impl Fused {
 }
 
 /// What was found at a node: nothing, a formula, or one that is nearly it.
-pub(super) type Found = Result<Option<Fused>, Cow<'static, str>>;
+pub type Found = Result<Option<Fused>, Cow<'static, str>>;
 
 const NOT_THOSE: Cow<'static, str> = Cow::Borrowed("the constants are not those of a known formula");
 const SHARED: Cow<'static, str> = Cow::Borrowed("something else uses a value in between");
@@ -45,7 +45,7 @@ const TANH_LINEAR: f64 = 0.797_884_560_802_865_4;
 const TANH_CUBIC: f64 = 0.044_715 * TANH_LINEAR;
 
 /// The formula that node `n` completes.
-pub(super) fn find(g: &Graph, n: NodeId) -> Found {
+pub fn find(g: &Graph, n: NodeId) -> Found {
     let by_arithmetic = match g.node(n).op().name() {
         "mul" | "div" | "add" => arithmetic(g, n),
         "clip" | "min" => bare_clip(g, n),
