@@ -14,6 +14,7 @@
 //!
 //! Products round with other weights; the bias is rounded once.
 use crate::channel_affine::{Affine, Producer, absorb, absorb_behind, per_channel, producer_of};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
@@ -44,7 +45,7 @@ fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::Skip;
     }
     let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Outcome::Skip };
-    let commutes = matches!(name, "mul" | "add");
+    let commutes = matches!(name, "mul" | "add") || planted("fuse-conv-affine");
     let (x, constant) = if commutes && g.constant(a).is_some() { (b, a) } else { (a, b) };
     if g.constant(constant).is_none() {
         return Outcome::Skip;

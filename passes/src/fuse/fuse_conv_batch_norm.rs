@@ -11,6 +11,7 @@
 //!
 //! Factors are computed in `f64`, weights are multiplied while they are read, the bias is rounded once.
 use crate::channel_affine::{Affine, Producer, absorb, channel_axis, per_channel, producer_of};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -68,6 +69,11 @@ fn affine(g: &Graph, n: NodeId, p: &Producer) -> Result<Affine, &'static str> {
     let (scale, bias, mean, var) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
     let factors: Vec<f64> =
         scale.iter().zip(&var).map(|(s, v)| s / (v + f64::from(epsilon)).sqrt()).collect();
-    let shifts = bias.iter().zip(&mean).zip(&factors).map(|((b, m), f)| b - m * f).collect();
+    let shifts = bias
+        .iter()
+        .zip(&mean)
+        .zip(&factors)
+        .map(|((b, m), f)| b - m * if planted("fuse-conv-batch-norm") { 1.0 } else { *f })
+        .collect();
     Ok(Affine { factors, shifts })
 }

@@ -7,6 +7,7 @@
 //! - Or `gemm` that adds nothing instead of `mat_mul`. Both operands of the product have two axes; nothing else uses its result.
 //! - The elements are floats: runtimes have no `gemm` of integers.
 //! - `%c` surely stretches to the shape of the product without changing it, and has at most two axes.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
@@ -85,7 +86,7 @@ fn operands(g: &Graph, p: NodeId, y: ValueId, c: ValueId) -> Result<[ValueId; 3]
         return Err("the operands of the product have not two axes");
     };
     let bias = shape(g, c).ok_or("the shape of the bias is not known")?;
-    let fits = |(d, r): (&Dim, &Dim)| *d == Dim::Known(1) || d.surely_equals(r);
+    let fits = |(d, r): (&Dim, &Dim)| planted("fuse-matmul-add") || *d == Dim::Known(1) || d.surely_equals(r);
     if bias.len() > 2 || !bias.iter().rev().zip(result.iter().rev()).all(fits) {
         return Err("the bias may change the shape");
     }
