@@ -4,6 +4,8 @@
 //! header draws the graph before and after and lists the conditions.
 mod channel_affine;
 pub mod cleanup;
+mod constant_groups;
+mod cuts;
 pub mod driver;
 pub mod fault;
 mod fingerprint;
@@ -11,6 +13,7 @@ pub mod fold;
 pub mod fuse;
 pub mod inline;
 pub mod interface;
+mod known_sizes;
 pub mod layout;
 pub mod legalize;
 pub mod movement;

@@ -44,7 +44,7 @@ impl Pass for FuseConvActivation {
 /// Why it cannot.
 pub fn as_fused(g: &Graph, p: NodeId) -> Result<FusedConv, &'static str> {
     let node = g.node(p);
-    if !node.input(0).and_then(|x| g.ty(x).as_tensor()).is_some_and(|t| t.dtype == DType::F32) {
+    if node.input(0).and_then(|x| g.ty(x).as_tensor()).is_none_or(|t| t.dtype != DType::F32) {
         return Err("the elements are not f32");
     }
     match node.op() {

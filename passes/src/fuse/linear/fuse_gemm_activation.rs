@@ -65,7 +65,7 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
     if g.single_user(y).is_none() && !planted(INFO.name) {
         return Outcome::miss("something else uses the product");
     }
-    if !g.ty(y).as_tensor().is_some_and(|t| t.dtype == DType::F32) {
+    if g.ty(y).as_tensor().is_none_or(|t| t.dtype != DType::F32) {
         return Outcome::miss("the elements are not f32");
     }
     let op = FusedGemm {

@@ -168,7 +168,7 @@ fn arranged(mut op: FusedMatMul, slot: usize, m: Moved) -> Option<FusedMatMul> {
     } else {
         (&mut op.trans_b, &mut op.trans_batch_b)
     };
-    if m.batch && (*last || *batch) || *batch {
+    if *batch || m.batch && *last {
         return None;
     }
     *batch = m.batch;
