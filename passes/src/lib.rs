@@ -82,6 +82,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &quantize::convert_floats::ConvertFloats,
         &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_group_norm::FuseGroupNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::fuse_norm_casts::FuseNormCasts,
