@@ -24,10 +24,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 /// Folders of passes below `passes/src`.
-const FAMILIES: &[&str] = &["cleanup", "fold", "fuse", "layout", "legalize", "quantize", "prune", "shape"];
+const FAMILIES: &[&str] =
+    &["cleanup", "fold", "fuse", "layout", "legalize", "quantize", "prune", "shape", "movement", "simplify"];
 /// First words of pass names.
 const VERBS: &[&str] = &[
     "assign",
+    "cancel",
     "canonicalize",
     "convert",
     "decompose",
@@ -50,6 +52,7 @@ const VERBS: &[&str] = &[
     "simplify",
     "sink",
     "split",
+    "trim",
     "unroll",
 ];
 /// Longest source file, and the tables that may be longer.

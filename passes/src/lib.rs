@@ -4,6 +4,8 @@
 //! header draws the graph before and after and lists the conditions.
 mod channel_affine;
 pub mod cleanup;
+mod constant_groups;
+mod cuts;
 pub mod driver;
 pub mod fault;
 mod fingerprint;
@@ -11,6 +13,7 @@ pub mod fold;
 pub mod fuse;
 pub mod inline;
 pub mod interface;
+mod known_sizes;
 pub mod layout;
 pub mod legalize;
 pub mod movement;
@@ -79,6 +82,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &quantize::convert_floats::ConvertFloats,
         &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
+        &fuse::fuse_group_norm::FuseGroupNorm,
         &fuse::fuse_rms_norm::FuseRmsNorm,
         &fuse::fuse_norm_affine::FuseNormAffine,
         &fuse::fuse_norm_casts::FuseNormCasts,

@@ -420,11 +420,15 @@ pub fn inner(g: &Graph, root: NodeId, x: ValueId) -> Result<Vec<NodeId>, &'stati
 }
 
 /// Constant `v`, or `otherwise` without one, as one number per position of `axes` of `x`: its shape is the sizes of `axes`. `None` when it varies
-/// along another axis or would change the shape, or a size is not known.
+/// along another axis or would change the shape, or a size is 0 or not known.
 pub fn per_row(g: &Graph, x: ValueId, v: Option<ValueId>, otherwise: f64, axes: &[usize]) -> Option<Tensor> {
     let shape = dims(g, x)?;
     let size = |a: &usize| shape.get(*a)?.known().and_then(|n| usize::try_from(n).ok());
     let sizes: Vec<usize> = axes.iter().map(size).collect::<Option<_>>()?;
+    // Runtimes refuse to normalize rows of nothing.
+    if sizes.contains(&0) {
+        return None;
+    }
     let dtype = g.ty(x).as_tensor()?.dtype;
     let Some(v) = v else {
         if hoist_ir::tensor::element_count(&sizes).is_none_or(|n| n > MOST_EQUAL) {

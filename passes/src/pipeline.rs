@@ -62,7 +62,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-norms",
         doc: "Recognizes normalizations.",
-        text: "fuse-layer-norm,fuse-rms-norm,replace-reciprocal,fuse-norm-affine,fuse-norm-casts,fuse-reductions",
+        text: "fuse-layer-norm,fuse-group-norm,fuse-rms-norm,replace-reciprocal,fuse-norm-affine,fuse-norm-casts",
     },
     Group {
         name: "fuse-attention",

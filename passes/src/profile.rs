@@ -60,7 +60,6 @@ pub const PROFILES: &[Profile] = &[
         fused: &[
             "attention",
             "gelu",
-            "group_normalization",
             "hard_swish",
             "layer_normalization",
             "mish",

@@ -11,9 +11,9 @@
 //!   the others. Copied sizes beside that one are those of first axes, the batch, or surely at least 1: next to a size of 0 nothing follows.
 use super::merge_reshapes::target_shape;
 use crate::fault::planted;
+use crate::known_sizes::{Size, elements, size_of};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use crate::queries::computed_types;
-use crate::shape::sizes::{Size, elements, size_of};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::Op;

@@ -14,7 +14,7 @@
 //! - `dequantize_linear` stays: quantization is explicit in the graph.
 //!
 //! The operator's own evaluation computes the values. Types behind a folded value are inferred again on the way.
-use super::constant_groups::groups;
+use crate::constant_groups::groups;
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use crate::queries::{fixed_bytes, is_deterministic, operand_constants, operand_types};

@@ -1,5 +1,4 @@
 //! Passes that compute what does not depend on the inputs.
-mod constant_groups;
 pub mod fold_branches;
 pub mod fold_constants;
 pub mod fold_sequences;

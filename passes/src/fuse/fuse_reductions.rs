@@ -13,6 +13,7 @@
 //!
 //! - Nothing else uses the values between; the elements are `f32` or `f64`.
 //!
+//! In no level: ONNX Runtime computes these reductions up to three times slower than the product and the sum where they are over the last axes.
 //! The results may differ in the last bits, and where a sum of squares overflows in between.
 use crate::fault::planted;
 use crate::norm_formula::{by, squared};

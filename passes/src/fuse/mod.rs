@@ -6,6 +6,7 @@ pub mod fuse_activations;
 pub mod fuse_bias_activations;
 pub mod fuse_conv_affine;
 pub mod fuse_conv_batch_norm;
+pub mod fuse_group_norm;
 pub mod fuse_layer_norm;
 pub mod fuse_matmul_add;
 pub mod fuse_means;

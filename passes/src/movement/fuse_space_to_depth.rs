@@ -10,7 +10,7 @@
 //! - The slices take each place of a block once, to the border; nothing else uses them. That they join says that blocks divide the image.
 //! - Where their order is that of `space_to_depth` there is no `gather`; else the number of channels is known.
 //! - Elements are `f32` or `f64`, which every runtime has.
-use super::cuts::{BORDER, dims, size, sliced};
+use crate::cuts::{BORDER, dims, size, sliced};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -49,7 +49,7 @@ fn place(g: &Graph, v: ValueId) -> Option<(ValueId, i64, (i64, i64))> {
     let s = sliced(g, g.producer(v)?)?;
     let [rows, columns] = s.cuts.as_slice() else { return None };
     let sizes = dims(g, s.x)?;
-    let whole = |cut: &super::cuts::Cut| match size(sizes, cut.axis) {
+    let whole = |cut: &crate::cuts::Cut| match size(sizes, cut.axis) {
         Some(n) => cut.end == n && n % cut.step == 0,
         None => cut.end == BORDER,
     };

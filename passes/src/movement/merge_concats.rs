@@ -13,8 +13,8 @@
 //! - Operands without positions along the axis go, while one stays.
 //! - Pieces of a split that follow each other are its operand when all pieces are there in their order.
 //! - Slices of one value that follow each other along the axis, fixed in size, are one slice of it, or the value; nothing else uses them.
-use super::cuts::{Cut, dims, size, sliced};
 use super::merge_slices::cut;
+use crate::cuts::{Cut, dims, size, sliced};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;

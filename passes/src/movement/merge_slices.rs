@@ -14,7 +14,7 @@
 //! - Of a `concat` or a `split` along the axis, the operand or the piece must be found: sizes before it are fixed.
 //!
 //! No node is added.
-use super::cuts::{BORDER, Cut, Sliced, dims, size, sliced};
+use crate::cuts::{BORDER, Cut, Sliced, dims, size, sliced};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::attr::Attr;

@@ -1,5 +1,4 @@
 //! Passes that move, cut and join data in fewer steps.
-mod cuts;
 pub mod fuse_space_to_depth;
 pub mod merge_concats;
 pub mod merge_slices;

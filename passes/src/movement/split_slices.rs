@@ -6,7 +6,7 @@
 //! ```
 //! - The slices cut one axis only, of fixed size, with steps of 1 between constant positions, and do not overlap.
 //! - What no slice takes is a piece that nothing uses: it takes time, so it is at most a quarter of what is taken, or a few kilobytes.
-use super::cuts::{Cut, dims, size, sliced};
+use crate::cuts::{Cut, dims, size, sliced};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Pass, PassInfo};
 use crate::queries::fixed_bytes;

@@ -8,7 +8,8 @@
 //! ```
 //! - Only where 16-bit floats are asked for. Values in `f32` of the main graph change; bodies, `f64` and the interface stay.
 //! - A node stays in `f32` when it is asked to, its operator has no form in 16 bits or needs more of them, a constant does not fit, or its
-//!   values came near the largest number when the model ran. Angles stay in `f32` up to the integers that they are made from.
+//!   values came near the largest number when the model ran. Angles stay in `f32` up to the integers that they are made
+//!   from, arguments of logarithms up to the transform that they are made by.
 //! - Borders lie where casts cost least: see [`super::floats::regions`].
 //! - Weights are converted while they are written. Every result is rounded to 16 bits.
 use super::floats::{reasons, regions, rewrite, slots};
@@ -37,9 +38,9 @@ impl Pass for ConvertFloats {
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         let Some(floats) = &cx.floats else { return Ok(Changed::default()) };
-        let mut angles: HashSet<NodeId> = HashSet::new();
-        reasons::angles(g, &mut |n| {
-            angles.insert(n);
+        let mut arguments: HashMap<NodeId, &'static str> = HashMap::new();
+        reasons::arguments(g, &mut |n, reason| {
+            arguments.entry(n).or_insert(reason);
         });
         let mut free = HashMap::new();
         for n in g.order() {
@@ -51,8 +52,8 @@ impl Pass for ConvertFloats {
                     continue;
                 }
             };
-            let angle = angles.contains(&n).then(|| "its result is an angle".to_owned());
-            match angle.or_else(|| reasons::of(g, n, &slots, floats)) {
+            let argument = arguments.get(&n).map(ToString::to_string);
+            match argument.or_else(|| reasons::of(g, n, &slots, floats)) {
                 Some(reason) => cx.miss(g, n, reason),
                 None => drop(free.insert(n, slots)),
             }

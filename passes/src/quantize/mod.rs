@@ -1,4 +1,4 @@
 //! Passes that compute with fewer bits.
 pub mod convert_floats;
 mod floats;
-pub mod ranges;
+pub use floats::ranges;

@@ -11,8 +11,8 @@
 //! - Two nodes give the same where all elements of both are known as expressions of symbols, and these are the same.
 //!
 //! No node is added.
-use super::sizes::length;
 use crate::fault::planted;
+use crate::known_sizes::length;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;

@@ -3,4 +3,3 @@ pub mod infer_loop_types;
 pub mod infer_shapes;
 pub mod merge_shapes;
 pub mod simplify_lists;
-pub mod sizes;

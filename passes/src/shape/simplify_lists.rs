@@ -6,8 +6,8 @@
 //! ```
 //! - The list is computed, and each size that it names is a number, that of the same axis of the operand, or, of a slice that goes forwards, the
 //!   end of the axis or beyond.
-use super::sizes::{Size, elements, size_of};
 use crate::fault::planted;
+use crate::known_sizes::{Size, elements, size_of};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};

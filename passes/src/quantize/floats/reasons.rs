@@ -199,19 +199,28 @@ fn too_large(g: &Graph, v: ValueId, floats: &Floats) -> Option<String> {
     (largest > floats.most() * MARGIN).then(|| format!("`{}` reaches {largest:.3e}", g.value_label(v)))
 }
 
-/// Nodes whose results are angles, up to the values of which they were made: an error of a thousandth of a large angle is a turn.
-pub fn angles(g: &Graph, kept: &mut dyn FnMut(NodeId)) {
+/// Nodes from which an angle or the argument of a logarithm is made, each shown with the reason: an error of a thousandth of a large angle is a
+/// turn, and the logarithm of a small difference of large numbers shows what they lost. Goes back to inputs and weights; what multiplies
+/// weights is among the nodes for a logarithm, as the transform of a spectrogram is, and not for an angle.
+pub fn arguments(g: &Graph, kept: &mut dyn FnMut(NodeId, &'static str)) {
     const MOST: usize = 64;
-    let turns = |n: &NodeId| matches!(g.node(*n).op().name(), "sin" | "cos");
-    for n in g.order().filter(turns) {
+    let weighty = |n: NodeId| g.node(n).inputs().iter().flatten().any(|v| is_weight(g, *v));
+    for n in g.order() {
+        let (reason, transforms) = match g.node(n).op().name() {
+            "sin" | "cos" => ("its result is an angle", false),
+            "log" => ("a logarithm is taken of its result", true),
+            _ => continue,
+        };
         let mut stack = vec![n];
         for _ in 0..MOST {
             let Some(n) = stack.pop() else { break };
-            for v in g.node(n).inputs().iter().flatten() {
-                let weighty = |p: &NodeId| g.node(*p).inputs().iter().flatten().any(|v| is_weight(g, *v));
-                if let Some(p) = g.producer(*v).filter(|p| super::slots::is_f32(g, *v) && !weighty(p)) {
-                    kept(p);
+            let results = g.node(n).inputs().iter().flatten().filter(|v| super::slots::is_f32(g, **v));
+            for p in results.filter_map(|v| g.producer(*v)) {
+                if !weighty(p) {
                     stack.push(p);
+                }
+                if transforms || !weighty(p) {
+                    kept(p, reason);
                 }
             }
         }
