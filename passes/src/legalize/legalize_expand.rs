@@ -7,6 +7,7 @@
 //! - The operator set that will be written has no form of the node.
 //! - The operator says what it means in simpler ones, for these operands.
 use super::where_lacking;
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId};
@@ -29,7 +30,8 @@ impl Pass for LegalizeExpand {
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
         let mut changed = Changed::default();
         for _ in 0..MAX_DEPTH {
-            let round = where_lacking(g, cx, &[], |g, n, _, reason| expand(g, n, reason));
+            let round =
+                where_lacking(g, cx, &[], |g, n, _, reason| expand(g, n, reason, planted("legalize-expand")));
             if !round.any() {
                 break;
             }
@@ -40,12 +42,16 @@ impl Pass for LegalizeExpand {
 }
 
 /// Replaces `n` by its meaning; `reason` says why it is lacking.
-pub(super) fn expand(g: &mut Graph, n: NodeId, reason: String) -> Outcome {
+/// `swapped` exchanges the first two operands, as a deliberate fault.
+pub(super) fn expand(g: &mut Graph, n: NodeId, reason: String, swapped: bool) -> Outcome {
     let node = g.node(n);
     if !node.bodies().is_empty() || node.op().name() == "custom" {
         return Outcome::Miss(reason.into());
     }
-    let (op, inputs, outputs) = (node.op().clone(), node.inputs().to_vec(), node.outputs().len());
+    let (op, mut inputs, outputs) = (node.op().clone(), node.inputs().to_vec(), node.outputs().len());
+    if swapped && inputs.len() > 1 {
+        inputs.swap(0, 1);
+    }
     Outcome::of(g.rewrite(n, &[], |b| {
         let primitive = || Diag::error("E0302", format!("no expansion, and the operator set lacks {reason}"));
         let mut results = op.def().expand(b, &inputs, outputs)?.ok_or_else(primitive)?;

@@ -9,6 +9,7 @@
 //! - So an output that shows an input, a constant, a captured value, or a value that an earlier output shows, gets a copy.
 //! - An output of the model that shows the input of its own name stays: ONNX has that as it is. In bodies it gets a copy too, as runtimes
 //!   want it.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Pass, PassInfo};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -51,7 +52,9 @@ fn copy_shown(g: &mut Graph, is_main: bool) -> Result<Changed, Diag> {
         let v = g.outputs()[i].value;
         let same_name = matches!(g.value(v).def(), Def::Input(_))
             && g.value(v).name.as_ref() == Some(&g.outputs()[i].name);
-        if matches!(g.value(v).def(), Def::Node { .. }) && shown.insert(v) || is_main && same_name {
+        if matches!(g.value(v).def(), Def::Node { .. }) && (shown.insert(v) || planted("legalize-onnx"))
+            || is_main && same_name
+        {
             continue;
         }
         let origin = g.producer(v).map_or_else(Origin::default, |n| g.node(n).origin.clone());

@@ -12,6 +12,7 @@
 //! - Before `quantize_linear` and `dequantize_linear` are looked at, which have a form where only such nodes are around them.
 use super::legalize_expand::expand;
 use super::where_lacking;
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::Graph;
@@ -47,6 +48,6 @@ impl Pass for LegalizeQuantized {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(where_lacking(g, cx, OPS, |g, n, _, reason| expand(g, n, reason)))
+        Ok(where_lacking(g, cx, OPS, |g, n, _, reason| expand(g, n, reason, planted("legalize-quantized"))))
     }
 }

@@ -8,6 +8,7 @@
 //! - The aspect ratio is not kept: its common scale would be taken over all axes.
 use super::where_lacking;
 use super::{rank, with_attr};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -50,7 +51,9 @@ fn resize(g: &mut Graph, n: NodeId) -> Outcome {
     };
     Outcome::of(g.rewrite(n, &[], |b| {
         let given = |from: usize, axis: usize| axes.iter().position(|a| *a == axis).map(|i| i + from);
-        let place = |axis: usize, other: usize| given(0, axis).unwrap_or(other) as i64;
+        let place = |axis: usize, other: usize| {
+            given(0, axis).filter(|_| !planted("legalize-resize")).unwrap_or(other) as i64
+        };
         let k = axes.len();
         let scales = match scales {
             None => None,

@@ -10,6 +10,7 @@
 //! - The rank is known.
 use super::where_lacking;
 use super::{rank, with_attr};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
@@ -49,7 +50,10 @@ fn turn(g: &mut Graph, n: NodeId) -> Outcome {
     back.insert(axis, rank as i64 - 1);
     Outcome::of(g.rewrite(n, &[], |b| {
         let turned = b.transpose(Transpose { perm }, x)?;
-        let y = b.add(with_attr(&op, "axis", &Attr::Int(-1))?, &[Some(turned)])?;
+        let y = b.add(
+            with_attr(&op, "axis", &Attr::Int(if planted("legalize-softmax") { 0 } else { -1 }))?,
+            &[Some(turned)],
+        )?;
         Ok(vec![b.transpose(Transpose { perm: back }, y[0])?])
     }))
 }

@@ -9,6 +9,7 @@
 //! - Parts that `num_outputs` asks for are as large as the size divided by the number, rounded up; the last has the rest.
 //! - Where the size is known, so are those of the parts. Elsewhere each part is a slice.
 use super::where_lacking;
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
@@ -66,7 +67,7 @@ fn split(g: &mut Graph, n: NodeId) -> Outcome {
         }));
     };
     Outcome::of(g.rewrite(n, &[], |b| {
-        let mut bounds = vec![b.ints(&[0])];
+        let mut bounds = vec![b.ints(&[i64::from(planted("legalize-split"))])];
         for i in 0..parts as i64 {
             let i = b.ints(&[i]);
             let size = b.gather(Gather { axis: 0 }, sizes, i)?;

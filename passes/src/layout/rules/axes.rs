@@ -1,5 +1,6 @@
 //! Operators that work along axes which an attribute or a list names.
 use super::{Edit, Fixed, Mode, Site, Slot, elementwise, positions, resolved, resolved_all};
+use crate::fault::planted;
 use crate::layout::solve::order::Order;
 use hoist_ir::attr::Attr;
 use hoist_ir::tensor::Tensor;
@@ -7,7 +8,9 @@ use hoist_ir::tensor::Tensor;
 /// The first `count` operands and all results of the rank of `order` take it; attribute `axis` follows.
 pub fn along(site: Site<'_>, order: Order, count: usize) -> Result<Mode, Fixed> {
     let axis = resolved(site.int("axis").ok_or("the axis is not known")?, order.rank())?;
-    let op = site.op_with("axis", &Attr::Int(order.position(axis) as i64))?;
+    let moved = planted("legalize-layout") || planted("cancel-transposes");
+    let at = if moved { axis } else { order.position(axis) };
+    let op = site.op_with("axis", &Attr::Int(at as i64))?;
     let mut mode = site.kept().with_op(op);
     for i in 0..count.min(mode.ins.len()) {
         if site.ranked(Slot::In(i))? != order.rank() {

