@@ -110,21 +110,23 @@ impl Writer {
                 out[axis] *= 2;
                 self.push(out, &format!("concat(%{x}, %{y}) {{axis={axis}}}"));
             }
-            15 => {
-                let one = vec![1; shape.len()];
-                let sizes = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let c = self.constant(&format!("f32{one:?} [0.5]"));
-                let l = self.constant(&format!("i64[{}] [{sizes}]", shape.len()));
-                let e = self.name();
-                let _ = writeln!(self.text, "  %{e} = expand(%{c}, %{l})");
-                self.push(shape, &format!("mul(%{x}, %{e})"));
-            }
+            15 => self.expanded(&x, shape),
             _ => {
                 let s = self.name();
                 let _ = writeln!(self.text, "  %{s} = shape(%{x})");
                 self.push(shape, &format!("reshape(%{x}, %{s})"));
             }
         }
+    }
+    /// A product with a value that an expand stretches.
+    fn expanded(&mut self, x: &str, shape: Vec<usize>) {
+        let one = vec![1; shape.len()];
+        let sizes = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let c = self.constant(&format!("f32{one:?} [0.5]"));
+        let l = self.constant(&format!("i64[{}] [{sizes}]", shape.len()));
+        let e = self.name();
+        let _ = writeln!(self.text, "  %{e} = expand(%{c}, %{l})");
+        self.push(shape, &format!("mul(%{x}, %{e})"));
     }
     /// Two slices that cut a value in two.
     fn slices(&mut self, x: &str, shape: &[usize]) {

@@ -12,7 +12,8 @@ use crate::process::{self, cargo};
 pub fn run(args: &[String], bless: bool) -> Result<()> {
     let nextest = process::succeeds(&mut cargo(&["nextest", "--version"]));
     let mut tests = cargo(if nextest { &["nextest", "run"] } else { &["test"] });
-    tests.arg("--workspace").args(args);
+    // One test plants a deliberate fault in each pass; none is active in the others.
+    tests.args(["--workspace", "--features", "hoist/faults"]).args(args);
     if bless {
         tests.env("HOIST_BLESS", "1");
     }
