@@ -31,7 +31,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "O2",
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
-        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish",
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish,\
+               fixpoint(fuse-target,cleanup)",
     },
     Group {
         name: "O3",
@@ -52,7 +53,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "finish",
         doc: "What would hide patterns from other passes.",
-        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-terms,fuse-sums",
+        text: "cancel-transposes,fixpoint(cleanup,movement),split-slices,merge-concats,merge-terms,fold-scale,fuse-sums",
     },
     Group {
         name: "fuse",

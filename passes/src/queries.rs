@@ -108,9 +108,12 @@ pub fn is_never_negative(g: &Graph, v: ValueId) -> bool {
         match node.op().name() {
             "relu" | "sigmoid" | "hard_sigmoid" | "softmax" | "abs" | "exp" | "sqrt" => return true,
             "clip" => {
-                let low = node.input(1).and_then(|low| g.constant(low));
-                return low
-                    .is_some_and(|t| t.len() == 1 && t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x >= 0.0)));
+                let positive = |v: ValueId| {
+                    let t = g.constant(v).filter(|t| t.len() == 1);
+                    t.is_some_and(|t| t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x >= 0.0)))
+                };
+                // The upper bound wins where the two cross.
+                return node.input(1).is_some_and(positive) && node.input(2).is_none_or(positive);
             }
             "max_pool" | "transpose" | "reshape" | "squeeze" | "unsqueeze" | "identity" | "flatten"
             | "slice" => match node.input(0) {

@@ -71,13 +71,14 @@ fn simplify(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         return Outcome::miss("something else uses the value between the bounds");
     }
     let low = if planted("simplify-bounds") { outer.low } else { low };
-    replace(g, cx, n, &[p], Bounds { x: inner.x, low, high })
+    let clip = [n, p].iter().any(|n| g.node(*n).op().name() == "clip");
+    replace(g, cx, n, &[p], Bounds { x: inner.x, low, high }, clip)
 }
 
 /// A single bound in its simplest form.
 fn canonical(g: &mut Graph, cx: &Ctx, n: NodeId, b: Bounds) -> Outcome {
     if g.node(n).op().name() != "relu" && is_relu(g, b) {
-        return replace(g, cx, n, &[], b);
+        return replace(g, cx, n, &[], b, true);
     }
     Outcome::Skip
 }
@@ -87,16 +88,24 @@ fn is_relu(g: &Graph, b: Bounds) -> bool {
     floats && b.low == 0.0 && b.high == f64::INFINITY
 }
 
-fn replace(g: &mut Graph, cx: &Ctx, n: NodeId, also: &[NodeId], b: Bounds) -> Outcome {
-    let name = if is_relu(g, b) { "relu" } else { "clip" };
+/// Puts one node in place of `n` and `also`. One bound alone stays a `max` or `min` unless `clip`, for runtimes differ in what a `clip` without
+/// one of its bounds makes of infinities.
+fn replace(g: &mut Graph, cx: &Ctx, n: NodeId, also: &[NodeId], b: Bounds, clip: bool) -> Outcome {
+    let name = match (b.low.is_finite(), b.high.is_finite()) {
+        _ if is_relu(g, b) => "relu",
+        (true, false) if !clip => "max",
+        (false, true) if !clip => "min",
+        _ => "clip",
+    };
     let Some(op) = Op::by_name(name) else { return Outcome::Skip };
     cx.fuse(g, n, also, |builder| {
-        if name == "relu" {
-            return builder.add(op, &[Some(b.x)]);
-        }
         let mut bound = |v: f64| if v.is_finite() { builder.scalar_like(v, b.x).map(Some) } else { Ok(None) };
-        let (low, high) = (bound(b.low)?, bound(b.high)?);
-        builder.add(op, &[Some(b.x), low, high])
+        let (low, high) = if name == "relu" { (None, None) } else { (bound(b.low)?, bound(b.high)?) };
+        match name {
+            "relu" => builder.add(op, &[Some(b.x)]),
+            "clip" => builder.add(op, &[Some(b.x), low, high]),
+            _ => builder.add(op, &[Some(b.x), low.or(high)]),
+        }
     })
 }
 
