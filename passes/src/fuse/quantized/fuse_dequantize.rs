@@ -7,17 +7,17 @@
 //! ```
 //! - `%q` has elements of 8 or 16 bits; `%s` is an `f32` constant of one number, or of one per position of one axis of `%q`.
 //! - `%z` may be missing. It is a constant like `%s`, of whole numbers that the elements of `%q` can be.
-//! - Nothing else uses the values between, and no matrix product reads the result, directly or behind movements: ONNX Runtime computes products by dequantized weights
-//!   with rounded data (`MatMulNBits` at accuracy level 4), which the source does not ask for.
+//! - `%q` is computed. The cast and the factor of a constant are folded when a runtime loads the model; its dequantization is done in each run by ONNX Runtime, or makes
+//!   it round the data of the products that read it (`MatMulNBits` at accuracy level 4).
+//! - Nothing else uses the values between.
 //!
-//! Exact: the cast and the difference of two such integers lose nothing in `f32`, and the product rounds once in both forms. A runtime sees that the weights are
-//! quantized, and the file holds one node instead of two or three.
+//! Exact: the cast and the difference of two such integers lose nothing in `f32`, and the product rounds once in both forms.
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
-use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
+use hoist_ir::graph::{Graph, NodeId, ValueId};
 use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
 use hoist_ir::pattern::Pattern;
 use hoist_ir::tensor::Tensor;
@@ -66,8 +66,10 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         };
         let (Some(q), Some(s)) = (m.value("q"), m.value("s")) else { return Outcome::Skip };
         let inner = m.inner().to_vec();
-        if feeds_product(g, n, STEPS) {
-            return Outcome::miss("a matrix product reads the result, and runtimes would round its data");
+        if g.constant(q).is_some() {
+            return Outcome::miss(
+                "runtimes fold the cast of a constant when they load it, and not its dequantization",
+            );
         }
         return match parameters(g, q, s, m.value("z")) {
             Ok((op, scale, zero)) => cx.fuse(g, n, &inner, |b| {
@@ -79,25 +81,6 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
         };
     }
     found
-}
-
-/// Movements that are followed to a product.
-const STEPS: usize = 4;
-/// Users that are looked at.
-const MOST_USERS: usize = 4;
-
-/// Whether a matrix product surely or maybe reads the result of `n`.
-fn feeds_product(g: &Graph, n: NodeId, steps: usize) -> bool {
-    let uses = g.node(n).outputs().iter().flat_map(|v| g.value(*v).uses());
-    uses.enumerate().any(|(i, u)| match u {
-        Use::Output(_) => false,
-        Use::Node { node, .. } => match g.node(*node).op().name() {
-            "mat_mul" | "gemm" | "einsum" => true,
-            "transpose" | "reshape" | "squeeze" | "unsqueeze" | "concat" | "split" | "slice" | "identity"
-            | "expand" => i >= MOST_USERS || steps == 0 || feeds_product(g, *node, steps - 1),
-            _ => false,
-        },
-    })
 }
 
 /// The operator, its scales and its zero points.
