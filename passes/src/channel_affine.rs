@@ -1,8 +1,10 @@
 //! Moving factors of channels into weights: those of `y * factor + shift` into the operator that computes `y`, those of `x * factor` into the
 //! operators that read it. Both together move a factor from one side of a value to the other, which changes its range and no result.
+use crate::norm_formula::dims;
 use hoist_ir::attr::Attr;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
+use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
@@ -33,6 +35,8 @@ pub struct Producer {
     /// Groups that the output channels are spread over in the weights, ahead of their axis.
     groups: usize,
     weights: Tensor,
+    /// Movements behind the node, the last one first.
+    moves: Vec<NodeId>,
     /// Whether something else uses the weights.
     shared: bool,
     /// Whether the operator can add a bias, perhaps as another operator.
@@ -54,6 +58,52 @@ type Refusal = &'static str;
 /// # Errors
 /// The reason why not; `None` when it is no such operator at all.
 pub fn producer_of(g: &Graph, y: ValueId) -> Result<Producer, Refusal> {
+    let (mut v, mut moves) = (y, vec![]);
+    while moves.len() < MOST_MOVES
+        && let Some(m) = g.producer(v).filter(|m| MOVES.contains(&g.node(*m).op().name()))
+    {
+        if g.single_user(v).is_none() {
+            return Err("something else uses the operand");
+        }
+        moves.push(m);
+        v = g.node(m).input(0).ok_or("an operand is missing")?;
+    }
+    let mut p = unmoved(g, v)?;
+    for m in moves.iter().rev() {
+        p.axis = moved(g, *m, p.axis).ok_or("a movement may take channels apart")?;
+    }
+    p.moves = moves;
+    Ok(p)
+}
+
+/// Operators that move elements and are looked through.
+const MOVES: &[&str] = &["transpose", "reshape", "squeeze", "unsqueeze", "flatten"];
+/// Movements that are looked through.
+const MOST_MOVES: usize = 4;
+
+/// The axis that movement `n` brings `axis` of its operand to, where that stays one axis.
+fn moved(g: &Graph, n: NodeId, axis: usize) -> Option<usize> {
+    let node = g.node(n);
+    let (from, to) = (dims(g, node.input(0)?)?, dims(g, *node.outputs().first()?)?);
+    if let Op::Transpose(t) = node.op() {
+        let reversed = from.len().checked_sub(1 + axis)?;
+        return if t.perm.is_empty() {
+            Some(reversed)
+        } else {
+            t.perm.iter().position(|p| *p == axis as i64)
+        };
+    }
+    // The order of elements stays: an axis is the same where it and all before it, or it and all behind it, keep their sizes.
+    let same = |a: &[Dim], b: &[Dim]| a.iter().zip(b).all(|(a, b)| a.surely_equals(b));
+    if to.len() > axis && same(&from[..=axis], &to[..=axis]) {
+        return Some(axis);
+    }
+    let start = (to.len() + axis).checked_sub(from.len())?;
+    same(&from[axis..], &to[start..]).then_some(start)
+}
+
+/// [`producer_of`] without movements.
+fn unmoved(g: &Graph, y: ValueId) -> Result<Producer, Refusal> {
     let n = g.producer(y).ok_or("the operand is not computed")?;
     let node = g.node(n);
     let (op, rank) = (node.op(), g.ty(y).as_tensor().and_then(hoist_ir::types::TensorType::rank));
@@ -80,6 +130,7 @@ pub fn producer_of(g: &Graph, y: ValueId) -> Result<Producer, Refusal> {
         weight_axis,
         groups,
         weights: weights.clone(),
+        moves: vec![],
         shared: g.single_user(w).is_none(),
         biased: !is_product || (rank == 2 && weights.rank() == 2),
         bias: bias(g, node.input(2), channels, op)?,
@@ -172,12 +223,20 @@ pub fn absorb(g: &mut Graph, root: NodeId, producer: &Producer, affine: &Affine)
         _ => {}
     }
     let old = node.input(1);
-    g.rewrite(root, &[producer.node], |b| {
+    let inner: Vec<NodeId> = producer.moves.iter().copied().chain([producer.node]).collect();
+    g.rewrite(root, &inner, |b| {
         let mut operands = vec![x, replaced(b, producer, old, weights)];
         if adds {
             operands.push(Some(b.constant(bias)));
         }
-        b.add(op, &operands)
+        let mut results = b.add(op, &operands)?;
+        for m in producer.moves.iter().rev() {
+            let node = b.graph().node(*m);
+            let (op, mut operands) = (node.op().clone(), node.inputs().to_vec());
+            operands[0] = results.first().copied();
+            results = b.add(op, &operands)?;
+        }
+        Ok(results)
     })
 }
 

@@ -73,7 +73,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-target",
         doc: "Puts operators together in ways that one runtime has.",
-        text: "fuse-target-norms,fuse-target-attention,fuse-target-linear,fuse-quantized,fuse-target-activations",
+        text: "fuse-target-norms,fuse-target-attention,fuse-quantized,fuse-target-linear,fuse-target-activations",
     },
     Group {
         name: "fuse-target-norms",
@@ -98,7 +98,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-quantized",
         doc: "Quantization without steps that cancel, and operators on quantized tensors.",
-        text: "remove-requantize,fuse-integer-product",
+        text: "remove-requantize,remove-saturated-bounds,fuse-integer-product",
     },
     Group {
         name: "cleanup",
@@ -115,7 +115,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fuse-weights",
         doc: "Puts constants that follow convolutions and matrix products into their weights.",
-        text: "fuse-pad,fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine",
+        text: "fuse-pad,fuse-matmul-add,fuse-conv-batch-norm,fuse-conv-affine,fuse-transposed-gemm",
     },
     Group {
         name: "legalize-opset",

@@ -4,7 +4,7 @@
 //! %a = mat_mul(%x: f32[M, K], %w: f32[K, N])
 //! %y = add(%a, %c)                           ->  %y = gemm(%x, %w, %c)
 //! ```
-//! - Or `gemm` that adds nothing instead of `mat_mul`. Both operands of the product have two axes; nothing else uses its result.
+//! - Or `gemm` that adds nothing instead of `mat_mul`, or a `sum` of two instead of `add`. Both operands of the product have two axes; nothing else uses its result.
 //! - The elements are floats: runtimes have no `gemm` of integers.
 //! - `%c` surely stretches to the shape of the product without changing it, and has at most two axes.
 use crate::fault::planted;
@@ -39,7 +39,7 @@ fn shape(g: &Graph, v: ValueId) -> Option<&Shape> {
 
 fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
     let node = g.node(n);
-    if node.op().name() != "add" {
+    if !matches!(node.op().name(), "add" | "sum") || node.inputs().len() != 2 {
         return Outcome::Skip;
     }
     let (Some(a), Some(b)) = (node.input(0), node.input(1)) else { return Outcome::Skip };

@@ -39,7 +39,12 @@ impl Pass for FuseProductTranspose {
         &INFO
     }
     fn run(&self, g: &mut Graph, cx: &Ctx) -> Result<Changed, Diag> {
-        Ok(sweep(g, cx, |g, n| fuse(g, cx, n)))
+        let mut changed = sweep(g, cx, |g, n| fuse(g, cx, n));
+        if changed.any() {
+            // One operand at a time: what was added may have another.
+            changed.0 = changed.0.saturating_add(sweep(g, cx, |g, n| fuse(g, cx, n)).0);
+        }
+        Ok(changed)
     }
     fn roots(&self) -> Option<&'static [&'static str]> {
         Some(PRODUCTS)

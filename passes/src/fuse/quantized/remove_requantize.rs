@@ -7,7 +7,8 @@
 //! ```
 //! - Both have the same scales and zero points, the same axis, no blocks, and integers of one type of 4, 8 or 16 bits.
 //! - Every scale is a positive, finite, normal number: then the quotient is nearer to the integer that it came from than to any other.
-//! - Between there may be reshapes, transposes, squeezes, unsqueezes and slices that nothing else uses, where there is one scale for all.
+//! - Between there may be reshapes, transposes, squeezes, unsqueezes and slices that nothing else uses, where there is one scale for all; and `max_pool` without
+//!   indices of integers of 8 bits, whose order dequantization keeps.
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
@@ -75,7 +76,10 @@ fn chain(g: &Graph, n: NodeId) -> Result<(ValueId, Vec<NodeId>), &'static str> {
             g.node(p).op().name(),
             "reshape" | "transpose" | "squeeze" | "unsqueeze" | "flatten" | "slice"
         );
-        if !moving || g.single_user(v).is_none() {
+        let pools = g.node(p).op().name() == "max_pool"
+            && g.node(p).outputs().len() == 1
+            && g.node(n).outputs().iter().all(|y| g.ty(*y).as_tensor().is_some_and(|t| t.dtype.bits() == 8));
+        if !(moving || pools) || g.single_user(v).is_none() {
             return Err("the operand is not dequantized, or something else uses it");
         }
         moves.push(p);
