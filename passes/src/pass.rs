@@ -151,11 +151,6 @@ impl MissSink {
     pub(crate) fn start(&self, pass: &'static str) {
         self.running.replace(pass);
     }
-    /// Which pass runs now.
-    #[cfg(feature = "faults")]
-    pub(crate) fn running(&self) -> &'static str {
-        *self.running.borrow()
-    }
     /// Everything collected so far, in the order found, without repeats.
     pub fn take(&self) -> Vec<Miss> {
         let mut seen = std::collections::BTreeSet::new();

@@ -38,28 +38,9 @@ fn where_lacking(
             None => Outcome::Skip,
             // Layouts are chosen by a pass of its own.
             Some(reason) if reason == LAYOUT => Outcome::Skip,
-            Some(reason) => with_fault(g, cx, n, |g| rule(g, n, target, reason)),
+            Some(reason) => rule(g, n, target, reason),
         }
     })
-}
-
-/// Applies a rule for LiteRT at `n`; with the fault of the running pass planted, what takes the place of `n` is negated.
-#[cfg(feature = "faults")]
-fn with_fault(g: &mut Graph, cx: &Ctx, n: NodeId, rule: impl FnOnce(&mut Graph) -> Outcome) -> Outcome {
-    let pass = cx.why.running();
-    let place = crate::fault::reader(g, n)
-        .filter(|_| pass.starts_with("legalize-tflite-") && crate::fault::planted(pass));
-    let outcome = rule(g);
-    if let (Outcome::Edit, Some(place)) = (&outcome, place) {
-        crate::fault::negate(g, place);
-    }
-    outcome
-}
-
-/// Applies a rule.
-#[cfg(not(feature = "faults"))]
-fn with_fault(g: &mut Graph, _: &Ctx, _: NodeId, rule: impl FnOnce(&mut Graph) -> Outcome) -> Outcome {
-    rule(g)
 }
 
 /// `op` with attribute `name` set.

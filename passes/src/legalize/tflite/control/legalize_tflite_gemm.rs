@@ -9,6 +9,7 @@
 //! - Integers have no factors but 1: with others they are computed in `f64`, which LiteRT does not do.
 //! - 16-bit floats go through `f32`, so that the result is rounded once.
 use super::{cast, dtype, turned};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -77,7 +78,7 @@ fn product(
     }
     let Some(c) = c else { return Ok(y) };
     let mut c = cast(b, c, wide)?;
-    if op.beta != 1.0 {
+    if op.beta != 1.0 && !planted("legalize-tflite-gemm") {
         let factor = b.scalar_like(f64::from(op.beta), c)?;
         c = b.mul(Mul {}, c, factor)?;
     }

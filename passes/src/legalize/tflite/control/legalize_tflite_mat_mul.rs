@@ -12,6 +12,7 @@
 //! - Integers are multiplied by broadcasting and added up.
 //! - Batches of more than three axes are laid out along one, where their sizes are known.
 use super::{cast, dtype, reshaped};
+use crate::fault::planted;
 use crate::legalize::{rank, where_lacking};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -69,6 +70,7 @@ fn bring(g: &mut Graph, n: NodeId) -> Outcome {
     }
     let wide = match t {
         DType::F16 | DType::BF16 => Some(DType::F32),
+        DType::I16 if planted("legalize-tflite-mat-mul") => Some(DType::F32),
         DType::I8 | DType::U8 | DType::I16 | DType::U16 => Some(DType::I32),
         DType::U32 => Some(DType::I64),
         _ => None,

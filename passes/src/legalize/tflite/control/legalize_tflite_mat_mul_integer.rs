@@ -10,6 +10,7 @@
 //!   are computed in parts of 256, which are added as integers.
 //! - Where the inner size is not known, integers are multiplied.
 use super::cast;
+use crate::fault::planted;
 use crate::legalize::{rank, where_lacking};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -70,7 +71,7 @@ fn centred(b: &mut Builder<'_>, v: ValueId, zero: Option<ValueId>, rows: bool) -
     let mut zero = cast(b, zero, DType::I32)?;
     let vector = b.graph().ty(zero).as_tensor().and_then(|t| t.shape.as_ref());
     let vector = vector.is_some_and(|s| s.len() == 1 && s[0].known() != Some(1));
-    if rows && vector {
+    if rows && vector && !planted("legalize-tflite-mat-mul-integer") {
         let axis = b.ints(&[-1]);
         zero = b.unsqueeze(Unsqueeze {}, zero, axis)?;
     }

@@ -10,6 +10,7 @@
 //! - Steps are written out while the graph does not grow by more than a thousand nodes: the operators of a body are computed by plain
 //!   kernels only, those outside by faster ones.
 use super::copied;
+use crate::fault::planted;
 use crate::legalize::{rank, where_lacking};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -129,7 +130,7 @@ fn written_out(b: &mut Builder<'_>, p: &Parts, trips: usize) -> Result<Vec<Value
     for i in 0..trips {
         let mut args = states.clone();
         for (x, (axis, reversed)) in p.scanned.iter().zip(&p.taken) {
-            let i = if *reversed { trips - 1 - i } else { i } as i64;
+            let i = if *reversed && !planted("legalize-tflite-scan") { trips - 1 - i } else { i } as i64;
             let (from, to, axis) = (b.ints(&[i]), b.ints(&[i + 1]), b.ints(&[*axis]));
             let part = b.slice(Slice {}, *x, from, to, Some(axis), None)?;
             args.push(b.squeeze(Squeeze {}, part, Some(axis))?);

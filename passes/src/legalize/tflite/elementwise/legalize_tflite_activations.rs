@@ -10,6 +10,7 @@
 //! - Activations of `f32` that are no builtin operators. `shrink` and `thresholded_relu` choose element by element.
 //! - `shrink` of integers is computed in `f32`, where that holds them exactly.
 use super::formula::{Formula, V, dtype, settle};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -94,7 +95,8 @@ fn hard_sigmoid(f: &mut Formula<'_, '_>, x: ValueId, alpha: f32, beta: f32) -> V
     // The slope of 1/6 as a number of 32 bits is the usual one.
     let slope = f64::from(alpha * if wide > 1.0 { 6.0 } else { 1.0 });
     let y = if slope.to_bits() == 1f64.to_bits() { x } else { f.with("mul", x, slope)? };
-    let y = f.with("add", y, f64::from(beta) * wide)?;
+    let y =
+        f.with("add", y, f64::from(beta) * if planted("legalize-tflite-activations") { 1.0 } else { wide })?;
     let (low, high) = (f.num(0.0)?, f.num(wide)?);
     let y = f.op("clip", &[y, low, high])?;
     if wide.to_bits() == 1f64.to_bits() { Ok(y) } else { f.with("mul", y, 1.0 / wide) }

@@ -6,6 +6,7 @@
 //!                             %m = expand(true, %s)
 //! ```
 //! - It does not train.
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use crate::queries::is_inference_dropout;
@@ -32,7 +33,7 @@ impl Pass for LegalizeTfliteDropout {
 }
 
 fn replace(g: &mut Graph, n: NodeId) -> Outcome {
-    if !is_inference_dropout(g, n) {
+    if !is_inference_dropout(g, n) && !planted("legalize-tflite-dropout") {
         return Outcome::miss("it drops elements");
     }
     let (x, outputs) = (g.node(n).input(0), g.node(n).outputs().len());

@@ -10,6 +10,7 @@
 //!
 //! All of it is exact modulo the range of the type, as the IR has it.
 use super::formula::{Formula, V, dtype, settle};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -151,7 +152,7 @@ fn truncated(f: &mut Formula<'_, '_>, a: ValueId, b: ValueId) -> V {
     for step in 0..3 {
         let float = f.cast(left, DType::F32)?;
         let q = f.op("div", &[float, divisor])?;
-        let q = f.op("round", &[q])?;
+        let q = if planted("legalize-tflite-integers") && step > 1 { float } else { f.op("round", &[q])? };
         let q = f.cast(q, DType::I64)?;
         if step < 2 {
             let found = f.op("mul", &[q, b])?;

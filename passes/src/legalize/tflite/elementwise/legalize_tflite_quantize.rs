@@ -13,6 +13,7 @@
 //! - Integers of 8 and 16 bits, with which every step is exact in `f32`; constants of fewer bits are unpacked.
 //! - Constants in blocks along their last axis become rows with one scale each.
 use super::formula::{Formula, V, dtype, settle};
+use crate::fault::planted;
 use crate::legalize::rank;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -214,7 +215,7 @@ fn dequantize(b: &mut Builder<'_>, op: &DequantizeLinear, laid: &Laid, target: D
     }
     let f = &mut Formula::new(b, DType::F32);
     let mut x = f.cast(laid.x, DType::F32)?;
-    if let Some(zero) = laid.zero {
+    if let Some(zero) = laid.zero.filter(|_| !planted("legalize-tflite-quantize")) {
         let zero = laid.spread(f.b, zero)?;
         x = f.op("sub", &[x, zero])?;
     }

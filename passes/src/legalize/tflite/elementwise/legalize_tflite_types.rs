@@ -11,6 +11,7 @@
 //!   compare, or that move elements.
 //! - 64-bit integers without a sign are read as those with one, for operators to which this makes no difference.
 use super::formula::dtype;
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, Target};
 use hoist_formats::tflite::lower::WRONG_TYPE;
@@ -136,7 +137,7 @@ fn wider(op: &str, dtype: DType) -> &'static [DType] {
         DType::I8 | DType::U8 | DType::I16 | DType::U16 if computes || moves => &[I32, I64],
         DType::U32 if computes || moves => &[I64],
         DType::I32 if computes => &[I64],
-        DType::U64 if moves || SIGNLESS.contains(&op) => &[I64],
+        DType::U64 if moves || SIGNLESS.contains(&op) || planted("legalize-tflite-types") => &[I64],
         _ => &[],
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 //! - Windows of `f32` or `f16` whose size is computed.
 use super::formula::{Formula, V, dtype, settle};
+use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -75,7 +76,7 @@ fn angles(f: &mut Formula<'_, '_>, size: ValueId, periodic: bool, turn: f64) -> 
     let places = f.op("range", &[zero, size, one])?;
     let places = f.cast(places, DType::F32)?;
     let mut period = f.cast(size, DType::F32)?;
-    if !periodic {
+    if !periodic || planted("legalize-tflite-windows") {
         period = f.with("sub", period, 1.0)?;
     }
     let step = f.of("div", turn, period)?;

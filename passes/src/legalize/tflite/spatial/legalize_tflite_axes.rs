@@ -9,6 +9,7 @@
 //! - A convolution, pooling or `resize` over one axis, or `lrn` of data with one; a `resize` of an axis behind the first.
 //! - A `max_pool` whose positions are used keeps its form.
 use super::nodes::{call, layout, list, named, rank};
+use crate::fault::planted;
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::AXES;
@@ -87,6 +88,9 @@ fn windowed(b: B<'_, '_>, op: &Op, inputs: Operands<'_>) -> Result<hoist_ir::gra
     ] {
         op = match (name, list(&op, name).as_slice()) {
             (_, []) => continue,
+            ("pads", [end, begin]) if planted("legalize-tflite-axes") => {
+                with_attr(&op, name, &Attr::Ints(vec![added, *begin, added, *end]))?
+            }
             ("pads", [begin, end]) => with_attr(&op, name, &Attr::Ints(vec![added, *begin, added, *end]))?,
             (_, [v]) => with_attr(&op, name, &Attr::Ints(vec![added, *v]))?,
             _ => return Err(Diag::error("E0304", format!("{name} is not about one axis"))),

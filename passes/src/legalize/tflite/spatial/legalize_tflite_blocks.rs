@@ -6,6 +6,7 @@
 //! ```
 //! - The number of channels is known. `space_to_depth` picks its channels afterwards.
 use super::nodes::{call, first, layout, size};
+use crate::fault::planted;
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::COMPOSED;
@@ -46,7 +47,7 @@ fn reorder(g: &mut Graph, n: NodeId) -> Outcome {
     };
     let places = block * block;
     // Channel `p * depth + c` with the place first is channel `c * places + p` with the place last.
-    let order: Vec<i64> = if spreads {
+    let order: Vec<i64> = if spreads && !planted("legalize-tflite-blocks") {
         (0..places).flat_map(|p| (0..depth).map(move |c| c * places + p)).collect()
     } else {
         (0..depth).flat_map(|c| (0..places).map(move |p| p * depth + c)).collect()

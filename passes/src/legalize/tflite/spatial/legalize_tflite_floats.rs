@@ -8,6 +8,7 @@
 //! ```
 //! - An operator on images or signals, or a normalization, whose first operand is `f16` or `bf16`.
 use super::nodes::{cast, dtype};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
@@ -57,7 +58,7 @@ impl Pass for LegalizeTfliteFloats {
 }
 
 fn is_half(d: Option<DType>) -> bool {
-    matches!(d, Some(DType::F16 | DType::BF16))
+    matches!(d, Some(DType::F16 | DType::BF16)) || planted("legalize-tflite-floats") && d == Some(DType::F64)
 }
 
 fn widen(g: &mut Graph, n: NodeId) -> Outcome {

@@ -8,6 +8,7 @@
 //! - Sizes of images and blocks are constant, images have one, two or three axes, data are `f32`.
 use super::math::Math;
 use super::nodes::{dtype, list, size};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
@@ -57,6 +58,8 @@ fn fold(g: &mut Graph, n: NodeId) -> Outcome {
     let strides = or(list(&op, "strides"), 1, axes);
     let dilations = or(list(&op, "dilations"), 1, axes);
     let pads = or(list(&op, "pads"), 0, 2 * axes);
+    let pads =
+        if planted("legalize-tflite-fold-columns") { [&pads[axes..], &pads[..axes]].concat() } else { pads };
     let (mut blocks, mut rest) = (vec![], vec![]);
     for i in 0..axes {
         let travel = image[i] + pads[i] + pads[i + axes] - (block[i] - 1) * dilations[i] - 1;

@@ -8,6 +8,7 @@
 //! - A convolution over three axes; one over two is computed with its groups by the kernel.
 //! - At most 256 groups, sizes of weights known.
 use super::nodes::{concat, first, layout, rank, size, span};
+use crate::fault::planted;
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::GROUPS;
@@ -60,6 +61,7 @@ fn split(g: &mut Graph, n: NodeId) -> Outcome {
         for k in 0..group {
             let x = span(b, x, axis, k * per, (k + 1) * per)?;
             let w = span(b, w, 0, k * each, (k + 1) * each)?;
+            let k = if planted("legalize-tflite-groups") { 0 } else { k };
             let bias = bias.map(|v| span(b, v, 0, k * each, (k + 1) * each)).transpose()?;
             parts.push(first(b.add(one.clone(), &[Some(x), Some(w), bias])?)?);
         }

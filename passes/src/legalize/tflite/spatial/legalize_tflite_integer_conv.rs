@@ -10,6 +10,7 @@
 //!   each result sees small ones. Such weights stay bytes, dequantized in steps of 1. Where that is too few, channels are convolved in parts, whose results are added as integers.
 use super::math::Math;
 use super::nodes::{cast, rank, span};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::builder::Builder;
@@ -75,7 +76,8 @@ fn widen(g: &mut Graph, n: NodeId) -> Outcome {
         return Outcome::Skip;
     };
     let zeros = (node.input(2), node.input(3));
-    let whole = sums_fit_f32(g, (x, zeros.0), (w, zeros.1)).then(|| vec![(0, i64::MAX)]);
+    let fits = sums_fit_f32(g, (x, zeros.0), (w, zeros.1)) || planted("legalize-tflite-integer-conv");
+    let whole = fits.then(|| vec![(0, i64::MAX)]);
     let Some(parts) = whole.or_else(|| parts(g, w, zeros.1)) else {
         return Outcome::miss("the weights of one channel may sum up to what f32 does not hold");
     };

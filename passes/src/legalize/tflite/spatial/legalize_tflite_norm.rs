@@ -10,6 +10,7 @@
 //! - `group_normalization` with the channels last: groups become an axis of their own.
 //! - `lrn` over an even number of channels, or of data that are no images, as a sum of slices.
 use super::nodes::{call, cast, dtype, flag, layout, list, named, pad, rank, reshape, shape, size, span};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::AXES;
@@ -227,6 +228,7 @@ impl Task {
             .map_err(|e| Diag::error(e.code, e.message))?;
         let squares = named(b, "mul", &[x, x])?;
         let (before, after) = ((count - 1) / 2, count / 2);
+        let (before, after) = if planted("legalize-tflite-norm") { (after, before) } else { (before, after) };
         let wide = pad(b, squares, &[(axis, before, after)], 0.0)?;
         let mut sum: Option<ValueId> = None;
         for k in 0..count {

@@ -9,6 +9,7 @@
 //! - A border that depends on sizes that are not known is computed when the model runs (`SAME_LOWER`); one of partial windows is not.
 use super::math::Math;
 use super::nodes::{Sliding, concat, dtype, named, pad, shape};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use crate::queries::is_never_negative;
@@ -45,7 +46,11 @@ pub(super) fn filling(g: &Graph, s: &Sliding) -> f64 {
         _ if s.op.name() != "max_pool" => 0.0,
         Some(DType::I8) => -128.0,
         Some(DType::U8) => 0.0,
-        Some(DType::F32) if holds_data(s) && is_never_negative(g, s.x) => 0.0,
+        Some(DType::F32)
+            if holds_data(s) && (is_never_negative(g, s.x) || planted("legalize-tflite-padding")) =>
+        {
+            0.0
+        }
         _ => f64::NEG_INFINITY,
     }
 }

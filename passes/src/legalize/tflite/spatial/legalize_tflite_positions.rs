@@ -8,6 +8,7 @@
 use super::legalize_tflite_padding::filling;
 use super::math::Math;
 use super::nodes::{Sliding, dtype, layout, list, pad, strided};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::attr::Attr;
@@ -64,7 +65,8 @@ fn positions(g: &mut Graph, n: NodeId) -> Outcome {
             let (v, i) = (tap(m, &s, x, k)?, tap(m, &s, place, k)?);
             (best, at) = match (best, at) {
                 (Some(former), Some(place)) => {
-                    let larger = m.op("greater", &[v, former])?;
+                    let last = planted("legalize-tflite-positions");
+                    let larger = m.op(if last { "greater_or_equal" } else { "greater" }, &[v, former])?;
                     (Some(m.op("max", &[former, v])?), Some(m.select(larger, i, place)?))
                 }
                 _ => (Some(v), Some(i)),

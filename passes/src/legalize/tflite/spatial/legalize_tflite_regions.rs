@@ -7,6 +7,7 @@
 //! - `f32` data with known height and width; the number of samples of a cell is given.
 use super::math::Math;
 use super::nodes::{call, dtype, size, span, transpose};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
@@ -102,7 +103,7 @@ fn line(
     rois: ValueId,
     (column, cells, size): (i64, i64, i64),
 ) -> Result<Vec<(ValueId, ValueId)>, Diag> {
-    let half = op.coordinate_transformation_mode == RoiPixel::HalfPixel;
+    let half = op.coordinate_transformation_mode == RoiPixel::HalfPixel || planted("legalize-tflite-regions");
     let offset = if half { -0.5 } else { 0.0 };
     let end = |m: &mut Math<'_, '_>, k: i64| {
         let v = span(m.b, rois, 1, k, k + 1)?;

@@ -9,6 +9,7 @@
 //! - Weights are those that the operator gives for a matrix of ones on its diagonal: its own meaning decides.
 //! - Interpolated data are `f32`.
 use super::nodes::{call, dtype, floats, named, rank, transpose};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::resize::{Axis, axes_of, nearest, resized};
@@ -141,10 +142,11 @@ fn picked(
     let rank = rank(b.graph(), x)?;
     let mut shape = vec![1; rank];
     shape[axis] = rows.len();
+    let none = if planted("legalize-tflite-resize") { 1.0 } else { 0.0 };
     let mut sum: Option<ValueId> = None;
     for k in 0..most {
         // A row with fewer elements picks its first one again, without weight.
-        let of = |r: &Vec<(i64, f32)>| r.get(k).copied().unwrap_or((r.first().map_or(0, |f| f.0), 0.0));
+        let of = |r: &Vec<(i64, f32)>| r.get(k).copied().unwrap_or((r.first().map_or(0, |f| f.0), none));
         let at = b.ints(&rows.iter().map(|r| of(r).0).collect::<Vec<_>>());
         let term = call(b, Gather { axis: axis as i64 }, &[x, at])?;
         let weights: Vec<f32> = rows.iter().map(|r| of(r).1).collect();

@@ -8,6 +8,7 @@
 //! - Interpolated data are `f32`. Places are computed in `f32`, as ONNX Runtime has them.
 use super::math::{Math, V};
 use super::nodes::{call, dtype, first, rank, transpose};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::resize::axes_of;
@@ -165,7 +166,7 @@ impl Task {
     }
     /// `v / scale`.
     fn unscaled(m: &mut Math<'_, '_>, line: &Line, v: ValueId, (out, exact): (ValueId, bool)) -> V {
-        if !exact {
+        if !exact && !planted("legalize-tflite-resize-open") {
             return m.div(v, line.scale);
         }
         let whole = m.mul(v, line.input)?;

@@ -8,6 +8,7 @@
 //! - Data are `f32`, of known rank, their spatial sizes known; one, two or three spatial axes.
 use super::math::{Math, V};
 use super::nodes::{dtype, layout, rank, transpose};
+use crate::fault::planted;
 use crate::legalize::where_lacking;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_ir::diag::Diag;
@@ -124,7 +125,7 @@ fn sampled(m: &mut Math<'_, '_>, op: &GridSample, x: ValueId, grid: ValueId) -> 
     let places = m.op("reshape", &[grid, flat])?;
     let mut taps = vec![];
     for (d, size) in sizes.iter().enumerate() {
-        let k = (axes - 1 - d) as i64;
+        let k = if planted("legalize-tflite-sample") { d } else { axes - 1 - d } as i64;
         let c = super::nodes::span(m.b, places, 2, k, k + 1)?;
         taps.push(axis_taps(m, op, c, *size)?);
     }

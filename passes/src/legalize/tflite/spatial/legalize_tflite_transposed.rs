@@ -13,6 +13,7 @@
 //! - Groups or dilations: the convolution that it is, over data spread apart by the strides.
 //! - `SAME_*` and `output_shape` on axes of unknown size keep their form, except where the border does not depend on the size.
 use super::nodes::{call, layout, list, named, pad, reshape, shape, size, span, strided, transpose};
+use crate::fault::planted;
 use crate::legalize::{where_lacking, with_attr};
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo};
 use hoist_formats::tflite::bind::spatial::{DILATION, GROUPS, PADDING};
@@ -167,7 +168,7 @@ impl Task {
         let mut w = self.w;
         let axes = self.kernel.len();
         for i in 0..axes {
-            if self.kernel[i] > 1 {
+            if self.kernel[i] > 1 && !planted("legalize-tflite-transposed") {
                 w = strided(b, w, i + 2, (-1, i64::MIN, -1))?;
             }
         }
