@@ -6,6 +6,9 @@ use crate::layout;
 use crate::output::{Staging, Target};
 use crate::precision::{self, Precision};
 use crate::progress::Progress;
+use crate::quantization::Extra;
+use crate::quantization::options::Quantizing;
+use crate::quantization::told::Told;
 use crate::shaping::Shaping;
 use clap::ValueEnum;
 use hoist_emitters::onnx::{self, ExternalData, WriteOptions};
@@ -78,7 +81,7 @@ fn profile(text: &str) -> Result<&'static Profile, String> {
 
 impl Writing {
     /// What to optimize for.
-    fn profile(&self, format: OutputFormat) -> Option<&'static Profile> {
+    pub fn profile(&self, format: OutputFormat) -> Option<&'static Profile> {
         self.target.or_else(|| match format {
             OutputFormat::Onnx => Profile::by_name("onnx"),
             OutputFormat::TfLite => Profile::by_name("tflite"),
@@ -86,7 +89,7 @@ impl Writing {
         })
     }
     /// What a TFLite file may hold.
-    fn tflite(&self) -> hoist_formats::tflite::lower::Target {
+    pub fn tflite(&self) -> hoist_formats::tflite::lower::Target {
         hoist_formats::tflite::lower::Target { custom: self.allow_custom, flex: self.allow_flex }
     }
 }
@@ -105,6 +108,8 @@ pub struct Job<'a> {
     pub writing: &'a Writing,
     /// Which floats to compute in.
     pub precision: &'a Precision,
+    /// How to quantize.
+    pub quantizing: Option<&'a Quantizing>,
     /// How to check.
     pub checking: &'a Checking,
     /// What to run on the model.
@@ -132,6 +137,8 @@ pub struct Done {
     pub left: Vec<Remaining>,
     /// What became of floats, where others were asked for.
     pub precision: Option<precision::Told>,
+    /// What was quantized, where that was asked for.
+    pub quantization: Option<Told>,
 }
 
 /// A rule that a pass broke: a defect of Hoist, whatever the model.
@@ -163,28 +170,59 @@ impl Job<'_> {
         let imported = model.opsets.clone();
         if let Some(profile) = self.writing.profile(format) {
             profile.import(&mut model);
+            // Operators that stand for several are in the way of integers.
+            let plain = self.quantizing.and_then(|_| profile.plain());
+            let profile = plain.unwrap_or(profile);
             options.target = Some(profile.target(&model, self.writing.opset));
             options.profile = Some(profile);
         }
+        let freed = self.dequantize(&mut model, options)?;
         let mut report = self.rewrite(&self.pipeline, &mut model, options)?;
+        report.stats.splice(0..0, freed.stats);
         report.stats.splice(0..0, inlined.stats);
         let precision = self.narrow(&source, &mut model, options, &mut report)?;
         self.legalize(&mut model, format, options, &mut report)?;
+        progress.stage("quantizing");
+        let float = model.clone();
+        let mut quantized = self.quantize(&mut model, format, options, (&mut report, &progress))?;
+        // Cleaning up takes away copies that ONNX needs, and other types ask for other operator sets.
+        if quantized.is_some() && format == OutputFormat::Onnx {
+            self.legalize(&mut model, format, options, &mut report)?;
+        }
         drop_unused_domains(&mut model, &imported, self.writing.opset);
         let left = if format == OutputFormat::TfLite { remaining(&model.graph) } else { vec![] };
         report.warnings.0.extend(lost(&annotations, &model));
         progress.stage("writing");
-        let staging = self.write(&target, &model, format)?;
+        let mut staging = self.write(&target, &model, format)?;
+        if let Some((told, _)) = &mut quantized
+            && let Some(smaller) = self.smaller(told, &target, &float, (&staging, format), &mut report)?
+        {
+            (staging, model) = (smaller, float);
+        }
         progress.stage("checking");
-        let verdict = self.check(&source, &staging, format)?;
+        // Whether quantization is good enough is another question than whether the file says what it should.
+        let verdict = match &mut quantized {
+            Some((told, _)) => {
+                let meant = Model { samples: source.samples.clone(), ..model.clone() };
+                let verdict = self.check(&meant, &staging, format)?;
+                self.judge(told, &source, &staging, format, &mut report)?;
+                verdict
+            }
+            None => self.check(&source, &staging, format)?,
+        };
         let nodes = (nodes_before, model.graph.node_count());
         let bytes = staging.commit()?;
+        let mut quantization = None;
+        if let Some((told, extras)) = quantized {
+            extras.into_iter().try_for_each(Extra::commit)?;
+            quantization = Some(told);
+        }
         let mut warnings = Diags(source.warnings);
         warnings.0.extend(report.warnings.0.iter().cloned());
-        Ok(Done { nodes, bytes, report, verdict, warnings, left, precision })
+        Ok(Done { nodes, bytes, report, verdict, warnings, left, precision, quantization })
     }
 
-    fn rewrite(
+    pub(crate) fn rewrite(
         &self,
         pipeline: &Pipeline,
         model: &mut Model,
@@ -257,7 +295,11 @@ impl Job<'_> {
         self.run_all(&pipelines, model, &mut options, report)
     }
 
-    fn run_all(
+    /// Runs pipelines one after another.
+    ///
+    /// # Errors
+    /// Those of the passes.
+    pub fn run_all(
         &self,
         pipelines: &[&str],
         model: &mut Model,
@@ -291,7 +333,12 @@ impl Job<'_> {
         if defect { Defect(diags).into() } else { diags.into() }
     }
 
-    fn write(&self, target: &Target, model: &Model, format: OutputFormat) -> Result<Staging, Diags> {
+    pub(crate) fn write(
+        &self,
+        target: &Target,
+        model: &Model,
+        format: OutputFormat,
+    ) -> Result<Staging, Diags> {
         match format {
             OutputFormat::Safetensors => {
                 let m = "a model is not written as safetensors";
@@ -341,6 +388,13 @@ impl Job<'_> {
         if self.checking.no_verify {
             return Ok(Verdict::Unchecked("--no-verify".to_owned()));
         }
+        let written = Self::read_back(staging, format)?;
+        let verdict = gate::check(source, &written, self.checking, self.precision.dtype());
+        Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
+    }
+
+    /// The model that was written.
+    pub(crate) fn read_back(staging: &Staging, format: OutputFormat) -> anyhow::Result<Model> {
         let written = Reading {
             from: Some(match format {
                 OutputFormat::Onnx => crate::format::InputFormat::Onnx,
@@ -351,12 +405,10 @@ impl Job<'_> {
             data_dir: vec![staging.folder().to_path_buf(), staging.target().folder().to_path_buf()],
             ..Reading::default()
         };
-        let written = io::read(&staging.model(), &written).map_err(|diags| {
+        io::read(&staging.model(), &written).map_err(|diags| {
             let note = Diag::error("E0901", "the file that Hoist wrote cannot be read back");
-            Defect(Diags(std::iter::once(note).chain(diags.0).collect()))
-        })?;
-        let verdict = gate::check(source, &written, self.checking, self.precision.dtype());
-        Ok(verdict.map_err(|diags| io::about(self.input, diags))?)
+            Defect(Diags(std::iter::once(note).chain(diags.0).collect())).into()
+        })
     }
 }
 

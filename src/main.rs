@@ -1,9 +1,11 @@
 //! The `hoist` command.
 
 mod architecture;
+mod calibration;
 mod cli;
 mod difference;
 mod engine;
+mod error_report;
 mod format;
 mod freed;
 mod gate;
@@ -13,6 +15,7 @@ mod layout;
 mod output;
 mod precision;
 mod progress;
+mod quantization;
 mod render;
 mod shaping;
 mod stats;

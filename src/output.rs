@@ -132,14 +132,18 @@ impl Staging {
         };
         whole().map_err(|e| refused(&self.target.shown, reason(&e)))
     }
+    /// Bytes of what was written so far, data included.
+    pub fn bytes(&self) -> u64 {
+        let size = |name: &str| fs::metadata(self.path.join(name)).map_or(0, |m| m.len());
+        size(&self.target.name) + size(&self.target.data_name())
+    }
     /// Puts the output in place and returns its size in bytes, data included.
     ///
     /// # Errors
     /// `E0102`; what was there before is there again.
     pub fn commit(mut self) -> Result<u64, Diag> {
         let live = lock();
-        let size = |name: &str| fs::metadata(self.path.join(name)).map_or(0, |m| m.len());
-        let bytes = size(&self.target.name) + size(&self.target.data_name());
+        let bytes = self.bytes();
         let done = self.rename().map_err(|e| refused(&self.target.shown, reason(&e)));
         self.remove(live);
         done.map(|()| bytes)

@@ -60,6 +60,10 @@ pub struct Told {
 }
 
 impl Precision {
+    /// Everything in these floats that is precise enough, but for the interface.
+    pub fn of(narrow: Narrow) -> Self {
+        Self { dtype: Some(narrow), keep_io_types: true, ..Self::default() }
+    }
     /// The element type that is asked for.
     pub fn dtype(&self) -> Option<DType> {
         Some(match self.dtype? {

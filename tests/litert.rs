@@ -6,7 +6,6 @@
 #[expect(dead_code, reason = "this test does not look at the types of random results")]
 mod case;
 #[path = "common/oracle.rs"]
-#[expect(dead_code, reason = "this test has a script of its own")]
 mod oracle;
 #[path = "common/variant.rs"]
 #[expect(dead_code, reason = "this test does not compare types with values")]
@@ -21,7 +20,6 @@ use hoist_passes::{Options, Pipeline, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::Command;
 use variant::How;
 
 /// The TFLite file of `graph`, or the reasons why TFLite cannot express it.
@@ -56,26 +54,10 @@ fn put(dir: &Path, case: &Case, how: How) -> Result<bool, BTreeSet<String>> {
     assert!(emitted(&graph, &name)? == bytes, "{name}: written twice, it differs");
     // Also of inputs that are constants in this form: what LiteRT is known to compute otherwise goes by values.
     let (i, o) = oracle::names(&case.graph);
-    if !oracle::put(dir, &name, &bytes, (&i, &case.inputs), (&o, &expected), case.tolerance) {
+    if !oracle::put(dir, (&name, "tflite"), &bytes, (&i, &case.inputs), (&o, &expected), case.tolerance) {
         return Ok(false);
     }
-    let file = |ending: &str| dir.join(format!("{name}.{ending}"));
-    std::fs::rename(file("onnx"), file("tflite")).expect("renames");
     Ok(true)
-}
-
-/// Runs `litert.py` on the files in `dir`; without Python, nothing is run.
-#[expect(clippy::print_stderr, reason = "says that nothing was run")]
-fn accept(dir: &Path) {
-    let Some(python) = std::env::var_os("HOIST_ORACLE_PYTHON") else {
-        eprintln!("HOIST_ORACLE_PYTHON is not set: nothing is run in LiteRT");
-        return;
-    };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/oracles/litert.py");
-    let out = Command::new(python).arg(script).arg(dir).output().expect("python starts");
-    let text = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
-    assert!(text.trim_end().ends_with(" 0 failed"), "{text}");
 }
 
 /// Every case with its inputs known as `how` says; at least `least` are written, a number that only grows.
@@ -105,7 +87,7 @@ fn check(how: How, least: usize) {
         }
     }
     assert!(written >= least || !only.is_empty(), "only {written} are written");
-    accept(dir.path());
+    oracle::accept(dir.path(), "litert.py");
     assert!(broken.is_empty(), "these panicked, see above: {broken:?}");
 }
 

@@ -62,7 +62,7 @@ fn for_others(dir: &Path, case: &Case, (model, values): (&Model, &[Value]), byte
     let Some(expected) = oracle::comparable(case) else { return };
     let (inputs, outputs) = oracle::names(&model.graph);
     let name = format!("{}_{how}", case.place.replace([':', '.'], "_"));
-    oracle::put(dir, &name, bytes, (&inputs, values), (&outputs, &expected), case.tolerance);
+    oracle::put(dir, (&name, "onnx"), bytes, (&inputs, values), (&outputs, &expected), case.tolerance);
 }
 
 fn read_back(bytes: Vec<u8>) -> Result<Model, String> {
@@ -175,7 +175,7 @@ fn every_case_at_every_operator_set() {
     eprintln!("{} cases; expressed: {counts:?}", cases.len());
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     if let Some(dir) = oracle {
-        oracle::accept(dir);
+        oracle::accept(dir, "accept.py");
     }
     if only.is_empty() && opset.is_none() {
         for (t, percent) in FLOORS {

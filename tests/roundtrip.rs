@@ -55,7 +55,7 @@ fn put_case(dir: &Path, case: &Case) -> Option<bool> {
     let (inputs, outputs) = names(&case.graph);
     let Some(expected) = oracle::comparable(case) else { return Some(false) };
     let name = case.place.replace([':', '.'], "_");
-    Some(put(dir, &name, &bytes, (&inputs, &case.inputs), (&outputs, &expected), case.tolerance))
+    Some(put(dir, (&name, "onnx"), &bytes, (&inputs, &case.inputs), (&outputs, &expected), case.tolerance))
 }
 
 fn put_digits(dir: &Path) {
@@ -69,7 +69,7 @@ fn put_digits(dir: &Path) {
     let (i, o) = names(&model.graph);
     let bytes = emitted(model).expect("expressible");
     is_fixed_point(&bytes, "digits");
-    assert!(put(dir, "digits", &bytes, (&i, &inputs), (&o, &expected), (1e-4, 1e-5)));
+    assert!(put(dir, ("digits", "onnx"), &bytes, (&i, &inputs), (&o, &expected), (1e-4, 1e-5)));
 }
 
 #[test]
@@ -80,5 +80,5 @@ fn other_readers_accept_what_is_written() {
     let written =
         cases.iter().filter_map(|c| c.as_ref().ok()).filter_map(|c| put_case(dir.path(), c)).count();
     assert!(written > 400, "only {written} cases have an ONNX form");
-    oracle::accept(dir.path());
+    oracle::accept(dir.path(), "accept.py");
 }

@@ -33,6 +33,7 @@ const VERBS: &[&str] = &[
     "canonicalize",
     "convert",
     "decompose",
+    "dequantize",
     "eliminate",
     "expand",
     "fold",

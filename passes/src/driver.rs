@@ -4,6 +4,7 @@ use crate::pass::{Changed, Ctx, FoldLimits, Miss, MissSink, Pass, Target, Why};
 use crate::pipeline::{Pipeline, Step, unknown};
 use crate::profile::Profile;
 use crate::quantize::ranges::Floats;
+use crate::quantize::spec::Quantization;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Graph, Interface};
 use hoist_ir::model::Model;
@@ -11,6 +12,7 @@ use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Constants, PrintOptions, write_graph};
 use hoist_ir::types::Type;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Receives the text of the graph after each run of the pass that is dumped: number of the run counted from 1, text.
@@ -36,6 +38,8 @@ pub struct Options<'a> {
     pub profile: Option<&'static Profile>,
     /// Which 16-bit floats to compute in; none when absent.
     pub floats: Option<Floats>,
+    /// What is asked of quantization; none when absent.
+    pub quantization: Option<Arc<Quantization>>,
 }
 
 impl Default for Options<'_> {
@@ -50,6 +54,7 @@ impl Default for Options<'_> {
             target: None,
             profile: None,
             floats: None,
+            quantization: None,
         }
     }
 }
@@ -132,6 +137,7 @@ pub fn run(pipeline: &Pipeline, model: &mut Model, options: &mut Options<'_>) ->
         target: options.target.clone(),
         profile: options.profile,
         floats: options.floats.clone(),
+        quantization: options.quantization.clone(),
     };
     let mut driver = Driver {
         cx,
@@ -173,6 +179,7 @@ fn graph_before(pipeline: &Pipeline, model: &Model, runs: usize, options: &Optio
         target: options.target.clone(),
         profile: options.profile,
         floats: options.floats.clone(),
+        quantization: options.quantization.clone(),
         ..Options::default()
     };
     run(pipeline, &mut again, &mut quiet).ok()?;

@@ -32,6 +32,7 @@ pub use pass::{Changed, Ctx, FoldLimits, Miss, Pass, PassInfo, Target, Why};
 pub use pipeline::Pipeline;
 pub use profile::Profile;
 pub use quantize::ranges::{Floats, Ranges};
+pub use quantize::spec::Quantization;
 
 /// Every pass, in the order in which lists show them.
 #[expect(clippy::too_many_lines, reason = "a table, one line per pass")]
@@ -81,6 +82,10 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::linear::fuse_transposed_gemm::FuseTransposedGemm,
         &fuse::linear::fuse_product_scale::FuseProductScale,
         &quantize::convert_floats::ConvertFloats,
+        &quantize::quantize_static::QuantizeStatic,
+        &quantize::quantize_weights::QuantizeWeights,
+        &quantize::quantize_dynamic::QuantizeDynamic,
+        &quantize::dequantize_model::DequantizeModel,
         &fuse::fold_scale::FoldScale,
         &fuse::fuse_layer_norm::FuseLayerNorm,
         &fuse::fuse_group_norm::FuseGroupNorm,

@@ -1,6 +1,7 @@
 //! What a pass is, and what it is told.
 use crate::profile::Profile;
 use crate::quantize::ranges::Floats;
+use crate::quantize::spec::Quantization;
 use hoist_formats::tflite::lower::LAYOUT;
 use hoist_formats::{onnx, tflite};
 use hoist_ir::builder::Builder;
@@ -8,6 +9,7 @@ use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Graph, NodeId, ValueId};
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 
 /// Name and documentation of a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,6 +174,8 @@ pub struct Ctx {
     pub profile: Option<&'static Profile>,
     /// Which 16-bit floats to compute in. `convert-floats` does nothing without it.
     pub floats: Option<Floats>,
+    /// What is asked of quantization. The passes that quantize do nothing without it.
+    pub quantization: Option<Arc<Quantization>>,
 }
 
 impl Ctx {

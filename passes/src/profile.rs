@@ -29,20 +29,24 @@ pub const FUSED: &[&str] = &[
     "bias_gelu",
     "bias_softmax",
     "contrib_attention",
+    "dynamic_quantize_lstm",
     "dynamic_quantize_mat_mul",
     "embed_layer_normalization",
     "fast_gelu",
     "fused_conv",
     "fused_gemm",
     "fused_mat_mul",
+    "gather_block_quantized",
     "gelu",
     "group_normalization",
     "group_query_attention",
     "hard_swish",
     "layer_normalization",
     "mat_mul_integer_to_float",
+    "mat_mul_n_bits",
     "mish",
     "multi_head_attention",
+    "q_attention",
     "q_gemm",
     "q_linear_add",
     "q_linear_concat",
@@ -88,18 +92,22 @@ pub const PROFILES: &[Profile] = &[
             "bias_gelu",
             "bias_softmax",
             "contrib_attention",
+            "dynamic_quantize_lstm",
             "dynamic_quantize_mat_mul",
             "fast_gelu",
             "fused_conv",
             "fused_gemm",
             "fused_mat_mul",
+            "gather_block_quantized",
             "gelu",
             "group_query_attention",
             "hard_swish",
             "layer_normalization",
             "mat_mul_integer_to_float",
+            "mat_mul_n_bits",
             "mish",
             "multi_head_attention",
+            "q_attention",
             "q_gemm",
             "q_linear_add",
             "q_linear_concat",
@@ -148,6 +156,10 @@ impl Profile {
     /// The profile of that name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         PROFILES.iter().find(|p| p.name == name)
+    }
+    /// The profile with the same kernels and without operators of a vendor, where that is another one.
+    pub fn plain(&self) -> Option<&'static Self> {
+        if self.domains.is_empty() { None } else { Self::by_name("onnx") }
     }
     /// Whether a pass may put operator `op` in place of several others.
     pub fn allows(&self, op: &str) -> bool {

@@ -4,6 +4,7 @@
 //! installed, nor on the number of threads. [`onnxruntime`] is loaded only when asked for by name.
 
 pub mod compare;
+pub mod error;
 pub mod inputs;
 pub mod npz;
 #[cfg(feature = "onnxruntime")]

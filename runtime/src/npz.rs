@@ -6,6 +6,7 @@
 
 mod header;
 mod layout;
+mod parts;
 
 use std::io::{Cursor, Read as _, Seek, Write};
 
@@ -16,6 +17,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, DateTime};
 
 use header::{Descr, Header};
+pub use parts::{ArrayFile, open_npy, open_npz};
 
 /// Size up to which an entry may inflate whatever its packed size is, and the largest ratio above it.
 const FREE_INFLATED: u64 = 64 << 20;

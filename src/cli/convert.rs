@@ -1,15 +1,14 @@
 //! `hoist convert`.
+use super::rewrite::{Asked, Rewrite};
 use super::{EXIT_CODES, Report, Session};
-use crate::engine::limit_threads;
 use crate::format::OutputFormat;
-use crate::gate::{Checking, Verdict};
-use crate::io::{self, Content, Reading};
-use crate::job::{Done, Job, Writing};
+use crate::gate::Verdict;
+use crate::io::{self, Content};
+use crate::job::Done;
 use crate::layout;
 use crate::precision::Precision;
+use crate::quantization::told::Told;
 use crate::render;
-use crate::shaping::Shaping;
-use crate::tuning::{Dumps, Tuning};
 use crate::weights;
 use anyhow::Result;
 use hoist_ir::diag::Diag;
@@ -31,23 +30,12 @@ pub struct Opts {
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     #[command(flatten)]
-    writing: Writing,
-    #[command(flatten)]
-    reading: Reading,
-    #[command(flatten)]
-    shaping: Shaping,
-    #[command(flatten)]
     precision: Precision,
-    #[command(flatten)]
-    tuning: Tuning,
     /// Run no passes: the same as -O0
     #[arg(long, conflicts_with_all = ["level", "passes"])]
     no_optimize: bool,
     #[command(flatten)]
-    checking: Checking,
-    /// Threads to use; the result is the same for any number
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    rewrite: Rewrite,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -63,41 +51,32 @@ const EXAMPLES: &str = "Examples:
 impl Opts {
     /// Runs the command.
     pub fn run(self, session: Session) -> Result<Report> {
-        limit_threads(self.threads);
-        if OutputFormat::of(&self.output, self.writing.to)? == OutputFormat::Safetensors {
+        if OutputFormat::of(&self.output, self.rewrite.writing.to)? == OutputFormat::Safetensors {
             return self.write_weights();
         }
-        let pipeline = if self.no_optimize { Pipeline::default() } else { self.tuning.pipeline(1)? };
-        let job = Job {
-            input: &self.input,
-            output: &self.output,
-            reading: &self.reading,
-            shaping: &self.shaping,
-            writing: &self.writing,
+        let pipeline =
+            if self.no_optimize { Pipeline::default() } else { self.rewrite.tuning.pipeline(1)? };
+        let asked = Asked {
+            files: (&self.input, &self.output),
             precision: &self.precision,
-            checking: &self.checking,
+            quantizing: None,
             pipeline,
-            repro: self.tuning.repro.as_deref(),
-            quiet: session.json,
+            stats: false,
         };
-        let mut dumps = Dumps::new();
-        let mut keep = |run: usize, text: &str| dumps.push((run, text.to_owned()));
-        let done = job.run(&mut self.tuning.options(&mut keep))?;
-        let (text, members) = (self.tuning.told(&done, &dumps), self.tuning.members(&done, &dumps, false));
-        Ok(report(&self.output, done, &text, members))
+        self.rewrite.run(asked, session)
     }
 }
 
 impl Opts {
     fn write_weights(&self) -> Result<Report> {
-        let Content::Weights(held) = io::open(&self.input, &self.reading)? else {
+        let Content::Weights(held) = io::open(&self.input, &self.rewrite.reading)? else {
             let m = format!(
                 "{}: only weights are written as safetensors, and this is a model",
                 self.input.display()
             );
             return Err(Diag::error("E0104", m).hint("name the output .onnx or .hir").into());
         };
-        let done = weights::save(&self.input, &self.output, &held, !self.checking.no_verify)?;
+        let done = weights::save(&self.input, &self.output, &held, !self.rewrite.checking.no_verify)?;
         let checked = if done.verified { "every tensor read back equal" } else { "not checked" };
         let shown = render::name(&self.output.display().to_string());
         let text =
@@ -130,8 +109,10 @@ pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report 
     let size = render::bytes(done.bytes);
     let moved = layout::summary(&done.left);
     let precision = done.precision.as_ref().map(ToString::to_string).unwrap_or_default();
-    let text =
-        format!("{shown}: {after} nodes ({before} before), {size}, {checked}\n{precision}{moved}{extra}");
+    let quantized = done.quantization.as_ref().map(Told::text).unwrap_or_default();
+    let text = format!(
+        "{shown}: {after} nodes ({before} before), {size}, {checked}\n{precision}{quantized}{moved}{extra}"
+    );
     let mut report = Report::new(text, members);
     if !done.left.is_empty() {
         report.json.insert("transposes".to_owned(), layout::members(&done.left));
@@ -140,6 +121,9 @@ pub fn report(output: &Path, done: Done, extra: &str, members: Value) -> Report 
         Verdict::Same { runs, max_abs, part, weak } => (*runs, Some(*max_abs), Some(*part), weak.clone()),
         Verdict::Unchecked(_) => (0, None, None, None),
     };
+    if let Some(told) = &done.quantization {
+        report.json.insert("quantization".to_owned(), told.members());
+    }
     if let Some(told) = &done.precision {
         report.json.insert("precision".to_owned(), told.members(part));
     }

@@ -19,6 +19,8 @@ mod inspect;
 mod man;
 mod ops;
 mod optimize;
+mod quantize;
+mod rewrite;
 mod run;
 mod verify;
 
@@ -49,6 +51,7 @@ enum Format {
 enum Command {
     Convert(convert::Opts),
     Optimize(optimize::Opts),
+    Quantize(Box<quantize::Opts>),
     Inspect(inspect::Opts),
     Verify(verify::Opts),
     Diff(diff::Opts),
@@ -138,6 +141,7 @@ fn dispatch(command: Command, session: Session) -> anyhow::Result<Report> {
     match command {
         Command::Convert(opts) => opts.run(session),
         Command::Optimize(opts) => opts.run(session),
+        Command::Quantize(opts) => opts.run(session),
         Command::Inspect(opts) => opts.run(),
         Command::Verify(opts) => opts.run(),
         Command::Diff(opts) => opts.run(),

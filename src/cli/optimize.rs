@@ -1,13 +1,8 @@
 //! `hoist optimize`.
-use super::{EXIT_CODES, Report, Session, convert, misuse};
-use crate::engine::limit_threads;
-use crate::gate::Checking;
-use crate::io::Reading;
-use crate::job::{Job, Writing};
+use super::rewrite::{Asked, Rewrite};
+use super::{EXIT_CODES, Report, Session, misuse};
 use crate::precision::Precision;
 use crate::render::table;
-use crate::shaping::Shaping;
-use crate::tuning::{Dumps, Tuning};
 use anyhow::Result;
 use hoist_passes::pipeline::GROUPS;
 use hoist_passes::profile::{FUSED, PROFILES};
@@ -29,15 +24,7 @@ pub struct Opts {
     #[arg(short, long, value_name = "OUT", required_unless_present_any = ["list_passes", "list_targets"])]
     output: Option<PathBuf>,
     #[command(flatten)]
-    writing: Writing,
-    #[command(flatten)]
-    reading: Reading,
-    #[command(flatten)]
-    shaping: Shaping,
-    #[command(flatten)]
     precision: Precision,
-    #[command(flatten)]
-    tuning: Tuning,
     /// List the passes and the groups of passes
     #[arg(long)]
     list_passes: bool,
@@ -48,10 +35,7 @@ pub struct Opts {
     #[arg(long, hide = true, requires = "list_passes")]
     markdown: bool,
     #[command(flatten)]
-    checking: Checking,
-    /// Threads to use; the result is the same for any number
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    rewrite: Rewrite,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -76,24 +60,14 @@ impl Opts {
         let (Some(input), Some(output)) = (&self.input, &self.output) else {
             return Err(misuse("a model and an output are needed: hoist optimize IN -o OUT"));
         };
-        limit_threads(self.threads);
-        let job = Job {
-            input,
-            output,
-            reading: &self.reading,
-            shaping: &self.shaping,
-            writing: &self.writing,
+        let asked = Asked {
+            files: (input, output),
             precision: &self.precision,
-            checking: &self.checking,
-            pipeline: self.tuning.pipeline(2)?,
-            repro: self.tuning.repro.as_deref(),
-            quiet: session.json,
+            quantizing: None,
+            pipeline: self.rewrite.tuning.pipeline(2)?,
+            stats: true,
         };
-        let mut dumps = Dumps::new();
-        let mut keep = |run: usize, text: &str| dumps.push((run, text.to_owned()));
-        let done = job.run(&mut self.tuning.options(&mut keep))?;
-        let (text, members) = (self.tuning.told(&done, &dumps), self.tuning.members(&done, &dumps, true));
-        Ok(convert::report(output, done, &text, members))
+        self.rewrite.run(asked, session)
     }
 }
 

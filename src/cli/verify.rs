@@ -1,4 +1,7 @@
 //! `hoist verify`.
+mod error;
+mod samples;
+
 use super::{EXIT_CODES, Report};
 use crate::engine::{EngineOptions, limit_threads};
 use crate::gate::{self, Bounds, bounds};
@@ -16,6 +19,10 @@ use std::path::{Path, PathBuf};
 /// Run two models on the same inputs and compare what they compute
 ///
 /// The formats may differ. B is compared with A: A is right. Inputs come from --inputs, else from the samples in A, else from a seed.
+///
+/// Where B is quantized and A is not, B cannot compute the same: its error is measured instead, as the signal-to-noise ratio of each output and how often
+/// scores have their largest at the same place. The exit code is 1 when a float output has less than 10 dB (an error of a tenth of the signal's power), when less than
+/// 90 % of the elements of another output are equal, or when NaN appears. Integers at the interface of B stand for the reals that its first and last conversions say.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
@@ -37,6 +44,8 @@ pub struct Opts {
     #[arg(long, value_name = "R[,A]", value_parser = bounds)]
     tolerance: Option<Bounds>,
     #[command(flatten)]
+    error: error::ErrorOptions,
+    #[command(flatten)]
     engine: EngineOptions,
     /// Threads to use
     #[arg(long, value_name = "N")]
@@ -46,7 +55,9 @@ pub struct Opts {
 const EXAMPLES: &str = "Examples:
   hoist verify model.pt2 model.onnx
   hoist verify a.onnx b.onnx --inputs x.npz --tolerance 1e-4,1e-6
-  hoist verify a.onnx b.onnx --engine onnxruntime";
+  hoist verify a.onnx b.onnx --engine onnxruntime
+  hoist verify model.onnx model.int8.onnx --data test.npz --labels labels.npy --min-agreement 99
+  hoist verify model.onnx model.int8.tflite --data samples/ --min-snr 20";
 
 impl Opts {
     /// Runs the command.
@@ -54,6 +65,9 @@ impl Opts {
         limit_threads(self.threads);
         let a = io::read(&self.a, &self.reading)?;
         let b = io::read(&self.b, &self.reading)?;
+        if self.error.wanted(&a, &b, self.tolerance.is_some()) {
+            return error::run(&self, a, b);
+        }
         let inputs = self.inputs(&a)?;
         let (first, want) = self.outputs(&a, &self.a, inputs.clone())?;
         let (second, got) = self.outputs(&b, &self.b, inputs)?;

@@ -5,9 +5,7 @@
 
 DIR holds NAME.tflite with NAME.in.npz and NAME.out.npz (arrays by name in the signature; outputs that are not listed are not compared) and NAME.tol
 (relative and absolute tolerance). Inputs whose sizes differ from the file's are resized. Each model runs in a process of its own, twice, since kernels may
-abort and may keep something between runs. Where sizes are known at run
-time only, LiteRT 2.3.0 plans its memory again after the first run, and its delegate may go on reading where inputs were before: models that are right in the first
-run and without the delegate, and wrong in the second with it, are counted and not held against the file. Prints one line per failure, then `N run, K failed`.
+abort and may keep something between runs. Prints one line per failure, then `N run, K failed`.
 """
 import glob
 import os
@@ -106,26 +104,19 @@ def apart(base, resolver):
     return why if os.WIFEXITED(status) else f"ended by signal {os.WTERMSIG(status)}"
 
 
-def is_dynamic(path):
-    model = Interpreter(model_path=path, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-    return any(-1 in d["shape_signature"] for d in model.get_tensor_details())
-
-
 def main(folder):
     ways = {"": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, DELEGATE: OpResolverType.AUTO}
     paths = sorted(glob.glob(os.path.join(folder, "*.tflite")))
-    failed = stale = 0
+    failed = 0
     for path in paths:
         base = path[: -len(".tflite")]
         for way, resolver in ways.items():
             why = "" if left_out(base, way) else apart(base, resolver)
-            if way == DELEGATE and why.startswith("second run") and is_dynamic(path):
-                stale, why = stale + 1, ""
             if why:
                 failed += 1
                 print(f"{os.path.basename(base)}{way}: {why}")
                 break
-    print(f"{len(paths)} run, {stale} stale in a second run with the delegate, {failed} failed")
+    print(f"{len(paths)} run, {failed} failed")
 
 
 main(sys.argv[1])

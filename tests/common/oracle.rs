@@ -1,5 +1,5 @@
-//! Files for readers of other makers, and what those say: `accept.py` checks each model and runs it in ONNX Runtime. Needs
-//! `HOIST_ORACLE_PYTHON`.
+//! Files for readers of other makers, and what those say: `accept.py` checks each ONNX model and runs it in ONNX Runtime, `litert.py` runs each TFLite model
+//! in LiteRT. Needs `HOIST_ORACLE_PYTHON`.
 use super::case::{Case, Expected};
 use hoist_ir::dtype::DType;
 use hoist_ir::eval::Value;
@@ -7,10 +7,10 @@ use hoist_runtime::inputs::to_npz;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the files that `accept.py` reads.
+/// Writes the files that the scripts read; the model's is called `name` with the ending `kind`.
 pub fn put(
     dir: &Path,
-    name: &str,
+    (name, kind): (&str, &str),
     model: &[u8],
     inputs: (&[String], &[Value]),
     outputs: (&[String], &[Value]),
@@ -18,7 +18,7 @@ pub fn put(
 ) -> bool {
     let (Ok(i), Ok(o)) = (to_npz(inputs.0, inputs.1), to_npz(outputs.0, outputs.1)) else { return false };
     let file = |ending: &str| dir.join(format!("{name}.{ending}"));
-    std::fs::write(file("onnx"), model).expect("writes");
+    std::fs::write(file(kind), model).expect("writes");
     std::fs::write(file("in.npz"), i).expect("writes");
     std::fs::write(file("out.npz"), o).expect("writes");
     std::fs::write(file("tol"), format!("{} {}", tol.0, tol.1)).expect("writes");
@@ -55,14 +55,14 @@ pub fn comparable(case: &Case) -> Option<Vec<Value>> {
     (!odd).then_some(expected)
 }
 
-/// Runs `accept.py` on the files in `dir`; without Python, nothing is compared.
+/// Runs `script` on the files in `dir`; without Python, nothing is compared.
 #[expect(clippy::print_stderr, reason = "says that nothing was compared")]
-pub fn accept(dir: &Path) {
+pub fn accept(dir: &Path, script: &str) {
     let Some(python) = std::env::var_os("HOIST_ORACLE_PYTHON") else {
         eprintln!("HOIST_ORACLE_PYTHON is not set: nothing is compared with other readers");
         return;
     };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/oracles/accept.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/oracles").join(script);
     let out = Command::new(python).arg(script).arg(dir).output().expect("python starts");
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));

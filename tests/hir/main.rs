@@ -6,6 +6,8 @@
 //! | `; OPSET: n` | operator set that will be written, for passes that ask for it |
 //! | `; TARGET: name` | the model will be written for the profile of that name (`tflite`, `onnxruntime`, ...), for passes that ask for it |
 //! | `; DTYPE: type` | 16-bit floats are asked for |
+//! | `; QUANTIZE: words` | quantization is asked for, as `hoist_passes::Quantization` reads it |
+//! | `; RANGE: value low high` | a known range of a value, for quantization |
 //! | `; CHECK: text` | the printed result holds this text, behind what the `CHECK` before it matched |
 //! | `; CHECK-NOT: text` | the printed result does not hold this text |
 //! | `; CHECK-BLOCK:` | the printed result is exactly the lines `;\| ..` that follow; `HOIST_BLESS=1` rewrites them |
@@ -28,10 +30,12 @@ use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::text::{Directive, directives, graph_text, parse_model, parse_named_value, seeded};
 use hoist_ir::types::{TensorType, Type};
-use hoist_passes::{Floats, Options, Pipeline, Profile, Report, Why, registry};
+use hoist_passes::quantize::spec::Interval;
+use hoist_passes::{Floats, Options, Pipeline, Profile, Quantization, Report, Why, registry};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Folders below `testdata/hir` that belong to no pass.
 const OTHERS: &[&str] = &["text", "pattern", "pipeline"];
@@ -49,11 +53,13 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What the model of a case will be written for.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Wanted {
     profile: Option<&'static Profile>,
     opset: Option<i64>,
     floats: Option<DType>,
+    quantization: Option<Quantization>,
+    ranges: Vec<(String, Interval)>,
 }
 
 /// A case being run.
@@ -81,7 +87,9 @@ impl Case {
             .map(|name| Profile::by_name(name).expect("`TARGET` takes the name of a profile"));
         let opset = self.one("OPSET").map(|n| n.parse().expect("`OPSET` takes a number"));
         let floats = self.one("DTYPE").map(|d| DType::by_name(d).expect("`DTYPE` takes an element type"));
-        Wanted { profile, opset, floats }
+        let quantization = self.one("QUANTIZE").map(|q| q.parse().expect("`QUANTIZE` takes known words"));
+        let ranges = self.all("RANGE").map(|d| range(d.rest)).collect();
+        Wanted { profile, opset, floats, quantization, ranges }
     }
     fn run(&self) -> Result<(), String> {
         let pipeline = self.one("RUN").ok_or("no `; RUN: pipeline`")?;
@@ -98,7 +106,7 @@ impl Case {
         let before = parse_model(&self.text)?;
         before.graph.verify().into_result()?;
         let mut after = before.clone();
-        run(pipeline, &mut after, None, self.wanted())?;
+        run(pipeline, &mut after, None, &self.wanted())?;
         Ok((before, after))
     }
     fn check_errors(&self, diags: &Diags) -> Result<(), String> {
@@ -115,7 +123,7 @@ impl Case {
         self.check_text(&text)?;
         self.check_misses(pipeline, before)?;
         check_round_trip(&text)?;
-        check_idempotent(pipeline, after, &text, self.wanted())?;
+        check_idempotent(pipeline, after, &text, &self.wanted())?;
         if self.one("SAME") != Some("skip") {
             let tolerance =
                 self.one("SAME").map_or(Ok(0.0), str::parse).map_err(|_| "`SAME` takes a number")?;
@@ -146,7 +154,8 @@ impl Case {
         if block == text.lines().collect::<Vec<_>>() {
             return Ok(());
         }
-        if std::env::var_os("HOIST_BLESS").is_none() {
+        // With faults planted, what is printed is wrong on purpose.
+        if std::env::var_os("HOIST_BLESS").is_none() || cfg!(feature = "faults") {
             return Err(format!("line {line}: the block differs from\n{text}HOIST_BLESS=1 rewrites it"));
         }
         let mut out = String::new();
@@ -166,7 +175,7 @@ impl Case {
             let (pass, reason) = d.rest.split_once(": ").ok_or("`MISS` takes `pass: reason`")?;
             let why = Why { pass: pass.to_owned(), node: None };
             let report =
-                run(pipeline, &mut before.clone(), Some(why), self.wanted()).map_err(|d| d.to_string())?;
+                run(pipeline, &mut before.clone(), Some(why), &self.wanted()).map_err(|d| d.to_string())?;
             if !report.misses.iter().any(|m| m.pass == pass && m.reason.contains(reason)) {
                 return Err(format!("line {}: no such miss among {:#?}", d.line, report.misses));
             }
@@ -202,7 +211,15 @@ impl Case {
     }
 }
 
-fn run(pipeline: &str, model: &mut Model, why: Option<Why>, wanted: Wanted) -> Result<Report, Diags> {
+/// Reads `value low high`.
+fn range(text: &str) -> (String, Interval) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[name, low, high] = words.as_slice() else { panic!("`RANGE` takes a value and two numbers") };
+    let number = |text: &str| text.parse().expect("`RANGE` takes numbers");
+    (name.trim_start_matches('%').to_owned(), Interval { low: number(low), high: number(high) })
+}
+
+fn run(pipeline: &str, model: &mut Model, why: Option<Why>, wanted: &Wanted) -> Result<Report, Diags> {
     let pipeline = Pipeline::parse(pipeline)?;
     let (profile, opset) = (wanted.profile, wanted.opset);
     if let Some(profile) = profile {
@@ -211,7 +228,16 @@ fn run(pipeline: &str, model: &mut Model, why: Option<Why>, wanted: Wanted) -> R
     let onnx = opset.map(|n| hoist_passes::Target::Onnx(Target::new(model, n)));
     let target = profile.map(|p| p.target(model, opset)).or(onnx);
     let floats = wanted.floats.map(Floats::new);
-    let mut options = Options { verify_each: true, why, target, profile, floats, ..Options::default() };
+    let quantization = wanted.quantization.clone().map(|mut q| {
+        let known = |(v, value): (_, &hoist_ir::graph::Value)| {
+            let name = value.name.as_deref()?;
+            wanted.ranges.iter().find(|r| r.0 == name).map(|r| (v, r.1))
+        };
+        q.ranges = model.graph.values().filter_map(known).collect();
+        Arc::new(q)
+    });
+    let mut options =
+        Options { verify_each: true, why, target, profile, floats, quantization, ..Options::default() };
     hoist_passes::run(&pipeline, model, &mut options).map_err(|f| f.diags)
 }
 
@@ -221,7 +247,7 @@ fn check_round_trip(text: &str) -> Result<(), String> {
     if printed == text { Ok(()) } else { Err(format!("the result reads back as\n{printed}not as\n{text}")) }
 }
 
-fn check_idempotent(pipeline: &str, after: &Model, text: &str, wanted: Wanted) -> Result<(), String> {
+fn check_idempotent(pipeline: &str, after: &Model, text: &str, wanted: &Wanted) -> Result<(), String> {
     let mut again = after.clone();
     let report =
         run(pipeline, &mut again, None, wanted).map_err(|d| format!("the second run fails:\n{d}"))?;

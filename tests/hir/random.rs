@@ -214,12 +214,12 @@ fn random_graphs_keep_their_results() {
         let want = results(&before);
         for (pipeline, count) in pipelines.iter().zip(&mut changed) {
             let mut after = before.clone();
-            let report = run(pipeline, &mut after, None, crate::Wanted::default())
+            let report = run(pipeline, &mut after, None, &crate::Wanted::default())
                 .unwrap_or_else(|d| panic!("seed {seed}, {pipeline}:\n{d}\n{text}"));
             *count += report.changed();
             // The groups end in a state in which none of their passes finds anything to do only inside a `fixpoint`.
             if registry().iter().any(|p| p.info().name == *pipeline) {
-                let again = run(pipeline, &mut after, None, crate::Wanted::default()).expect("runs again");
+                let again = run(pipeline, &mut after, None, &crate::Wanted::default()).expect("runs again");
                 assert_eq!(again.changed(), 0, "seed {seed}, {pipeline} is not idempotent:\n{text}");
             }
             for (a, b) in want.iter().zip(results(&after)) {

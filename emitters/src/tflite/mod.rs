@@ -9,7 +9,7 @@ use hoist_formats::tflite::program::{Instr, Program, TensorDef};
 use hoist_formats::tflite::schema::{self, Builtin};
 use hoist_formats::tflite::table::{Record, Value};
 use hoist_formats::tflite::versions;
-use hoist_formats::tflite::{HYBRID, IDENTIFIER};
+use hoist_formats::tflite::{HYBRID, IDENTIFIER, QUICK};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use std::collections::{BTreeMap, HashSet};
@@ -17,6 +17,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 mod buffers;
+pub mod edge_tpu;
+mod reshaped_inputs;
 mod variables;
 
 #[cfg(test)]
@@ -47,23 +49,31 @@ pub fn plan(model: &Model, target: &Target) -> Result<Plan, Diags> {
 
 /// [`plan`] with constants behind the flatbuffer where it would take more than `max` bytes.
 fn plan_within(model: &Model, target: &Target, max: usize) -> Result<Plan, Diags> {
+    let main = lowered(model, target)?;
+    let mut file = File::default();
+    file.subgraph(&main).map_err(Diags::from)?;
+    file.finish(model, &main, max)
+}
+
+/// The operators of the file.
+fn lowered(model: &Model, target: &Target) -> Result<Program, Diags> {
     let mut main = program(&model.graph, target)?;
     variables::restore(model, &mut main)?;
     name_apart(&mut main);
     quant::prepare::prepare(&mut main);
     linear::fuse(&mut main);
     activation::fuse(&mut main);
-    quant::fuse::fuse(&mut main);
-    if model.opaque.iter().any(|(kind, _)| kind == HYBRID) {
+    let said = |what: &str| model.opaque.iter().any(|(kind, _)| kind == what);
+    quant::fuse::fuse(&mut main, said(QUICK));
+    if said(HYBRID) {
         quant::fuse::hybrid(&mut main);
     }
+    reshaped_inputs::copy(&mut main);
     main.compact();
     if main.name.is_empty() {
         "main".clone_into(&mut main.name);
     }
-    let mut file = File::default();
-    file.subgraph(&main).map_err(Diags::from)?;
-    file.finish(model, &main, max)
+    Ok(main)
 }
 
 impl Plan {

@@ -195,8 +195,10 @@ pub fn sixteen_bit_since_21(graph: &Graph, n: NodeId, opset: i64) -> Result<(), 
 /// Before 13 there is one scale for all.
 pub fn per_axis_since_13(graph: &Graph, n: NodeId, opset: i64) -> Result<(), String> {
     let scale = graph.node(n).input(1).and_then(|v| graph.ty(v).as_tensor());
-    let one = scale
-        .is_some_and(|t| t.rank() == Some(0) || t.sizes().is_some_and(|s| s.iter().product::<usize>() == 1));
+    let one = scale.is_some_and(|t| {
+        t.rank() == Some(0)
+            || t.sizes().is_some_and(|s| s.iter().copied().fold(1, usize::saturating_mul) == 1)
+    });
     if opset < 13 && !one { Err("scales along an axis (since opset 13)".to_owned()) } else { Ok(()) }
 }
 

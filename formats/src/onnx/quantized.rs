@@ -103,8 +103,13 @@ pub fn signed_operands(node: &Foreign, graph: &Graph) -> bool {
 
 /// The scale of the left operand is one `f32`.
 pub fn single_precision_scale(node: &Foreign, graph: &Graph) -> bool {
-    let many =
-        |v| graph.ty(v).as_tensor().and_then(|t| t.sizes()).is_some_and(|s| s.iter().product::<usize>() != 1);
+    let many = |v| {
+        graph
+            .ty(v)
+            .as_tensor()
+            .and_then(|t| t.sizes())
+            .is_some_and(|s| s.iter().copied().fold(1, usize::saturating_mul) != 1)
+    };
     dtype(node, graph, 2) == Some(DType::F32) && !node.value(2).is_some_and(many)
 }
 

@@ -24,6 +24,8 @@ pub const IDENTIFIER: &str = "TFL3";
 pub const METADATA: &str = "tflite.metadata.";
 /// Kept in [`Model::opaque`](hoist_ir::model::Model::opaque) of files whose products quantize their data as they run.
 pub const HYBRID: &str = "tflite.hybrid";
+/// Kept in [`Model::opaque`](hoist_ir::model::Model::opaque) of models whose operators between conversions are to compute in floats where LiteRT's integer kernels are slow.
+pub const QUICK: &str = "tflite.quick";
 
 impl Builtin {
     /// The operator of a code.

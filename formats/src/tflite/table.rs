@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 /// A number of fixed width.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Scalar {
     Bool,

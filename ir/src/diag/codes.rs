@@ -156,6 +156,11 @@ pub const CODES: &[CodeInfo] = &[
         "--inputs and --outputs name values that do not exist, or outputs that depend on an input of the model that is not listed. `hoist convert model.onnx -o model.hir --no-optimize` shows the names of all values.",
     ),
     code(
+        "E0607",
+        "quantization would not pay",
+        "The quantized file would take more bytes than the model in floats, so nothing was quantized. --full-integer quantizes it all the same.",
+    ),
+    code(
         "E0701",
         "not legal for the target",
         "The graph still holds something the target format cannot hold; the legalize pass should have rewritten it.",

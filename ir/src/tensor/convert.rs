@@ -65,7 +65,8 @@ pub fn pack(values: impl ExactSizeIterator<Item = u8>, bits: u32) -> Vec<u8> {
     out
 }
 
-fn f8_kind(dtype: DType) -> Option<F8> {
+/// The 8-bit floats that `dtype` is.
+pub(super) fn f8_kind(dtype: DType) -> Option<F8> {
     Some(match dtype {
         DType::F8E4M3FN => F8::E4M3FN,
         DType::F8E4M3FNUZ => F8::E4M3FNUZ,

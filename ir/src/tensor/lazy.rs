@@ -1,8 +1,10 @@
 //! Tensor expressions computed while they are read, so that rewriting weights costs no memory.
+mod quantize;
+
 use super::{Sizes, Storage, Tensor, TensorError, strides};
 use crate::dtype::DType;
 
-/// An expression over other tensors. Element types are at least a byte wide and no strings: the constructors refuse others.
+/// An expression over other tensors. Element types of operands are at least a byte wide and no strings: the constructors refuse others.
 #[derive(Clone, Debug)]
 pub enum Lazy {
     /// The operand's elements under other sizes.
@@ -47,16 +49,32 @@ pub enum Lazy {
         /// Axis of the factors.
         axis: usize,
     },
-    /// `f32` operand divided by scale, rounded to nearest even, moved by the zero point and saturated to `i8` or `u8`.
+    /// `f32` operand divided by scale, rounded to nearest even, moved by the zero point and saturated to integers of at most 8 bits; or, without a zero point,
+    /// rounded to 8-bit floats.
     Quantize {
         /// Operand.
         x: Tensor,
-        /// Scale per position of `axis`.
+        /// Scale per position of `axis`; or per block of it, for each position of the other axes in their order.
         scales: Vec<f32>,
-        /// Zero point per position.
+        /// Zero point of each scale.
         zero_points: Vec<i32>,
         /// Axis of the scales.
         axis: usize,
+        /// Positions of a block, the last of which may be shorter; 0 where scales are not per block.
+        block: usize,
+    },
+    /// The `f32` numbers that integers of at most 32 bits or small floats stand for: less the zero point, times the scale, each in `f32`.
+    Dequantize {
+        /// Operand.
+        x: Tensor,
+        /// Scale per position of `axis`, or per block, as of [`Lazy::Quantize`].
+        scales: Vec<f32>,
+        /// Zero point of each scale.
+        zero_points: Vec<f32>,
+        /// Axis of the scales.
+        axis: usize,
+        /// Positions of a block; 0 where scales are not per block.
+        block: usize,
     },
 }
 
@@ -92,6 +110,11 @@ impl Tensor {
         let moved: Vec<usize> = perm.iter().copied().filter(|p| self.shape()[*p] != 1).collect();
         if moved.is_sorted() {
             return self.reshape(&shape);
+        }
+        if self.dtype().is_packed() && self.dtype().is_int() {
+            // Elements that share a byte are moved at once.
+            let bytes = if self.dtype().is_signed_int() { DType::I8 } else { DType::U8 };
+            return self.cast(bytes, false)?.permute(perm)?.cast(self.dtype(), false);
         }
         plain(self)?;
         // Pieces of a permutation read its operand all over, so that one is computed once.
@@ -155,36 +178,28 @@ impl Tensor {
         let x = self.clone();
         Self::from_lazy(DType::F32, self.shape(), Lazy::ScaleChannels { x, factors, axis })
     }
-    /// Lazy [`Lazy::Quantize`] to `dtype` (`i8` or `u8`).
-    ///
-    /// # Errors
-    /// When the operand, the parameters or `dtype` do not fit.
-    pub fn quantize_channels(
-        &self,
-        scales: Vec<f32>,
-        zero_points: Vec<i32>,
-        axis: usize,
-        dtype: DType,
-    ) -> Result<Self, TensorError> {
-        channels(self, axis, scales.len())?;
-        if zero_points.len() != scales.len() || !matches!(dtype, DType::I8 | DType::U8) {
-            return Err(TensorError::DType { what: "channel quantization", dtype });
-        }
-        let x = self.clone();
-        Self::from_lazy(dtype, self.shape(), Lazy::Quantize { x, scales, zero_points, axis })
-    }
 }
 
 impl Lazy {
     /// Fills `out` with the bytes of `this` (whose storage this is) from byte `start` on.
     pub(super) fn read(&self, this: &Tensor, start: usize, out: &mut [u8]) -> Result<(), TensorError> {
+        match self {
+            Self::Reshape { x } => return x.read_bytes(start, out),
+            Self::Quantize { x, scales, zero_points, axis, block } => {
+                return quantize::read(this, x, (scales, zero_points), (*axis, *block), start, out);
+            }
+            Self::Dequantize { x, scales, zero_points, axis, block } => {
+                return quantize::read_real(this, x, (scales, zero_points), (*axis, *block), start, out);
+            }
+            _ => {}
+        }
         let width = this.dtype().bits() as usize / 8;
-        if !start.is_multiple_of(width) || !out.len().is_multiple_of(width) {
+        if width == 0 || !start.is_multiple_of(width) || !out.len().is_multiple_of(width) {
             return Err(TensorError::Shape("lazy tensors are read in whole elements".to_owned()));
         }
         let first = start / width;
         match self {
-            Self::Reshape { x } => x.read_bytes(start, out),
+            Self::Reshape { .. } | Self::Quantize { .. } | Self::Dequantize { .. } => Ok(()),
             Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
             Self::Cast { x, saturate } => {
                 let part = read_part(x, first, out.len() / width)?;
@@ -201,15 +216,6 @@ impl Lazy {
                 out.copy_from_slice(bytemuck::must_cast_slice(&values));
                 Ok(())
             }
-            Self::Quantize { x, scales, zero_points, axis } => {
-                let part = read_part(x, first, out.len())?;
-                let (inner, signed) = (inner_size(this, *axis), this.dtype() == DType::I8);
-                for (i, v) in part.view::<f32>()?.iter().enumerate() {
-                    let c = (first + i) / inner % scales.len();
-                    out[i] = quantize_one(*v, scales[c], zero_points[c], signed);
-                }
-                Ok(())
-            }
         }
     }
     /// Tensors the expression reads.
@@ -221,15 +227,10 @@ impl Lazy {
             | Self::Cast { x, .. }
             | Self::Slice { x, .. }
             | Self::ScaleChannels { x, .. }
-            | Self::Quantize { x, .. } => std::slice::from_ref(x),
+            | Self::Quantize { x, .. }
+            | Self::Dequantize { x, .. } => std::slice::from_ref(x),
         }
     }
-}
-
-/// `saturate(round_half_even(v / scale) + zero_point)`, as a byte of the target type (ONNX `QuantizeLinear`).
-fn quantize_one(v: f32, scale: f32, zero_point: i32, signed: bool) -> u8 {
-    let q = (v / scale).round_ties_even() + zero_point as f32;
-    if signed { q.clamp(-128.0, 127.0) as i8 as u8 } else { q.clamp(0.0, 255.0) as u8 }
 }
 
 fn inner_size(x: &Tensor, axis: usize) -> usize {

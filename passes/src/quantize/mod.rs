@@ -1,4 +1,21 @@
 //! Passes that compute with fewer bits.
 pub mod convert_floats;
+mod dequantize;
+pub mod dequantize_model;
+pub mod equalize;
 mod floats;
+mod grids;
+mod placing;
+pub mod quantize_dynamic;
+pub mod quantize_static;
+pub mod quantize_weights;
+pub mod round_weights;
+pub mod rules;
+pub mod statistics;
+mod steps;
 pub use floats::ranges;
+pub use grids::{sharing, spec, weights};
+use grids::{weight_forms, weight_packs, weight_slots};
+use placing::logarithms;
+pub use placing::placement;
+pub use steps::{correct_bias, integer_interface, linear};

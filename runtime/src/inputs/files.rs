@@ -2,7 +2,7 @@
 //!
 //! Element types that `NumPy` lacks are stored widened: bfloat16, 8- and 4-bit floats as float32, 2- and 4-bit integers as int8 or
 //! uint8. Reading narrows them again and refuses what does not survive it.
-use crate::npz::{Array, ArrayData, NpyType, NpzError, read_npz, write_npz};
+use crate::npz::{Array, ArrayData, NpyType, NpzError, read_npy, read_npz, write_npz};
 use bytes::Bytes;
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
@@ -87,9 +87,18 @@ pub fn from_npz(graph: &Graph, bytes: &Bytes) -> Result<Vec<Value>, Diag> {
 pub fn tensors_from_npz(bytes: &Bytes) -> Result<Vec<(String, Tensor)>, Diag> {
     let arrays = read_npz(bytes).map_err(|e| unfit(e.to_string()))?;
     let one = |a: &Array| {
-        Ok((a.name.clone(), to_tensor(a).map_err(|e| unfit(format!("array `{}`: {e}", a.name)))?))
+        Ok((a.name.clone(), tensor_of(a).map_err(|e| unfit(format!("array `{}`: {e}", a.name)))?))
     };
     arrays.iter().map(one).collect()
+}
+
+/// The array of a `.npy` file.
+///
+/// # Errors
+/// `E0603` when the file is damaged.
+pub fn tensor_from_npy(bytes: &Bytes) -> Result<Tensor, Diag> {
+    let array = read_npy("array", bytes).map_err(|e| unfit(e.to_string()))?;
+    tensor_of(&array).map_err(|e| unfit(e.to_string()))
 }
 
 /// Whether the array is that of the value `name` or of something in it.
@@ -158,7 +167,7 @@ impl Found<'_> {
             return Ok((!all.is_empty()).then_some(Value::Sequence(all.into())));
         };
         self.used += 1;
-        let length = to_tensor(length).ok().and_then(|t| t.as_int());
+        let length = tensor_of(length).ok().and_then(|t| t.as_int());
         if length != i64::try_from(all.len()).ok() {
             let m = format!("`{name}.length` is not {}, the number of elements given of `{name}`", all.len());
             return Err(unfit(m));
@@ -168,7 +177,7 @@ impl Found<'_> {
 }
 
 fn read(ty: &Type, name: &str, array: &Array) -> Result<Tensor, Diag> {
-    let tensor = to_tensor(array).map_err(|e| unfit(format!("array `{}`: {e}", array.name)))?;
+    let tensor = tensor_of(array).map_err(|e| unfit(format!("array `{}`: {e}", array.name)))?;
     let Type::Tensor(ty) = ty else {
         return Err(unfit(format!("input `{name}` is {ty}, which an array cannot hold")));
     };
@@ -183,13 +192,20 @@ fn read(ty: &Type, name: &str, array: &Array) -> Result<Tensor, Diag> {
     }
 }
 
+/// The element type that an array of `dtype` is read as.
+pub fn stored_type(dtype: NpyType) -> DType {
+    SHARED.iter().find(|(_, n)| *n == dtype).map_or(DType::U8, |(d, _)| *d)
+}
+
 /// The array as a tensor; numbers share its bytes.
-fn to_tensor(array: &Array) -> Result<Tensor, TensorError> {
+///
+/// # Errors
+/// When the elements are not as many as the shape says.
+pub fn tensor_of(array: &Array) -> Result<Tensor, TensorError> {
     match &array.data {
         ArrayData::Texts(texts) => Ok(Tensor::from_strings(&array.shape, texts.clone())),
         ArrayData::Numbers(kind, bytes) => {
-            let dtype = SHARED.iter().find(|(_, n)| n == kind).map_or(DType::U8, |(d, _)| *d);
-            Tensor::from_bytes(dtype, &array.shape, bytes.clone(), None)
+            Tensor::from_bytes(stored_type(*kind), &array.shape, bytes.clone(), None)
         }
     }
 }

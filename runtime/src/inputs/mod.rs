@@ -23,7 +23,7 @@ use hoist_ir::types::{TensorType, Type};
 use num_complex::Complex;
 use random::SplitMix64;
 
-pub use files::{from_npz, tensors_from_npz, to_npz};
+pub use files::{from_npz, stored_type, tensor_from_npy, tensor_of, tensors_from_npz, to_npz};
 pub use sizes::{DimBindings, Open};
 
 /// Most bytes of one seeded input.
@@ -42,14 +42,46 @@ pub fn seeded(graph: &Graph, seed: u64, sizes: &DimBindings) -> Result<Vec<Value
 /// # Errors
 /// Those of [`seeded`].
 pub fn seeded_open(graph: &Graph, seed: u64, sizes: &DimBindings, open: Open) -> Result<Vec<Value>, Diag> {
-    let chosen = sizes.choose(graph, open);
-    let input = |(i, v): (usize, &hoist_ir::graph::ValueId)| {
-        let name = graph.value_label(*v);
-        let mut random = SplitMix64::new(seed, i as u64);
-        let bound = bounds::index_bound(graph, *v, &chosen);
-        make(graph.ty(*v), &name, &chosen, bound, &mut random)
-    };
-    graph.inputs().iter().enumerate().map(input).collect()
+    Seeded::new(graph, sizes, open).values(seed)
+}
+
+/// What is made up for the inputs of a graph, for any seed; the graph itself is not needed any more.
+pub struct Seeded {
+    inputs: Vec<SeededInput>,
+    sizes: sizes::Chosen,
+}
+
+struct SeededInput {
+    name: String,
+    ty: Type,
+    /// Size of the axis that it indexes.
+    bound: Option<u64>,
+}
+
+impl Seeded {
+    /// As for [`seeded_open`].
+    pub fn new(graph: &Graph, sizes: &DimBindings, open: Open) -> Self {
+        let sizes = sizes.choose(graph, open);
+        let input = |v: &hoist_ir::graph::ValueId| SeededInput {
+            name: graph.value_label(*v),
+            ty: graph.ty(*v).clone(),
+            bound: bounds::index_bound(graph, *v, &sizes),
+        };
+        let inputs = graph.inputs().iter().map(input).collect();
+        Self { inputs, sizes }
+    }
+
+    /// One value per input.
+    ///
+    /// # Errors
+    /// Those of [`seeded`].
+    pub fn values(&self, seed: u64) -> Result<Vec<Value>, Diag> {
+        let input = |(i, input): (usize, &SeededInput)| {
+            let mut random = SplitMix64::new(seed, i as u64);
+            make(&input.ty, &input.name, &self.sizes, input.bound, &mut random)
+        };
+        self.inputs.iter().enumerate().map(input).collect()
+    }
 }
 
 fn make(

@@ -7,6 +7,9 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// Longest header that is read; `NumPy` itself stops at 10,000 bytes for untrusted files.
 const MAX_HEADER: usize = 64 << 10;
 
+/// Bytes at the start of a file that hold the longest header that is read.
+pub(super) const MAX_PREFIX: usize = MAGIC.len() + 6 + MAX_HEADER;
+
 /// Most dimensions; `NumPy`'s own limit.
 const MAX_RANK: usize = 64;
 

@@ -32,7 +32,8 @@ const INFO: PassInfo = PassInfo {
     doc: "Replaces the cast of integers and their scaling by `dequantize_linear`.",
 };
 
-static FORMULAS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+/// The formulas: `%q` are the integers, `%z` their zero points and `%s` their scales.
+pub(crate) static FORMULAS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let texts = ["mul~(sub(cast(%q) {to=f32}, const(%z)), const(%s))", "mul~(cast(%q) {to=f32}, const(%s))"];
     texts.iter().filter_map(|t| Pattern::parse(t).ok()).collect()
 });
@@ -84,7 +85,7 @@ fn fuse(g: &mut Graph, cx: &Ctx, n: NodeId) -> Outcome {
 }
 
 /// The operator, its scales and its zero points.
-fn parameters(
+pub(crate) fn parameters(
     g: &Graph,
     q: ValueId,
     s: ValueId,

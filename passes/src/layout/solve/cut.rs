@@ -41,6 +41,29 @@ impl Cut {
         self.half_edge(from, to, capacity.min(ALWAYS));
         self.half_edge(to, from, 0);
     }
+    /// One value that vertex `def` gives to `users`: `out` is paid once when `def` has label 0 and a user has label 1, `back` once when `def` has label 1 and a user
+    /// has label 0.
+    pub fn shared(&mut self, def: usize, mut users: Vec<usize>, (out, back): (u64, u64)) {
+        users.sort_unstable();
+        users.dedup();
+        match users.as_slice() {
+            [] => {}
+            [user] => {
+                self.edge(*user, def, out);
+                self.edge(def, *user, back);
+            }
+            _ => {
+                let wide = if users.contains(&SOURCE) { SOURCE } else { self.vertex() };
+                let narrow = self.vertex();
+                for user in users {
+                    self.edge(user, wide, ALWAYS);
+                    self.edge(narrow, user, ALWAYS);
+                }
+                self.edge(wide, def, out);
+                self.edge(def, narrow, back);
+            }
+        }
+    }
     fn half_edge(&mut self, from: usize, to: usize, capacity: u64) {
         let edge = self.to.len() as u32;
         self.to.push(to as u32);

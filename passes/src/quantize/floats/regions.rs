@@ -4,7 +4,7 @@
 //! computed, against what a node loses by staying in `f32`: little, unless it multiplies matrices or has weights.
 use super::reasons::is_weight;
 use super::slots::{Slots, casts_to_f32, is_f32};
-use crate::layout::solve::cut::{ALWAYS, Cut, SINK, SOURCE};
+use crate::layout::solve::cut::{Cut, SINK, SOURCE};
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Def, Graph, NodeId, Use, ValueId};
 use std::collections::HashMap;
@@ -84,25 +84,7 @@ fn border(g: &Graph, v: ValueId, cut: &mut Cut, at: &dyn Fn(NodeId) -> usize, fr
             _ => SOURCE,
         });
     }
-    users.sort_unstable();
-    users.dedup();
-    match users.as_slice() {
-        [] => {}
-        [user] => {
-            cut.edge(*user, def, CAST);
-            cut.edge(def, *user, CAST);
-        }
-        _ => {
-            let wide = if users.contains(&SOURCE) { SOURCE } else { cut.vertex() };
-            let narrow = cut.vertex();
-            for user in users {
-                cut.edge(user, wide, ALWAYS);
-                cut.edge(narrow, user, ALWAYS);
-            }
-            cut.edge(wide, def, CAST);
-            cut.edge(def, narrow, CAST);
-        }
-    }
+    cut.shared(def, users, (CAST, CAST));
 }
 
 fn moves(free: &HashMap<NodeId, Slots>, n: NodeId, side: impl Fn(&Slots) -> &Vec<usize>, slot: u32) -> bool {

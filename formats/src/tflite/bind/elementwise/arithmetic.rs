@@ -103,9 +103,19 @@ pub(super) fn extreme(cx: &mut Cx<'_>) -> R<()> {
     if rest.is_empty() {
         return cx.forward(0, 0);
     }
-    let mut y = *first;
-    for t in rest {
-        y = larger_or_smaller(cx, builtin, y, *t, &ty)?;
+    // Dequantized integers are never NaN.
+    let made = |i: usize| cx.value(i).and_then(|v| cx.g.producer(v));
+    let numbers: Vec<bool> = (0..args.len())
+        .map(|i| made(i).is_some_and(|n| cx.g.node(n).op().name() == "dequantize_linear"))
+        .collect();
+    let (mut y, mut number) = (*first, numbers.first() == Some(&true));
+    for (t, other) in rest.iter().zip(numbers.into_iter().skip(1)) {
+        y = match (number, other) {
+            (true, _) => cx.temp(builtin, None, &[Some(y), Some(*t)], ty.clone())?,
+            (_, true) => cx.temp(builtin, None, &[Some(*t), Some(y)], ty.clone())?,
+            _ => larger_or_smaller(cx, builtin, y, *t, &ty)?,
+        };
+        number &= other;
     }
     cx.alias(0, y)
 }

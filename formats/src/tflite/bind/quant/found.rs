@@ -5,7 +5,7 @@ use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
 
 /// Element types that can carry a scale.
-const STORED: &[DType] = &[DType::I8, DType::U8, DType::I16];
+const STORED: &[DType] = &[DType::I8, DType::U8, DType::I16, DType::I4];
 /// Most values that are looked at for one.
 const MAX_VALUES: usize = 256;
 /// Operators that move or choose stored elements, by the number of operands that hold them (from the first on).

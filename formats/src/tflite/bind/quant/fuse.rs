@@ -3,77 +3,18 @@
 //! The result of an integer kernel differs from that of the float one by a step of the result's scale at most, but for rounding of intermediate products. What does not
 //! meet the rules of LiteRT's kernels stays a float operator between DEQUANTIZE and QUANTIZE.
 use super::super::activation::OPTION;
+use super::rules::{Places, Rule, SLOW};
 use super::weights::{Weights, bias, weights};
 use crate::tflite::program::{Program, Quant, T, TensorDef};
 use crate::tflite::schema::Builtin;
 use hoist_ir::dtype::DType;
+use hoist_ir::tensor::Tensor;
 use std::collections::HashMap;
 
-/// What a kernel asks of its operands and its result.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// Any scales; this many operands hold data.
-    Any(usize),
-    /// One scale; this many operands hold data.
-    Same(usize),
-    /// Data, weights with the scales of this axis, bias.
-    Weighted(usize),
-    /// The result has this scale, as the negative of a power of two, and this zero point for signed elements.
-    Fixed(i32, i64),
-}
-
-/// Integer kernels that LiteRT has for signed and unsigned bytes.
-pub(super) const RULES: &[(Builtin, Rule)] = &[
-    (Builtin::Add, Rule::Any(2)),
-    (Builtin::AveragePool2d, Rule::Same(1)),
-    (Builtin::BatchMatmul, Rule::Any(2)),
-    (Builtin::BatchToSpaceNd, Rule::Same(1)),
-    (Builtin::Concatenation, Rule::Same(usize::MAX)),
-    (Builtin::Conv2d, Rule::Weighted(0)),
-    (Builtin::DepthToSpace, Rule::Same(1)),
-    (Builtin::DepthwiseConv2d, Rule::Weighted(3)),
-    (Builtin::ExpandDims, Rule::Same(1)),
-    (Builtin::FullyConnected, Rule::Weighted(0)),
-    (Builtin::Gather, Rule::Same(1)),
-    (Builtin::HardSwish, Rule::Any(1)),
-    (Builtin::LeakyRelu, Rule::Any(1)),
-    (Builtin::Logistic, Rule::Fixed(8, -128)),
-    (Builtin::Maximum, Rule::Same(2)),
-    (Builtin::MaxPool2d, Rule::Same(1)),
-    (Builtin::Mean, Rule::Any(1)),
-    (Builtin::Minimum, Rule::Same(2)),
-    (Builtin::MirrorPad, Rule::Same(1)),
-    (Builtin::Mul, Rule::Any(2)),
-    (Builtin::Pack, Rule::Same(usize::MAX)),
-    (Builtin::Pad, Rule::Same(1)),
-    (Builtin::Relu, Rule::Any(1)),
-    (Builtin::Relu6, Rule::Any(1)),
-    (Builtin::Reshape, Rule::Same(1)),
-    (Builtin::ResizeBilinear, Rule::Same(1)),
-    (Builtin::ResizeNearestNeighbor, Rule::Same(1)),
-    (Builtin::Slice, Rule::Same(1)),
-    (Builtin::Softmax, Rule::Fixed(8, -128)),
-    (Builtin::SpaceToDepth, Rule::Same(1)),
-    (Builtin::Squeeze, Rule::Same(1)),
-    (Builtin::StridedSlice, Rule::Same(1)),
-    (Builtin::Sub, Rule::Any(2)),
-    (Builtin::Tanh, Rule::Fixed(7, 0)),
-    (Builtin::Tile, Rule::Same(1)),
-    (Builtin::Transpose, Rule::Same(1)),
-];
-/// Kernels that move elements of 16 bits.
-const MOVES_WORDS: &[Builtin] = &[
-    Builtin::Concatenation,
-    Builtin::ExpandDims,
-    Builtin::Gather,
-    Builtin::Reshape,
-    Builtin::Slice,
-    Builtin::Squeeze,
-    Builtin::StridedSlice,
-    Builtin::Transpose,
-];
-/// Sums scale their operands by 2^20 first, and the result's scale must not be so small that they would have to be scaled again.
+/// Sums of bytes scale their operands by 2^20 first, and the result's scale must not be so small that they would have to be scaled again.
 const SUM_SHIFT: f64 = (1 << 20) as f64;
+/// The same for words.
+const SUM_SHIFT_OF_WORDS: f64 = (1 << 15) as f64;
 
 /// Who makes and reads the tensors of a program.
 pub(super) struct Links {
@@ -107,12 +48,13 @@ pub(super) fn source(program: &Program, links: &Links, t: T, builtin: Builtin) -
     (instr.builtin == builtin).then(|| instr.inputs.first().copied().flatten()).flatten()
 }
 
-/// Makes integer operators of what LiteRT computes on stored elements.
-pub fn fuse(program: &mut Program) {
+/// Makes integer operators of what LiteRT computes on stored elements; where `quick`, not of what it computes slowly so.
+pub fn fuse(program: &mut Program, quick: bool) {
     for instr in &mut program.instrs {
-        instr.bodies.iter_mut().for_each(|(_, body)| fuse(body));
+        instr.bodies.iter_mut().for_each(|(_, body)| fuse(body, quick));
     }
-    if !program.instrs.iter().any(|i| i.builtin == Builtin::Quantize) {
+    let wanted = |b| b == Builtin::Quantize || matches!(Rule::of(b), Some((Rule::Compared(_), _)));
+    if !program.instrs.iter().any(|i| wanted(i.builtin)) {
         return;
     }
     sign(program);
@@ -128,15 +70,17 @@ pub fn fuse(program: &mut Program) {
             requantize(program, &links, i);
             continue;
         }
-        let Some((_, rule)) = RULES.iter().find(|r| r.0 == instr.builtin) else { continue };
-        let &[y] = instr.outputs.as_slice() else { continue };
-        let Some(&quantize) = readers.get(&y).filter(|_| links.uses[y.0 as usize] == 1) else { continue };
-        let Some(stored) = program.instrs[quantize].outputs.first().copied() else { continue };
-        let Some(operands) = operands(program, &links, i, *rule, stored) else { continue };
-        let instr = &mut program.instrs[i];
-        instr.inputs = operands;
-        instr.outputs = vec![stored];
-        gone[quantize] = true;
+        let slow = quick && SLOW.contains(&instr.builtin);
+        let Some((rule, types)) = Rule::of(instr.builtin).filter(|_| !slow) else { continue };
+        let Some(results) = results(program, &links, &readers, i, rule) else { continue };
+        let Some(operands) = operands(program, &links, i, (rule, types), &results) else { continue };
+        for (slot, found) in results.iter().enumerate() {
+            let Some((quantize, stored)) = found.quantize.zip(found.stored) else { continue };
+            program.instrs[i].outputs[slot] = stored;
+            gone[quantize] = true;
+        }
+        program.instrs[i].inputs = operands;
+        unread(program, i, &results);
     }
     let mut gone = gone.into_iter();
     program.instrs.retain(|_| !gone.next().unwrap_or(false));
@@ -161,13 +105,13 @@ pub fn hybrid(program: &mut Program) {
     let links = Links::new(program);
     for i in 0..program.instrs.len() {
         let instr = &program.instrs[i];
-        let Some((_, Rule::Weighted(axis))) = RULES.iter().find(|r| r.0 == instr.builtin) else { continue };
+        let Some((Rule::Weighted(p), _)) = Rule::of(instr.builtin) else { continue };
         let &[Some(x), Some(w), ..] = instr.inputs.as_slice() else { continue };
-        let Some(w) = weights(program, &links, w, *axis).filter(|_| program.def(x).ty.dtype == DType::F32)
+        let Some(w) = weights(program, &links, w, p.axis).filter(|_| program.def(x).ty.dtype == DType::F32)
         else {
             continue;
         };
-        if w.data.dtype() == DType::I8 && w.quant.zero_point.iter().all(|z| *z == 0) {
+        if matches!(w.data.dtype(), DType::I8 | DType::I4) && w.quant.zero_point.iter().all(|z| *z == 0) {
             let stored = program.add(TensorDef { quant: Some(w.quant), ..TensorDef::constant(w.data) });
             program.instrs[i].inputs[1] = Some(stored);
         }
@@ -175,54 +119,123 @@ pub fn hybrid(program: &mut Program) {
     sweep(program);
 }
 
-/// Operands of instruction `i` as the integer kernel takes them, when it computes `y`.
-fn operands(program: &mut Program, links: &Links, i: usize, rule: Rule, y: T) -> Option<Vec<Option<T>>> {
-    let instr = program.instrs[i].clone();
-    let dtype = program.def(y).ty.dtype;
-    let to = program.def(y).quant.clone().filter(|q| q.scale.len() == 1)?;
-    let count = match rule {
-        Rule::Any(n) | Rule::Same(n) => n,
-        Rule::Weighted(_) | Rule::Fixed(..) => 1,
+/// What becomes of a result.
+struct Found {
+    /// The conversion that alone reads it.
+    quantize: Option<usize>,
+    /// What that makes of it.
+    stored: Option<T>,
+}
+
+/// The results of instruction `i` as they are stored, when all that are read are quantized, and alike.
+fn results(
+    program: &Program,
+    links: &Links,
+    readers: &HashMap<T, usize>,
+    i: usize,
+    rule: Rule,
+) -> Option<Vec<Found>> {
+    if matches!(rule, Rule::Compared(_)) {
+        return Some(vec![]);
+    }
+    let found = |y: &T| {
+        if links.uses(*y) == 0 {
+            return Some(Found { quantize: None, stored: None });
+        }
+        let quantize = readers.get(y).filter(|_| links.uses(*y) == 1)?;
+        let stored = program.instrs[*quantize].outputs.first().copied()?;
+        Some(Found { quantize: Some(*quantize), stored: Some(stored) })
     };
+    let all: Vec<Found> = program.instrs[i].outputs.iter().map(found).collect::<Option<_>>()?;
+    let mut kinds =
+        all.iter().filter_map(|f| f.stored).map(|t| (program.def(t).ty.dtype, &program.def(t).quant));
+    let first = kinds.next()?;
+    kinds.all(|k| k == first).then_some(all)
+}
+
+/// Makes results of instruction `i` that nothing reads alike those that are read.
+fn unread(program: &mut Program, i: usize, results: &[Found]) {
+    let Some(stored) = results.iter().find_map(|f| f.stored) else { return };
+    let (dtype, quant) = (program.def(stored).ty.dtype, program.def(stored).quant.clone());
+    for (slot, _) in results.iter().enumerate().filter(|(_, f)| f.stored.is_none()) {
+        let y = program.instrs[i].outputs[slot];
+        program.def_mut(y).ty.dtype = dtype;
+        program.def_mut(y).quant.clone_from(&quant);
+    }
+}
+
+/// Operands of instruction `i` as the integer kernel takes them, when it computes `results`.
+fn operands(
+    program: &mut Program,
+    links: &Links,
+    i: usize,
+    (rule, types): (Rule, &[DType]),
+    results: &[Found],
+) -> Option<Vec<Option<T>>> {
+    let instr = program.instrs[i].clone();
     let mut inputs = instr.inputs.clone();
     let mut scales: Vec<Quant> = vec![];
-    for slot in inputs.iter_mut().take(count) {
-        let x = source(program, links, (*slot)?, Builtin::Dequantize)?;
-        let q = program.def(x).quant.clone().filter(|q| q.scale.len() == 1)?;
-        if program.def(x).ty.dtype != dtype {
-            return None;
-        }
-        scales.push(q);
-        *slot = Some(x);
+    let mut dtypes: Vec<DType> = vec![];
+    for slot in rule.data(inputs.len()) {
+        let x = source(program, links, inputs[slot]?, Builtin::Dequantize)?;
+        scales.push(program.def(x).quant.clone().filter(|q| q.scale.len() == 1)?);
+        dtypes.push(program.def(x).ty.dtype);
+        inputs[slot] = Some(x);
     }
-    let bytes = matches!(dtype, DType::I8 | DType::U8);
-    let moved = if dtype == DType::U8 { 128 } else { 0 };
+    let to = match results.iter().find_map(|f| f.stored) {
+        Some(y) => {
+            dtypes.push(program.def(y).ty.dtype);
+            program.def(y).quant.clone().filter(|q| q.scale.len() == 1)?
+        }
+        None => scales.first().cloned()?,
+    };
+    let dtype = dtypes.first().copied().filter(|d| types.contains(d) && dtypes.iter().all(|e| e == d))?;
     let fits = match rule {
         Rule::Any(2) if matches!(instr.builtin, Builtin::Add | Builtin::Sub) => {
             let most = scales.iter().map(|q| f64::from(q.scale[0])).fold(0.0, f64::max);
-            bytes && 2.0 * most < SUM_SHIFT * f64::from(to.scale[0])
+            let shift = if dtype == DType::I16 { SUM_SHIFT_OF_WORDS } else { SUM_SHIFT };
+            2.0 * most < shift * f64::from(to.scale[0])
         }
-        Rule::Any(_) => bytes && (instr.builtin != Builtin::BatchMatmul || dtype == DType::I8),
-        Rule::Same(_) => {
-            (bytes || dtype == DType::I16 && MOVES_WORDS.contains(&instr.builtin))
-                && scales.iter().all(|q| *q == to)
+        Rule::Any(_) => true,
+        Rule::Same(_) | Rule::SameFrom(_) | Rule::Compared(_) => scales.iter().all(|q| *q == to),
+        Rule::Bordered => {
+            let border = inputs.get(2).copied().flatten()?;
+            let border = on_grid(program.def(border).data.as_ref()?, &to, dtype)?;
+            inputs[2] =
+                Some(program.add(TensorDef { quant: Some(to.clone()), ..TensorDef::constant(border) }));
+            scales.iter().all(|q| *q == to)
         }
-        Rule::Fixed(shift, zero) => {
-            bytes && to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero + moved
-        }
-        Rule::Weighted(axis) => {
-            let w = weights(program, links, inputs.get(1).copied().flatten()?, axis)?;
-            return weighted(program, &inputs, w, (dtype, &scales[0], &to));
+        Rule::Fixed(shift, zero) => match dtype {
+            DType::I16 => to.scale[0] == 0.5f32.powi(15) && to.zero_point[0] == 0,
+            DType::U8 => to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero + 128,
+            _ => to.scale[0] == 0.5f32.powi(shift) && to.zero_point[0] == zero,
+        },
+        Rule::Weighted(p) => {
+            let w = weights(program, links, inputs.get(p.weights).copied().flatten()?, p.axis)?;
+            return weighted(program, &inputs, p, w, (dtype, &scales[0], &to));
         }
     };
     let plain = instr.options.as_ref().is_none_or(|o| o.table.slot(OPTION).is_none() || o.int(OPTION) <= 3);
     (fits && plain).then_some(inputs)
 }
 
+/// The one number of `t` as it is stored; beyond the first or last one, these.
+fn on_grid(t: &Tensor, q: &Quant, dtype: DType) -> Option<Tensor> {
+    let (low, high) = dtype.int_range()?;
+    let &[real] = t.to_f32s().ok()?.as_ref() else { return None };
+    let steps = (f64::from(real) / f64::from(q.scale[0])).round_ties_even() + q.zero_point[0] as f64;
+    let stored = steps.clamp(low as f64, high as f64) as i64;
+    if real.is_nan() {
+        return None;
+    }
+    Tensor::from_vec(t.shape(), vec![stored]).cast(dtype, false).ok()
+}
+
 /// Operands of a product with weights.
 fn weighted(
     program: &mut Program,
     inputs: &[Option<T>],
+    places: Places,
     w: Weights,
     (dtype, from, to): (DType, &Quant, &Quant),
 ) -> Option<Vec<Option<T>>> {
@@ -237,18 +250,17 @@ fn weighted(
     if !fits {
         return None;
     }
-    let mut out = vec![inputs.first().copied().flatten()];
+    let mut out = inputs.to_vec();
     let scale: Vec<f32> = w.quant.scale.iter().map(|s| s * from.scale[0]).collect();
-    let added = match inputs.get(2).copied().flatten() {
+    let added = match inputs.get(places.bias).copied().flatten() {
         Some(b) => Some(bias(program.def(b).data.as_ref()?, &scale, sums)?),
         None => None,
     };
-    out.push(Some(program.add(TensorDef { quant: Some(w.quant), ..TensorDef::constant(w.data) })));
+    out[places.weights] =
+        Some(program.add(TensorDef { quant: Some(w.quant), ..TensorDef::constant(w.data) }));
     if let Some(data) = added {
         let quant = Quant { zero_point: vec![0; scale.len()], scale, axis: 0 };
-        out.push(Some(program.add(TensorDef { quant: Some(quant), ..TensorDef::constant(data) })));
-    } else if inputs.len() > 2 {
-        out.push(None);
+        out[places.bias] = Some(program.add(TensorDef { quant: Some(quant), ..TensorDef::constant(data) }));
     }
     Some(out)
 }

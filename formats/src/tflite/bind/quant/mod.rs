@@ -5,6 +5,7 @@
 mod found;
 pub mod fuse;
 pub mod prepare;
+mod rules;
 mod stored;
 mod weights;
 
@@ -55,9 +56,9 @@ fn quantize(cx: &mut Cx<'_>) -> R<()> {
     cx.emit(Builtin::Quantize, None, &[x])
 }
 
-/// Whether 16-bit integers have a zero point, which kernels refuse.
+/// Whether integers of 16 or 4 bits have a zero point, which kernels refuse.
 fn is_shifted(dtype: DType, q: &Quant) -> bool {
-    dtype == DType::I16 && q.zero_point.iter().any(|z| *z != 0)
+    matches!(dtype, DType::I16 | DType::I4) && q.zero_point.iter().any(|z| *z != 0)
 }
 
 /// The parameters of the node, which must be those of the tensor `v`.
@@ -73,7 +74,9 @@ fn dequantize(cx: &mut Cx<'_>) -> R<()> {
     }
     let per_axis = parameters(cx.g, cx.n).is_some_and(|q| q.scale.len() > 1);
     let shifted = parameters(cx.g, cx.n).is_some_and(|q| is_shifted(from, &q));
-    let kernel = TARGETS.contains(&from) && !shifted && !(per_axis && from == DType::I16);
+    // Integers of 4 bits are weights.
+    let nibbles = from == DType::I4 && cx.constant(0).is_some();
+    let kernel = (TARGETS.contains(&from) || nibbles) && !shifted && !(per_axis && from == DType::I16);
     let owned = own(cx, cx.value(0), "a tensor that others read with another scale");
     let result = cx.g.node(cx.n).outputs().first().copied();
     // XNNPACK cannot run the DEQUANTIZE of a constant whose result is an output.
@@ -101,7 +104,7 @@ fn real(x: &Tensor, q: &Quant) -> R<Tensor> {
     if x.len() > MAX_EAGER {
         return Err(format!("a constant of {} with a zero point", x.dtype()));
     }
-    let inner: usize = x.shape().iter().skip(q.axis + 1).product();
+    let inner: usize = x.shape().iter().skip(q.axis + 1).copied().fold(1, usize::saturating_mul);
     let slice = |i: usize| if q.scale.len() == 1 { 0 } else { i / inner.max(1) % q.scale.len() };
     let one = |(i, v): (usize, &i64)| (v - q.zero_point[slice(i)]) as f32 * q.scale[slice(i)];
     let values: Vec<f32> = x.to_i64s().map_err(failed)?.iter().enumerate().map(one).collect();

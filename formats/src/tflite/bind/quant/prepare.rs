@@ -1,6 +1,7 @@
 //! Brings conversions next to what integer kernels compute: movements of constants are done at once, movements of data move stored elements, products with constants become
 //! `FULLY_CONNECTED`.
-use super::fuse::{Links, RULES, source};
+use super::fuse::{Links, source};
+use super::rules::Rule;
 use super::weights::stored;
 use crate::tflite::program::{Instr, Program, Quant, T, TensorDef};
 use crate::tflite::schema::Builtin;
@@ -45,7 +46,7 @@ fn readers(program: &Program) -> Vec<Option<Builtin>> {
 }
 
 fn is_computed(builtin: Builtin) -> bool {
-    RULES.iter().any(|r| r.0 == builtin)
+    Rule::of(builtin).is_some()
 }
 
 fn step(builtin: Builtin, inputs: &[T], output: T, label: &Arc<str>) -> Instr {

@@ -55,8 +55,10 @@ fn moved_axis(old: &[usize], new: &[usize], quant: &Quant) -> Option<usize> {
     if quant.scale.len() == 1 {
         return Some(0);
     }
-    let before: usize = old.get(..quant.axis)?.iter().product();
-    (0..new.len()).find(|i| new[*i] == quant.scale.len() && new[..*i].iter().product::<usize>() == before)
+    let before: usize = old.get(..quant.axis)?.iter().copied().fold(1, usize::saturating_mul);
+    (0..new.len()).find(|i| {
+        new[*i] == quant.scale.len() && new[..*i].iter().copied().fold(1, usize::saturating_mul) == before
+    })
 }
 
 /// Numbers `real` as multiples of `scale` (one, or one each) of type `dtype`, when they fit.

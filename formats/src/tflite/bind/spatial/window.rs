@@ -52,12 +52,15 @@ pub struct Given<'a> {
 impl Axis {
     /// Elements from the first to the last of a window.
     pub fn reach(&self) -> i64 {
-        (self.kernel - 1) * self.dilation + 1
+        (self.kernel - 1).saturating_mul(self.dilation).saturating_add(1)
     }
     /// Border of `SAME`, when it does not depend on an unknown size.
     pub fn same(&self) -> Option<(i64, i64)> {
         let total = match self.size {
-            Some(n) => ((n + self.stride - 1) / self.stride - 1) * self.stride + self.reach() - n,
+            Some(n) => {
+                let windows = n.saturating_add(self.stride - 1) / self.stride;
+                (windows - 1).saturating_mul(self.stride).saturating_add(self.reach()).saturating_sub(n)
+            }
             None if self.stride == 1 => self.reach() - 1,
             None => return None,
         };
@@ -69,14 +72,17 @@ impl Axis {
         let (begin, end) = self.pads;
         let Some(n) = self.size else {
             // A border of `stride - 1` more holds the partial window; it counts when it begins before the border at the end does.
-            return (self.stride <= self.reach() - end).then_some(end + self.stride - 1);
+            let counts = self.stride <= self.reach().saturating_sub(end);
+            return counts.then_some(end.saturating_add(self.stride - 1));
         };
-        let travel = n + begin + end - self.reach();
-        let mut windows = (travel + self.stride - 1).div_euclid(self.stride) + 1;
-        if (windows - 1) * self.stride >= n + begin {
+        let shifted = n.saturating_add(begin);
+        let travel = shifted.saturating_add(end).saturating_sub(self.reach());
+        let mut windows = travel.saturating_add(self.stride - 1).div_euclid(self.stride) + 1;
+        if (windows - 1).saturating_mul(self.stride) >= shifted {
             windows -= 1;
         }
-        Some(((windows - 1) * self.stride + self.reach() - n - begin).max(end))
+        let covered = (windows - 1).saturating_mul(self.stride).saturating_add(self.reach());
+        Some(covered.saturating_sub(shifted).max(end))
     }
 }
 

@@ -152,5 +152,5 @@ fn laid_out(b: &mut Builder<'_>, v: ValueId, sizes: &[i64]) -> Result<ValueId, D
     let to = b.ints(sizes);
     let v = b.expand(Expand {}, v, to)?;
     let (lead, tail) = sizes.split_at(sizes.len() - 2);
-    reshaped(b, v, &[lead.iter().product(), tail[0], tail[1]])
+    reshaped(b, v, &[lead.iter().copied().fold(1, i64::saturating_mul), tail[0], tail[1]])
 }

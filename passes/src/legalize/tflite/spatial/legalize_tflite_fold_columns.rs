@@ -42,7 +42,7 @@ fn fold(g: &mut Graph, n: NodeId) -> Outcome {
     let (Some(image), Some(block)) = (g.const_ints(node.input(1)), g.const_ints(node.input(2))) else {
         return Outcome::miss("sizes of images or blocks are computed");
     };
-    let elements: i64 = block.iter().product();
+    let elements = block.iter().copied().fold(1, i64::saturating_mul);
     if dtype(g, x) != Some(DType::F32)
         || !(1..=3).contains(&block.len())
         || image.len() != block.len()

@@ -238,7 +238,7 @@ fn by_slices(b: &mut Builder<'_>, s: &Sliding) -> Result<ValueId, Diag> {
     if largest {
         return Ok(y);
     }
-    let n: i64 = s.windows.axes.iter().map(|a| a.kernel).product();
+    let n: i64 = s.windows.axes.iter().map(|a| a.kernel).fold(1, i64::saturating_mul);
     let n = b.scalar_like(n as f64, s.x)?;
     named(b, "div", &[y, n])
 }
@@ -343,7 +343,7 @@ fn norm(g: &mut Graph, n: NodeId, s: &Sliding) -> Outcome {
             ..AveragePool::default()
         };
         let mean = call(b, mean, &[x])?;
-        let elements: i64 = axes.iter().map(|a| a.kernel).product();
+        let elements: i64 = axes.iter().map(|a| a.kernel).fold(1, i64::saturating_mul);
         let elements = b.scalar_like(elements as f64, x)?;
         let sum = named(b, "mul", &[mean, elements])?;
         Ok(vec![root(b, sum, p)?])

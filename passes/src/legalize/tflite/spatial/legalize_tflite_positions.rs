@@ -50,8 +50,11 @@ fn positions(g: &mut Graph, n: NodeId) -> Outcome {
     let (Some(sizes), Some(borders)) = (sizes, s.windows.borders()) else {
         return Outcome::miss("the sizes are not known");
     };
-    let taps: i64 = s.windows.axes.iter().map(|a| a.kernel).product();
-    if taps > MOST.0 || sizes.iter().product::<usize>() > MOST.1 || dtype(g, s.x) != Some(DType::F32) {
+    let taps: i64 = s.windows.axes.iter().map(|a| a.kernel).fold(1, i64::saturating_mul);
+    if taps > MOST.0
+        || sizes.iter().copied().fold(1, usize::saturating_mul) > MOST.1
+        || dtype(g, s.x) != Some(DType::F32)
+    {
         return Outcome::miss("the windows or the data are large, or no f32");
     }
     let column = s.op.def().attr("storage_order") == Some(Attr::Int(1));
@@ -84,7 +87,7 @@ fn places(sizes: &[usize], layout: Layout, column: bool) -> Tensor {
     let order: Vec<usize> = if column { spatial.iter().rev().copied().collect() } else { spatial };
     // Axes from the one that changes slowest.
     let order: Vec<usize> = [0, channel].into_iter().chain(order).collect();
-    let total: usize = sizes.iter().product();
+    let total = sizes.iter().copied().fold(1, usize::saturating_mul);
     let one = |mut i: usize| {
         let mut at = vec![0; sizes.len()];
         for d in (0..sizes.len()).rev() {
@@ -131,7 +134,7 @@ fn unpool(g: &mut Graph, n: NodeId) -> Outcome {
     for i in 0..r {
         own[i + 2] = (own[i + 2] - 1) * strides[i] + kernel[i] - pad_at(i) - pad_at(i + r);
     }
-    let total: i64 = own.iter().product();
+    let total = own.iter().copied().fold(1, i64::saturating_mul);
     if usize::try_from(total).map_or(true, |t| t > MOST.1) {
         return Outcome::miss("the data are large");
     }

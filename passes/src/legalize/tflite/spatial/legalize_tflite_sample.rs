@@ -129,7 +129,7 @@ fn sampled(m: &mut Math<'_, '_>, op: &GridSample, x: ValueId, grid: ValueId) -> 
         let c = super::nodes::span(m.b, places, 2, k, k + 1)?;
         taps.push(axis_taps(m, op, c, *size)?);
     }
-    let plane: i64 = sizes.iter().product();
+    let plane = sizes.iter().copied().fold(1, i64::saturating_mul);
     let sample = m.places(batch)?;
     let plane = m.b.ints(&[plane]);
     let start = m.mul(sample, plane)?;

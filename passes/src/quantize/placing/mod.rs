@@ -1,0 +1,3 @@
+//! Which nodes compute on integers.
+pub mod logarithms;
+pub mod placement;
