@@ -19,6 +19,17 @@ pub enum InputFormat {
     /// TFLite flatbuffer
     #[value(name = "tflite")]
     TfLite,
+    /// Frozen graph of TensorFlow
+    #[value(name = "graphdef")]
+    GraphDef,
+    /// SavedModel of TensorFlow
+    #[value(name = "savedmodel")]
+    SavedModel,
+    /// Whole Keras model in HDF5
+    #[value(name = "keras-h5")]
+    KerasH5,
+    /// Keras 3 archive
+    Keras,
     /// Hoist's text form
     Hir,
     /// PyTorch weights written by torch.save
@@ -70,6 +81,12 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::Checkpoint | InputFormat::Index)) => {
                 Err(unwritten(path, "PyTorch checkpoints"))
             }
+            Some(Kind::Input(InputFormat::GraphDef | InputFormat::SavedModel)) => {
+                Err(unwritten(path, "TensorFlow graphs"))
+            }
+            Some(Kind::Input(InputFormat::KerasH5 | InputFormat::Keras)) => {
+                Err(unwritten(path, "Keras models"))
+            }
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
                 .hint("name the file .onnx, .tflite, .hir or, for weights, .safetensors, or add --to")),
@@ -94,14 +111,6 @@ pub enum Kind {
 /// Recognized and not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Other {
-    /// Keras 3 archive.
-    Keras,
-    /// HDF5, as Keras 2 writes it.
-    Hdf5,
-    /// Frozen TensorFlow graph.
-    GraphDef,
-    /// TensorFlow folder.
-    SavedModel,
     /// GGUF weights.
     Gguf,
     /// Arrays of `NumPy`.
@@ -118,16 +127,11 @@ pub enum Other {
 
 /// Next step for GGUF files.
 const WEIGHTS_ONLY: &str = "it holds weights without the program that uses them: export the model with torch.export.export and torch.export.save, and convert the .pt2";
-const VIA_ONNX: &str = "convert it to ONNX with its own tools and give that to Hoist";
 
 impl Other {
     /// One of them with its article, several of them, and what to do about it.
     fn what(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Keras => ("a Keras archive", "Keras archives", VIA_ONNX),
-            Self::Hdf5 => ("an HDF5 file, as Keras 2 writes it", "HDF5 files", VIA_ONNX),
-            Self::GraphDef => ("a TensorFlow graph", "TensorFlow graphs", VIA_ONNX),
-            Self::SavedModel => ("a TensorFlow SavedModel", "TensorFlow SavedModels", VIA_ONNX),
             Self::Gguf => ("a GGUF file", "GGUF files", WEIGHTS_ONLY),
             Self::NumPy => ("a NumPy array file", "NumPy array files", "give a model; arrays go to --inputs"),
             Self::Gzip => ("a gzip file", "gzip files", "unpack it first"),
@@ -159,10 +163,10 @@ const EXTENSIONS: &[(&str, Kind)] = &[
     ("hir", Kind::Input(InputFormat::Hir)),
     ("tflite", Kind::Input(InputFormat::TfLite)),
     ("lite", Kind::Input(InputFormat::TfLite)),
-    ("keras", Kind::Other(Other::Keras)),
-    ("h5", Kind::Other(Other::Hdf5)),
-    ("hdf5", Kind::Other(Other::Hdf5)),
-    ("pb", Kind::Other(Other::GraphDef)),
+    ("keras", Kind::Input(InputFormat::Keras)),
+    ("h5", Kind::Input(InputFormat::KerasH5)),
+    ("hdf5", Kind::Input(InputFormat::KerasH5)),
+    ("pb", Kind::Input(InputFormat::GraphDef)),
     ("pt", Kind::Input(InputFormat::Checkpoint)),
     ("pth", Kind::Input(InputFormat::Checkpoint)),
     ("ckpt", Kind::Input(InputFormat::Checkpoint)),
@@ -194,15 +198,18 @@ pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
         (None, None) => {
             let m =
                 format!("{}: neither the name nor the content tells which format this is", path.display());
-            Err(Diag::error("E0103", m).hint("name it with --from onnx, pt2, tflite or hir"))
+            Err(Diag::error("E0103", m).hint("name it with --from onnx, pt2, tflite, graphdef or hir"))
         }
     }
 }
 
-/// What a folder is, by the files a format puts into it.
-pub fn of_folder(path: &Path) -> Option<Other> {
-    let holds = |name: &str| path.join(name).is_file();
-    (holds("saved_model.pb") || holds("saved_model.pbtxt")).then_some(Other::SavedModel)
+/// The file that makes a folder a `SavedModel`.
+pub const SAVED_MODEL: &str = "saved_model.pb";
+
+/// The model in a folder: the file to read, and its format.
+pub fn in_folder(folder: &Path) -> Option<(PathBuf, InputFormat)> {
+    let saved = folder.join(SAVED_MODEL);
+    saved.is_file().then_some((saved, InputFormat::SavedModel))
 }
 
 /// Names of the weights in a folder of a published model, the first one that is there counts.
@@ -225,7 +232,7 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
         return Some(of_zip(bytes));
     }
     if start.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return other(Other::Hdf5);
+        return Some(Kind::Input(InputFormat::KerasH5));
     }
     if start.get(4..8) == Some(b"TFL3") {
         return Some(Kind::Input(InputFormat::TfLite));
@@ -251,6 +258,12 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
     }
     if is_onnx(bytes) {
         return Some(Kind::Input(InputFormat::Onnx));
+    }
+    if is_saved_model(bytes) {
+        return Some(Kind::Input(InputFormat::SavedModel));
+    }
+    if is_graph_def(bytes) {
+        return Some(Kind::Input(InputFormat::GraphDef));
     }
     of_text(start)
 }
@@ -292,7 +305,7 @@ fn of_zip(bytes: &Bytes) -> Kind {
     } else if ends("/data.pkl") {
         Kind::Input(InputFormat::Checkpoint)
     } else if archive.contains("config.json") && ends(".weights.h5") {
-        Kind::Other(Other::Keras)
+        Kind::Input(InputFormat::Keras)
     } else if ends(".npy") {
         Kind::Other(Other::NumPy)
     } else {
@@ -322,6 +335,27 @@ fn is_onnx(bytes: &[u8]) -> bool {
         rest = after;
     }
     version && graph
+}
+
+/// Whether the first fields of a protobuf message are those of TensorFlow's `SavedModel`: a version (1) and graphs (2), which begin with what they are (1)
+/// or a graph (2).
+fn is_saved_model(bytes: &[u8]) -> bool {
+    let Some((1, 0, rest)) = field(bytes) else { return false };
+    let Some((2, 2, _)) = field(rest) else { return false };
+    inner(rest).and_then(field).is_some_and(|(number, wire, _)| matches!((number, wire), (1 | 2, 2)))
+}
+
+/// What follows the length of the first field, which is a message.
+fn inner(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = varint(bytes)?;
+    Some(varint(rest)?.1)
+}
+
+/// Whether the first field of a protobuf message is that of TensorFlow's `GraphDef`: a node (1), which begins with a name (1) and an operator (2).
+fn is_graph_def(bytes: &[u8]) -> bool {
+    let Some((1, 2, _)) = field(bytes) else { return false };
+    let Some((1, 2, rest)) = inner(bytes).and_then(field) else { return false };
+    matches!(field(rest), Some((2, 2, _)))
 }
 
 /// Number, wire type and what follows of the first field; `None` when it is none or leaves `bytes`.
@@ -383,6 +417,16 @@ mod tests {
         for other in [&[8, 1, 0x12, 1, 0][..], &[0x0a, 2, 0x0a, 0], &[8, 8, 0x3a, 9, 0], &[0xff; 20]] {
             assert!(!is_onnx(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn tensorflow_by_content() {
+        // A node `a` of operator `b`; a graph with a name for what it is; a cut ONNX file whose producer is called so.
+        let graph: &[u8] = &[0x0a, 6, 0x0a, 1, b'a', 0x12, 1, b'b'];
+        let saved: &[u8] = &[8, 1, 0x12, 4, 0x0a, 2, 0x2a, 0];
+        assert_eq!(kind("m", graph), Ok(Kind::Input(InputFormat::GraphDef)));
+        assert_eq!(kind("m", saved), Ok(Kind::Input(InputFormat::SavedModel)));
+        assert_eq!(kind("m.onnx", &[8, 8, 0x12, 2, b'p', b'y']), Ok(Kind::Input(InputFormat::Onnx)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hoist_ir::model::Model;
 use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
-use hoist_parsers::{onnx, pytorch, tflite};
+use hoist_parsers::{keras, onnx, pytorch, tensorflow, tflite};
 use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
@@ -46,9 +46,31 @@ pub struct Reading {
     /// What becomes of parameters and buffers that a PyTorch model changes while it runs
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub state: Keeping,
+    /// Value of a placeholder of a TensorFlow graph, such as `is_training=false` (repeatable)
+    #[arg(long = "const", value_name = "NAME=VALUE", value_parser = constant)]
+    pub constants: Vec<(String, String)>,
+    /// Signature of a SavedModel to take; without it, `serving_default`, or the only one
+    #[arg(long, value_name = "KEY")]
+    pub signature: Option<String>,
+    /// Tags of the graph of a SavedModel to take; without it, serve, or the only one
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// Values of a TensorFlow graph that become inputs, and those that become outputs.
+    #[arg(skip)]
+    pub ends: (Vec<String>, Vec<String>),
 }
 
 impl Reading {
+    /// What a TensorFlow graph does not say.
+    fn graph(&self) -> tensorflow::Options {
+        tensorflow::Options {
+            inputs: self.ends.0.clone(),
+            outputs: self.ends.1.clone(),
+            constants: self.constants.clone(),
+            signature: self.signature.clone(),
+            tags: self.tags.clone(),
+        }
+    }
     /// What a `TorchScript` file does not say.
     fn untyped(&self) -> pytorch::torchscript::Options {
         pytorch::torchscript::Options {
@@ -73,6 +95,13 @@ fn input_shape(text: &str) -> Result<(String, Shape), String> {
     };
     let sizes = sizes.split(',').filter(|s| !s.trim().is_empty()).map(dim).collect::<Result<_, _>>()?;
     Ok((name.to_owned(), sizes))
+}
+
+/// Reads `NAME=VALUE`.
+fn constant(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.rsplit_once('=').filter(|(n, _)| !n.is_empty()).ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads `NAME=i64`.
@@ -165,15 +194,17 @@ fn weights(source: &Source, path: &Path, options: &Reading) -> Result<Weights, D
 pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Diags> {
     let source = match Source::open(path) {
         Ok(source) => source,
-        Err(error) => match format::weights_in(path) {
-            Some(inner) => Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()))?,
-            None => {
-                return Err(match format::of_folder(path) {
-                    Some(other) => other.refusal(path).into(),
-                    None => Diag::error("E0101", error.to_string()).into(),
-                });
+        Err(error) => {
+            let inside =
+                |inner: PathBuf| Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()));
+            if let Some((inner, format)) = format::in_folder(path) {
+                return Ok((inside(inner)?, format));
             }
-        },
+            match format::weights_in(path) {
+                Some(inner) => inside(inner)?,
+                None => return Err(Diag::error("E0101", error.to_string()).into()),
+            }
+        }
     };
     let kind = match options.from {
         Some(format) => Kind::Input(format),
@@ -196,6 +227,10 @@ fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
         InputFormat::Pt2 => pytorch::program::read(&source, options.state.into()),
         InputFormat::TorchScript => pytorch::torchscript::read(&source, &options.untyped()),
         InputFormat::TfLite => tflite::read(&source, options.state.into()),
+        InputFormat::GraphDef => tensorflow::read_graph(&source, &options.graph()),
+        InputFormat::SavedModel => tensorflow::saved_model::read(&source, &options.graph()),
+        InputFormat::KerasH5 => keras::read_h5(&source),
+        InputFormat::Keras => keras::read_archive(&source),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
             let weights = weights(&source, path, options)?;

@@ -8,6 +8,7 @@ use hoist_ir::diag::{Diag, Diags, Severity};
 use hoist_ir::dim::{Dim, is_plain_symbol};
 use hoist_ir::model::Model;
 use hoist_ir::types::{TensorType, Type};
+use hoist_parsers::tensorflow;
 use hoist_passes::interface::cut::cut;
 use hoist_passes::interface::dynamic::{Wish, free};
 use hoist_passes::interface::simplify::simplify;
@@ -57,7 +58,8 @@ impl Shaping {
         let named = |name: &String| self.dynamic.iter().any(|w| w.name == *name);
         // Sizes of symbols that do not exist yet.
         let (late, early) = reading.dims.iter().cloned().partition(|(name, _)| named(name));
-        let mut model = io::read(path, &Reading { dims: early, ..reading.clone() })?;
+        let ends = (self.inputs.clone(), self.outputs.clone());
+        let mut model = io::read(path, &Reading { dims: early, ends, ..reading.clone() })?;
         let nodes = model.graph.node_count();
         self.apply(&mut model).map_err(|diags| io::about(path, diags))?;
         if !late.is_empty() {
@@ -67,7 +69,9 @@ impl Shaping {
         Ok((model, nodes))
     }
     fn apply(&self, model: &mut Model) -> Result<(), Diags> {
-        if !self.inputs.is_empty() || !self.outputs.is_empty() {
+        // Of a TensorFlow graph nothing else is read.
+        let named = &*model.source != tensorflow::SOURCE;
+        if named && !(self.inputs.is_empty() && self.outputs.is_empty()) {
             let part = cut(&model.graph, &self.inputs, &self.outputs)?;
             model.graph = part.graph;
             model.samples.clear();

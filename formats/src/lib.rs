@@ -3,4 +3,5 @@
 pub mod onnx;
 pub mod safetensors;
 pub mod state;
+pub mod tensorflow;
 pub mod tflite;

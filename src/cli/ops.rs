@@ -6,7 +6,8 @@ use hoist_formats::onnx::row::Row;
 use hoist_formats::onnx::versions::operators;
 use hoist_ir::op::{Arity, Operand, Schema};
 use hoist_ir::ops::Op;
-use hoist_parsers::pytorch::lift::aten::{core_set, covered};
+use hoist_parsers::pytorch::lift::aten::{self, core_set};
+use hoist_parsers::tensorflow;
 use hoist_passes::legalize::tflite::coverage::{Form, form};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +15,17 @@ use std::fmt::Write as _;
 
 /// List the operators and the formats that bind them
 #[derive(clap::Args)]
-#[command(after_long_help = format!("Examples:\n  hoist ops\n  hoist ops --pytorch\n  hoist ops --format json\n\n{EXIT_CODES}"))]
+#[command(after_long_help = format!("Examples:\n  hoist ops\n  hoist ops --pytorch\n  hoist ops --tensorflow\n  hoist ops --format json\n\n{EXIT_CODES}"))]
 pub struct Opts {
     /// Print a page of Markdown with operands and attributes
     #[arg(long)]
     markdown: bool,
     /// Only the PyTorch operators that are lifted, by family
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tensorflow")]
     pytorch: bool,
+    /// Only the TensorFlow operators that are lifted, by family
+    #[arg(long)]
+    tensorflow: bool,
 }
 
 impl Opts {
@@ -30,17 +34,20 @@ impl Opts {
         let mut schemas: Vec<&'static Schema> = Op::ALL.to_vec();
         schemas.sort_by_key(|s| s.name);
         let through = passed_through();
-        let lifted = lifted();
-        let text = match (self.markdown, self.pytorch) {
-            (true, true) => pytorch_page(&lifted),
-            (true, false) => page(&schemas, &through),
-            (false, true) => pytorch_list(&lifted),
-            (false, false) => list(&schemas, &through, &lifted),
+        let (pytorch, tensorflow) = (families(aten::covered()), families(tensorflow::lift::covered()));
+        let text = match (self.markdown, self.pytorch, self.tensorflow) {
+            (true, true, _) => pytorch_page(&pytorch),
+            (true, _, true) => tensorflow_page(&tensorflow),
+            (true, ..) => page(&schemas, &through),
+            (false, true, _) => lifted_list(&pytorch),
+            (false, _, true) => lifted_list(&tensorflow),
+            (false, ..) => list(&schemas, &through, &pytorch, &tensorflow),
         };
         let json = json!({
             "ops": schemas.iter().map(|s| member(s)).collect::<Vec<_>>(),
             "onnx_passed_through": through,
-            "pytorch": lifted.values().flatten().collect::<Vec<_>>(),
+            "pytorch": pytorch.values().flatten().collect::<Vec<_>>(),
+            "tensorflow": tensorflow.values().flatten().collect::<Vec<_>>(),
         });
         Report::new(text, json)
     }
@@ -53,10 +60,13 @@ fn passed_through() -> Vec<&'static str> {
     operators().filter(|name| !bound.contains(name)).collect()
 }
 
-/// PyTorch operators that are lifted, by family.
-fn lifted() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let mut families: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (family, name) in covered() {
+/// Operators of a framework that are lifted, by family.
+type Families = BTreeMap<&'static str, Vec<&'static str>>;
+
+/// `rows` of family and name, sorted.
+fn families(rows: impl Iterator<Item = (&'static str, &'static str)>) -> Families {
+    let mut families = Families::new();
+    for (family, name) in rows {
         families.entry(family).or_default().push(name);
     }
     for names in families.values_mut() {
@@ -96,18 +106,20 @@ fn tflite(op: &str) -> String {
     }
 }
 
-fn list(schemas: &[&Schema], through: &[&str], lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+fn list(schemas: &[&Schema], through: &[&str], pytorch: &Families, tensorflow: &Families) -> String {
     let mut rows = vec![vec!["operator".to_owned(), "ONNX, opsets".to_owned(), "TFLite".to_owned()]];
     rows.extend(schemas.iter().map(|s| vec![s.name.to_owned(), onnx(s.name), tflite(s.name)]));
     let mut out = table(&rows, &[]);
     let _ = writeln!(out, "\nONNX operators that pass through untouched: {}", through.join(", "));
-    let names: Vec<&str> = lifted.values().flatten().copied().collect();
-    let _ = writeln!(out, "\nPyTorch operators that are lifted: {}", names.join(", "));
+    for (framework, families) in [("PyTorch", pytorch), ("TensorFlow", tensorflow)] {
+        let names: Vec<&str> = families.values().flatten().copied().collect();
+        let _ = writeln!(out, "\n{framework} operators that are lifted: {}", names.join(", "));
+    }
     out
 }
 
-/// The PyTorch operators as lines.
-fn pytorch_list(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+/// Operators that are lifted as lines.
+fn lifted_list(lifted: &Families) -> String {
     let mut rows = vec![vec!["family".to_owned(), "operator".to_owned()]];
     for (family, names) in lifted {
         rows.extend(names.iter().map(|name| vec![(*family).to_owned(), (*name).to_owned()]));
@@ -116,7 +128,7 @@ fn pytorch_list(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
 }
 
 /// The PyTorch operators as a page.
-fn pytorch_page(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
+fn pytorch_page(lifted: &Families) -> String {
     let count: usize = lifted.values().map(Vec::len).sum();
     let core: Vec<(&str, bool)> = core_set().collect();
     let missing: Vec<&str> = core.iter().filter(|(_, lifted)| !lifted).map(|(name, _)| *name).collect();
@@ -128,10 +140,25 @@ fn pytorch_page(lifted: &BTreeMap<&str, Vec<&str>>) -> String {
         missing.len(),
         missing.join(", "),
     );
+    sections(&mut out, lifted);
+    out
+}
+
+/// The TensorFlow operators as a page.
+fn tensorflow_page(lifted: &Families) -> String {
+    let count: usize = lifted.values().map(Vec::len).sum();
+    let mut out = format!(
+        "# TensorFlow operators\n\nPrinted by `hoist ops --tensorflow --markdown`. {count} operators are lifted, in frozen graphs, SavedModels and graph models of \
+         TensorFlow.js alike.\n"
+    );
+    sections(&mut out, lifted);
+    out
+}
+
+fn sections(out: &mut String, lifted: &Families) {
     for (family, names) in lifted {
         let _ = write!(out, "\n## {family}\n\n{}\n", names.join(", "));
     }
-    out
 }
 
 fn page(schemas: &[&Schema], through: &[&str]) -> String {

@@ -11,6 +11,7 @@ use crate::process::{cargo, output, root};
 const PAGES: &[(&str, &[&str])] = &[
     ("ops.md", &["ops", "--markdown"]),
     ("pytorch.md", &["ops", "--pytorch", "--markdown"]),
+    ("tensorflow.md", &["ops", "--tensorflow", "--markdown"]),
     ("passes.md", &["optimize", "--list-passes", "--markdown"]),
     ("cli.md", &["help", "--markdown"]),
 ];

@@ -20,17 +20,30 @@ struct Schema {
     boxed: &'static [&'static str],
 }
 
-const SCHEMAS: &[Schema] = &[Schema {
-    folder: "formats/src/onnx",
-    proto: "onnx.proto",
-    package: "onnx",
-    boxed: &[
-        ".onnx.AttributeProto.t",
-        ".onnx.AttributeProto.g",
-        ".onnx.AttributeProto.tp",
-        ".onnx.AttributeProto.sparse_tensor",
-    ],
-}];
+const SCHEMAS: &[Schema] = &[
+    Schema {
+        folder: "formats/src/onnx",
+        proto: "onnx.proto",
+        package: "onnx",
+        boxed: &[
+            ".onnx.AttributeProto.t",
+            ".onnx.AttributeProto.g",
+            ".onnx.AttributeProto.tp",
+            ".onnx.AttributeProto.sparse_tensor",
+        ],
+    },
+    Schema {
+        folder: "formats/src/tensorflow",
+        proto: "tensorflow.proto",
+        package: "tensorflow",
+        boxed: &[
+            ".tensorflow.AttrValue.value.list",
+            ".tensorflow.AttrValue.value.shape",
+            ".tensorflow.AttrValue.value.tensor",
+            ".tensorflow.AttrValue.value.func",
+        ],
+    },
+];
 
 fn main() -> Result<()> {
     let check = match std::env::args().nth(1).as_deref() {
@@ -53,7 +66,7 @@ fn generate(schema: &Schema) -> Result<String> {
         .file_descriptor_set();
     let out = Scratch::new(schema.package)?;
     let mut config = prost_build::Config::new();
-    config.bytes(["."]).out_dir(&out.0);
+    config.bytes(["."]).btree_map(["."]).out_dir(&out.0);
     for field in schema.boxed {
         config.boxed(field);
     }

@@ -1,0 +1,4 @@
+//! Convolutions.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Boxes and decoders.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

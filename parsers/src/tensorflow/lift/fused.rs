@@ -1,0 +1,4 @@
+//! Operators that TensorFlow's optimizer fuses.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Reading and writing at positions.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Pictures.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Products and matrices.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

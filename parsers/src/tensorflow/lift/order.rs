@@ -1,0 +1,4 @@
+//! Sorting, searching, choosing.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

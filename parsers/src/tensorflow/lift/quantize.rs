@@ -1,0 +1,4 @@
+//! Quantization.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

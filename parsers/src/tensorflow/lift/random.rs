@@ -1,0 +1,4 @@
+//! Random numbers.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

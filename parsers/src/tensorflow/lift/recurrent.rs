@@ -1,0 +1,4 @@
+//! Recurrent cells and layers of one operator.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Segments and bins.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Slices and pads.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Fourier transforms and complex numbers.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

@@ -1,0 +1,4 @@
+//! Lookup tables.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

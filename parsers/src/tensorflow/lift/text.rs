@@ -1,0 +1,4 @@
+//! Texts.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];

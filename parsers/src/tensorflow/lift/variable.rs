@@ -1,0 +1,4 @@
+//! Variables and their checkpoints.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];
