@@ -67,7 +67,10 @@ fn described(cx: &Cx<'_, '_, '_>, x: V, kernel: &[i64]) -> R<Conv> {
 /// A convolution; a filter for fewer channels than there are belongs to one of several groups.
 pub(super) fn convolved(cx: &mut Cx<'_, '_, '_>, n: usize) -> R<V> {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
-    let conv = described(cx, x, &kernel(cx, w, n)?)?;
+    // Sizes of the filter matter to borders only, and to those of dense windows not even then.
+    let dense = cx.attrs.ints("dilations").iter().all(|d| *d == 1);
+    let sides = kernel(cx, w, n).or_else(|e| if dense { Ok(vec![1; n]) } else { Err(e) })?;
+    let conv = described(cx, x, &sides)?;
     let group = match (channels(cx, x, n, conv.layout), known_size(cx, w, n)) {
         (Some(of), Some(per)) if per > 0 && of % per == 0 => of / per,
         (Some(of), Some(per)) => return Err(cx.bad(format!("a filter for {per} channels of {of}"))),
@@ -104,34 +107,18 @@ fn transposed(cx: &mut Cx<'_, '_, '_>, n: usize, by_channel: bool) -> R<Vec<Val>
     let (w, x) = (cx.arg(1)?, cx.arg(2)?);
     let sides = kernel(cx, w, n)?;
     let window = Window::of(cx, &sides)?;
-    let first = window.layout.first_spatial_axis();
-    let wanted = result_sizes(cx, n, first)?;
     let mut op = ConvTranspose {
         strides: window.strides.clone(),
         dilations: window.dilations.clone(),
         layout: window.layout,
         ..ConvTranspose::default()
     };
-    let (mut begins, mut ends, mut extra) = (vec![], vec![], vec![]);
-    for i in 0..n {
-        let (s, reach) = (window.strides[i], window.reach(i));
-        let input = cx.shape(x).and_then(|s| s.get(first + i).cloned()).unwrap_or(Dim::Unknown);
-        // How far the result, as large as it can be, reaches beyond the one that is wanted.
-        let beyond = beyond(cx, &input, &wanted[i], s, reach)?;
-        let begin = match (&window.explicit, window.same) {
-            (Some(pads), _) => pads[i].0,
-            // The border of the convolution of the result: its end is where the last window ends.
-            (None, true) => beyond.max(0) / 2,
-            (None, false) => 0,
-        };
-        let end = beyond - begin;
-        begins.push(begin);
-        ends.push(end.max(0));
-        extra.push((-end).max(0));
-    }
-    op.pads = [begins, ends].concat();
-    if extra.iter().any(|e| *e != 0) {
-        op.output_padding = extra;
+    let fixed = borders(cx, &window, x, n)?;
+    if let Some((pads, extra)) = &fixed {
+        op.pads.clone_from(pads);
+        if extra.iter().any(|e| *e != 0) {
+            op.output_padding.clone_from(extra);
+        }
     }
     let w = if by_channel {
         let (Some(group), Some(times)) = (known_size(cx, w, 2), known_size(cx, w, 3)) else {
@@ -145,13 +132,78 @@ fn transposed(cx: &mut Cx<'_, '_, '_>, n: usize, by_channel: bool) -> R<Vec<Val>
         let perm: Vec<usize> = [n + 1, n].into_iter().chain(0..n).collect();
         permuted(cx, w, &perm)?
     };
-    let y = cx.b.conv_transpose(op, x, w, None)?;
+    let mut y = cx.b.conv_transpose(op, x, w, None)?;
+    if fixed.is_none() {
+        y = cropped(cx, &window, y, n)?;
+    }
     let sizes = cx.arg(0)?;
     if let Some(all) = cx.known_ints(sizes).filter(|all| all.len() == n + 2) {
         let dims: Vec<Dim> = all.iter().map(|n| u64::try_from(*n).map_or(Dim::Unknown, Dim::Known)).collect();
         cx.declare(y, &dims);
     }
     Ok(vec![y.into()])
+}
+
+/// Borders that the result loses at its beginnings and ends, and what it gains at its ends; none where they are computed.
+type Borders = Option<(Vec<i64>, Vec<i64>)>;
+
+fn borders(cx: &Cx<'_, '_, '_>, window: &Window, x: V, n: usize) -> R<Borders> {
+    let first = window.layout.first_spatial_axis();
+    let wanted = result_sizes(cx, n, first)?;
+    let (mut begins, mut ends, mut extra) = (vec![], vec![], vec![]);
+    for (i, wanted) in wanted.iter().enumerate() {
+        let input = cx.shape(x).and_then(|s| s.get(first + i).cloned()).unwrap_or(Dim::Unknown);
+        // How far the result, as large as it can be, reaches beyond the one that is wanted.
+        let Some(beyond) = beyond(&input, wanted, window.strides[i], window.reach(i)) else {
+            return Ok(None);
+        };
+        let begin = match (&window.explicit, window.same) {
+            (Some(pads), _) => pads[i].0,
+            // The border of the convolution of the result: its end is where the last window ends.
+            (None, true) => beyond.max(0) / 2,
+            (None, false) => 0,
+        };
+        begins.push(begin);
+        ends.push((beyond - begin).max(0));
+        extra.push((begin - beyond).max(0));
+    }
+    Ok(Some(([begins, ends].concat(), extra)))
+}
+
+/// `y`, which has no borders, as large as operand 0 asks for.
+fn cropped(cx: &mut Cx<'_, '_, '_>, window: &Window, y: V, n: usize) -> R<V> {
+    let first = window.layout.first_spatial_axis();
+    let list = cx.wide(0)?;
+    let list = if cx.size(list, 0) == Some(n as u64) {
+        list
+    } else {
+        cx.slice(list, 0, first as i64, (first + n) as i64)?
+    };
+    let full = cx.shape_of(y)?;
+    let full = cx.slice(full, 0, first as i64, (first + n) as i64)?;
+    let beyond = cx.named("sub", &[full, list])?;
+    let zero = cx.int_list(&[0]);
+    let begin = if let Some(pads) = &window.explicit {
+        let begins: Vec<i64> = pads.iter().map(|p| p.0).collect();
+        cx.int_list(&begins)
+    } else if window.same {
+        let total = cx.named("max", &[beyond, zero])?;
+        let two = cx.int_list(&[2]);
+        cx.named("div", &[total, two])?
+    } else {
+        cx.int_list(&vec![0; n])
+    };
+    let end = cx.named("add", &[begin, list])?;
+    let missing = cx.named("sub", &[end, full])?;
+    let missing = cx.named("max", &[missing, zero])?;
+    let zeros = cx.int_list(&vec![0; n]);
+    let pads = cx.concat(&[zeros, missing], 0)?;
+    let axes: Vec<i64> = (first..first + n).map(|a| a as i64).collect();
+    let axes = cx.int_list(&axes);
+    let pad = hoist_ir::ops::movement::pad::Pad::default();
+    let y = cx.op_opt(pad, &[Some(y), Some(pads), None, Some(axes)])?;
+    let slice = hoist_ir::ops::movement::slice::Slice::default();
+    cx.op_opt(slice, &[Some(y), Some(begin), Some(end), Some(axes), None])
 }
 
 /// Groups of a convolution whose result has as many channels as the filter's groups take together.
@@ -181,19 +233,14 @@ fn result_sizes(cx: &Cx<'_, '_, '_>, n: usize, first: usize) -> R<Vec<Dim>> {
         (None, Some(content)) => content.iter().map(|e| Dim::from_sym(e.clone())).collect(),
         (None, None) => vec![],
     };
-    let dims: Vec<Dim> = dims.into_iter().skip(from).take(n).collect();
-    if dims.len() == n { Ok(dims) } else { Err(cx.unsupported("sizes of the result that depend on data")) }
+    let dims = dims.into_iter().chain(std::iter::repeat(Dim::Unknown));
+    Ok(dims.skip(from).take(n).collect())
 }
 
-/// `(input - 1) * stride + reach - out`.
-fn beyond(cx: &Cx<'_, '_, '_>, input: &Dim, out: &Dim, stride: i64, reach: i64) -> R<i64> {
-    let unknown = || {
-        cx.unsupported("a result whose size does not follow from that of the data")
-            .hint("--input-shape or --dim fixes sizes")
-    };
-    let (input, out) = (input.to_sym().ok_or_else(unknown)?, out.to_sym().ok_or_else(unknown)?);
-    let full = input.mul(&stride.into()).and_then(|v| v.add(&reach.saturating_sub(stride).into()));
-    full.and_then(|f| f.sub(&out)).and_then(|d| d.as_const()).ok_or_else(unknown)
+/// `(input - 1) * stride + reach - out`, when it is known.
+fn beyond(input: &Dim, out: &Dim, stride: i64, reach: i64) -> Option<i64> {
+    let full = input.to_sym()?.mul(&stride.into())?.add(&reach.saturating_sub(stride).into())?;
+    full.sub(&out.to_sym()?)?.as_const()
 }
 
 /// Largest sum of data and filter in each window.
@@ -201,9 +248,8 @@ fn dilation(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let (x, w) = (cx.arg(0)?, cx.arg(1)?);
     let sides = kernel(cx, w, 2)?;
     let window = Window::plain(cx, &sides, "strides", "rates")?;
-    let (height, width) = match (known_size(cx, x, 1), known_size(cx, x, 2)) {
-        (Some(h), Some(w)) => (h, w),
-        _ => return Err(cx.unsupported("sizes that are not known")),
+    let (Some(height), Some(width)) = (known_size(cx, x, 1), known_size(cx, x, 2)) else {
+        return Err(cx.unsupported("sizes that are not known"));
     };
     if sides[0].saturating_mul(sides[1]) > 1024 {
         return Err(cx.unsupported("a filter of more than 1024 places"));

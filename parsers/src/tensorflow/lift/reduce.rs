@@ -31,13 +31,16 @@ pub(super) fn both(cx: &mut Cx<'_, '_, '_>, f: fn(&mut Cx<'_, '_, '_>) -> R<Vec<
     let inputs = cx.inputs.clone();
     let mut halves = vec![];
     for part in 0..2 {
-        cx.inputs = inputs.clone();
-        for at in 0..inputs.len() {
-            if let Val::Complex(v) = inputs[at] {
+        let mut real = vec![];
+        for v in &inputs {
+            real.push(if let Val::Complex(v) = *v {
                 let one = cx.slice(v, -1, part, part + 1)?;
-                cx.inputs[at] = cx.squeeze(one, &[-1])?.into();
-            }
+                cx.squeeze(one, &[-1])?.into()
+            } else {
+                v.clone()
+            });
         }
+        cx.inputs = real;
         halves.push(f(cx)?);
     }
     let (im, re) = (halves.pop().unwrap_or_default(), halves.pop().unwrap_or_default());

@@ -6,6 +6,7 @@ use super::val::Val;
 use hoist_ir::dtype::DType;
 use hoist_ir::ops::movement::bit_cast::BitCast;
 use hoist_ir::ops::movement::pad::{Pad, PadMode};
+use hoist_ir::ops::movement::slice::Slice;
 use hoist_ir::ops::movement::tile::Tile;
 use hoist_ir::ops::shape::one_hot::OneHot;
 use hoist_ir::ops::shape::range::Range;
@@ -340,25 +341,51 @@ fn mirror_pad(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     if cx.attrs.text("mode")? != "SYMMETRIC" {
         return pad(cx, PadMode::Reflect);
     }
-    // The border repeats the edge, which no mode of padding does: elements are picked along each axis.
-    let list = cx.ints(1, "borders")?;
+    // The border repeats the edge, which no mode of padding does.
+    let borders = cx.wide(1)?;
+    let rank = cx.rank(x)?;
     let mut y = x;
-    for (axis, pair) in list.chunks(2).enumerate() {
-        let (Some(n), &[before, after]) = (cx.size(x, axis), pair) else {
-            return Err(cx.unsupported("mode SYMMETRIC for sizes that are not known"));
-        };
-        let n = n as i64;
-        if before == 0 && after == 0 {
+    let list = cx.elements(borders, rank * 2);
+    for axis in 0..rank {
+        let pair = [list[axis * 2], list[axis * 2 + 1]];
+        if pair == [Some(0), Some(0)] {
             continue;
         }
-        if !(0..=n).contains(&before) || !(0..=n).contains(&after) {
-            return Err(cx.bad(format!("a border of {before} and {after} for {n} elements")));
-        }
-        let at: Vec<i64> = (0..before).rev().chain(0..n).chain((0..after).map(|i| n - 1 - i)).collect();
-        let at = cx.int_list(&at);
-        y = cx.gather(y, at, axis as i64)?;
+        y = match (cx.size(x, axis), pair) {
+            (Some(n), [Some(before), Some(after)]) => picked(cx, y, axis, n as i64, [before, after])?,
+            _ => surrounded(cx, y, axis, borders)?,
+        };
     }
     Ok(one(y))
+}
+
+/// `y` with its edges repeated along `axis` of `n` elements.
+fn picked(cx: &mut Cx<'_, '_, '_>, y: V, axis: usize, n: i64, [before, after]: [i64; 2]) -> R<V> {
+    if !(0..=n).contains(&before) || !(0..=n).contains(&after) {
+        return Err(cx.bad(format!("a border of {before} and {after} for {n} elements")));
+    }
+    let at: Vec<i64> = (0..before).rev().chain(0..n).chain((0..after).map(|i| n - 1 - i)).collect();
+    let at = cx.int_list(&at);
+    cx.gather(y, at, axis as i64)
+}
+
+/// `y` between its own first and last elements in reverse, as many as row `axis` of `borders` says.
+fn surrounded(cx: &mut Cx<'_, '_, '_>, y: V, axis: usize, borders: V) -> R<V> {
+    let row = cx.int_list(&[axis as i64]);
+    let row = cx.gather(borders, row, 0)?;
+    let row = cx.reshape(row, &[2])?;
+    let (before, after) = (cx.slice(row, 0, 0, 1)?, cx.slice(row, 0, 1, 2)?);
+    let size = cx.size_of(y, axis)?;
+    let from = cx.named("sub", &[size, after])?;
+    let (zero, most, at) = (cx.int_list(&[0]), cx.int_list(&[i64::MAX]), cx.int_list(&[axis as i64]));
+    let (last, least, back) = (cx.int_list(&[-1]), cx.int_list(&[i64::MIN]), cx.int_list(&[-1]));
+    let mut parts = vec![];
+    for [from, to] in [[zero, before], [from, most]] {
+        let part = cx.op_opt(Slice::default(), &[Some(y), Some(from), Some(to), Some(at), None])?;
+        let turned = [Some(part), Some(last), Some(least), Some(at), Some(back)];
+        parts.push(cx.op_opt(Slice::default(), &turned)?);
+    }
+    cx.concat(&[parts[0], y, parts[1]], axis as i64)
 }
 
 /// The same bits as another type; a wider type takes the last axis, a narrower one adds one.
@@ -382,5 +409,11 @@ fn one_hot(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let at = cx.named("where", &[negative, depth, at])?;
     let (off, on) = (cx.reshape(off, &[1])?, cx.reshape(on, &[1])?);
     let values = cx.concat(&[off, on], 0)?;
+    if cx.known_rank(at) == Some(0) {
+        // ONNX Runtime takes no indices without axes.
+        let at = cx.unsqueeze(at, &[0])?;
+        let y = cx.op(OneHot { axis: -1 }, &[at, depth, values])?;
+        return Ok(one(cx.squeeze(y, &[0])?));
+    }
     Ok(one(cx.op(OneHot { axis }, &[at, depth, values])?))
 }

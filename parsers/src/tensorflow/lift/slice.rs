@@ -5,11 +5,11 @@ use super::cx::{Cx, R, V};
 use super::reduce::both;
 use super::val::Val;
 use hoist_ir::dim::Dim;
-use hoist_ir::dtype::DType;
 use hoist_ir::ops::index::scatter_nd::ScatterNd;
 use hoist_ir::ops::movement::reverse_sequence::ReverseSequence;
 use hoist_ir::ops::movement::slice::Slice;
 use hoist_ir::ops::movement::split::Split;
+use hoist_ir::ops::reduce::reductions::ReduceSum;
 use hoist_ir::tensor::Tensor;
 
 pub(super) const TABLE: &[Row] = &[
@@ -104,10 +104,13 @@ fn entries(cx: &Cx<'_, '_, '_>, n: usize, rank: usize) -> R<Vec<Entry>> {
 
 fn strided_slice(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let (x, begin, end) = (cx.arg(0)?, cx.wide(1)?, cx.wide(2)?);
-    let steps = cx.ints(3, "steps")?;
+    let stride = cx.wide(3)?;
     let rank = cx.rank(x)?;
-    let list = entries(cx, steps.len(), rank)?;
-    let (begins, ends) = (cx.elements(begin, steps.len()), cx.elements(end, steps.len()));
+    let n = [stride, begin, end].into_iter().find_map(|v| cx.size(v, 0)).filter(|n| *n <= 64);
+    let n = n.ok_or_else(|| cx.unsupported("an unknown number of entries"))? as usize;
+    let list = entries(cx, n, rank)?;
+    let steps = cx.elements(stride, n);
+    let (begins, ends) = (cx.elements(begin, n), cx.elements(end, n));
     let bit = |name: &str, i: usize| cx.attrs.int(name).unwrap_or(0) >> i.min(63) & 1 == 1;
     let (mut axes, mut strides, mut from, mut to) = (vec![], vec![], vec![], vec![]);
     let (mut singles, mut added, mut axis, mut place) = (vec![], vec![], 0i64, 0i64);
@@ -122,14 +125,21 @@ fn strided_slice(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
             }
             Entry::Part(i) => {
                 let step = steps[i];
-                let (first, last) = if step < 0 { (i64::MAX, i64::MIN) } else { (0, i64::MAX) };
-                let start = if bit("begin_mask", i) { Some(Some(first)) } else { None };
-                let stop = if bit("end_mask", i) { Some(Some(last)) } else { None };
-                let start = start.unwrap_or(begins[i]);
-                let stop = stop.unwrap_or(ends[i]);
-                if !(step == 1 && start == Some(0) && stop == Some(i64::MAX)) {
+                let bounds = match step {
+                    Some(step) if step < 0 => Some((i64::MAX, i64::MIN)),
+                    Some(_) => Some((0, i64::MAX)),
+                    None => None,
+                };
+                let masked = [bit("begin_mask", i), bit("end_mask", i)];
+                if bounds.is_none() && masked.contains(&true) {
+                    return Err(cx.unsupported("open ends and a step that depends on data"));
+                }
+                let (first, last) = bounds.unwrap_or_default();
+                let start = if masked[0] { Some(first) } else { begins[i] };
+                let stop = if masked[1] { Some(last) } else { ends[i] };
+                if !(step == Some(1) && start == Some(0) && stop == Some(i64::MAX)) {
                     axes.push(axis);
-                    strides.push(step);
+                    strides.push((step, stride, i));
                     from.push((start, begin, i));
                     to.push((stop, end, i));
                 }
@@ -138,21 +148,22 @@ fn strided_slice(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
         }
         place += 1;
     }
-    if strides.contains(&0) {
+    if strides.iter().any(|s| s.0 == Some(0)) {
         return Err(cx.bad("a step of 0"));
     }
     let mut y = x;
     if !axes.is_empty() {
         let (from, to) = (listed(cx, &from)?, listed(cx, &to)?);
-        y = cut(cx, y, [from, to], &axes, &strides)?;
+        let (axes, strides) = (cx.int_list(&axes), listed(cx, &strides)?);
+        let by = Some(strides).filter(|s| cx.known_ints(*s).is_none_or(|all| all.iter().any(|s| *s != 1)));
+        y = cx.op_opt(Slice::default(), &[Some(y), Some(from), Some(to), Some(axes), by])?;
     }
     for (axis, i) in singles.into_iter().rev() {
-        let at = match begins[i] {
-            Some(at) => cx.konst(Tensor::scalar(at)),
-            None => {
-                let at = cx.konst(Tensor::scalar(i as i64));
-                cx.gather(begin, at, 0)?
-            }
+        let at = if let Some(at) = begins[i] {
+            cx.konst(Tensor::scalar(at))
+        } else {
+            let at = cx.konst(Tensor::scalar(i as i64));
+            cx.gather(begin, at, 0)?
         };
         y = cx.gather(y, at, axis)?;
     }
@@ -166,12 +177,11 @@ fn listed(cx: &mut Cx<'_, '_, '_>, parts: &[(Option<i64>, V, usize)]) -> R<V> {
     }
     let mut out = vec![];
     for (known, list, i) in parts {
-        out.push(match known {
-            Some(n) => cx.int_list(&[*n]),
-            None => {
-                let at = cx.int_list(&[*i as i64]);
-                cx.gather(*list, at, 0)?
-            }
+        out.push(if let Some(n) = known {
+            cx.int_list(&[*n])
+        } else {
+            let at = cx.int_list(&[*i as i64]);
+            cx.gather(*list, at, 0)?
         });
     }
     cx.concat(&out, 0)
@@ -228,7 +238,8 @@ fn split_v(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let x = cx.arg(0)?;
     let axis = cx.int(2, "an axis")?;
     let axis = cx.axis(x, axis)?;
-    let mut sizes = cx.ints(1, "sizes")?;
+    let stated = cx.wide(1)?;
+    let Some(mut sizes) = cx.known_ints(stated) else { return split_by(cx, x, axis, stated) };
     if sizes.len() == 1 {
         return Ok(vec![x.into()]);
     }
@@ -250,6 +261,23 @@ fn split_v(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
         }
     };
     let n = cx.size(sizes, 0).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let op = Split { axis: axis as i64, num_outputs: None };
+    let out = cx.op_n(op, &[Some(x), Some(sizes)], n)?;
+    Ok(out.into_iter().map(Val::from).collect())
+}
+
+/// Parts whose sizes are computed; one of -1 takes what the others leave.
+fn split_by(cx: &mut Cx<'_, '_, '_>, x: V, axis: usize, sizes: V) -> R<Vec<Val>> {
+    let n = cx.attrs.int("num_split").and_then(|n| usize::try_from(n).ok());
+    let n = n.filter(|n| (1..=4096).contains(n)).ok_or_else(|| cx.bad("the number of parts"))?;
+    let zero = cx.int_list(&[0]);
+    let stated = cx.named("max", &[sizes, zero])?;
+    let sum = ReduceSum { keepdims: true, noop_with_empty_axes: false };
+    let stated = cx.op(sum, &[stated])?;
+    let whole = cx.size_of(x, axis)?;
+    let rest = cx.named("sub", &[whole, stated])?;
+    let open = cx.named("less", &[sizes, zero])?;
+    let sizes = cx.named("where", &[open, rest, sizes])?;
     let op = Split { axis: axis as i64, num_outputs: None };
     let out = cx.op_n(op, &[Some(x), Some(sizes)], n)?;
     Ok(out.into_iter().map(Val::from).collect())
@@ -302,10 +330,50 @@ fn reverse_sequence(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 
 fn roll(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let x = cx.arg(0)?;
-    let (shifts, axes) = (cx.ints(1, "shifts")?, cx.ints(2, "axes")?);
-    if cx.dtype(x)? == DType::String {
-        return Err(cx.unsupported("texts"));
+    let (shifts, axes) = (cx.wide(1)?, cx.wide(2)?);
+    let rank = cx.rank(x)?;
+    if let Some((shifts, axes)) = cx.known_ints(shifts).zip(cx.known_ints(axes)) {
+        return rolled(cx, x, &shifts, &axes);
     }
-    let args = [("self", Arg::T(x)), ("shifts", Arg::Is(shifts)), ("dims", Arg::Is(axes))];
-    Ok(vec![cx.aten("roll", &args)?.into()])
+    // Each axis is rolled by the sum of what is named for it.
+    let (shifts, axes) = (cx.reshape(shifts, &[-1])?, cx.reshape(axes, &[-1])?);
+    let (zero, all) = (cx.int_list(&[0]), cx.int_list(&[rank as i64]));
+    let negative = cx.named("less", &[axes, zero])?;
+    let counted = cx.named("add", &[axes, all])?;
+    let axes = cx.named("where", &[negative, counted, axes])?;
+    let mut y = x;
+    for axis in 0..rank {
+        let at = cx.int_list(&[axis as i64]);
+        let mine = cx.named("equal", &[axes, at])?;
+        let own = cx.named("where", &[mine, shifts, zero])?;
+        let by = cx.op(ReduceSum { keepdims: true, noop_with_empty_axes: false }, &[own])?;
+        y = rolled_by(cx, y, axis, by)?;
+    }
+    Ok(vec![y.into()])
+}
+
+fn rolled(cx: &mut Cx<'_, '_, '_>, x: V, shifts: &[i64], axes: &[i64]) -> R<Vec<Val>> {
+    if shifts.len() != axes.len() {
+        return Err(cx.bad("as many shifts as axes are needed"));
+    }
+    let mut y = x;
+    for (by, axis) in shifts.iter().zip(axes) {
+        let (axis, by) = (cx.axis(x, *axis)?, cx.int_list(&[*by]));
+        y = rolled_by(cx, y, axis, by)?;
+    }
+    Ok(vec![y.into()])
+}
+
+/// `x` with the last `by` elements of an axis ahead of the others.
+fn rolled_by(cx: &mut Cx<'_, '_, '_>, x: V, axis: usize, by: V) -> R<V> {
+    let size = cx.size_of(x, axis)?;
+    let one = cx.int_list(&[1]);
+    let divisor = cx.named("max", &[size, one])?;
+    let by = cx.aten("remainder", &[("self", Arg::T(by)), ("other", Arg::T(divisor))])?;
+    let from = cx.named("sub", &[size, by])?;
+    let (zero, most) = (cx.int_list(&[0]), cx.int_list(&[i64::MAX]));
+    let axes = [axis as i64];
+    let tail = cut(cx, x, [from, most], &axes, &[1])?;
+    let head = cut(cx, x, [zero, from], &axes, &[1])?;
+    cx.concat(&[tail, head], axis as i64)
 }
