@@ -21,6 +21,18 @@ impl Attrs {
     pub fn new(map: BTreeMap<String, AttrValue>) -> Self {
         Self(map)
     }
+    /// Attributes that name functions.
+    pub fn calling(functions: &[(&str, &str)]) -> Self {
+        let call = |(key, name): &(&str, &str)| {
+            let f = NameAttrList { name: (*name).into(), ..NameAttrList::default() };
+            ((*key).to_owned(), AttrValue { value: Some(Value::Func(Box::new(f))) })
+        };
+        Self(functions.iter().map(call).collect())
+    }
+    /// One attribute: the number of an element type.
+    pub fn of_type(key: &str, code: i32) -> Self {
+        Self([(key.to_owned(), AttrValue { value: Some(Value::Type(code)) })].into())
+    }
     /// These, with what is left to the call taken from `call`.
     pub fn filled(&self, call: &Self) -> Self {
         let fill = |(name, value): (&String, &AttrValue)| {

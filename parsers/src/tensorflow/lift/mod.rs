@@ -25,6 +25,7 @@ mod diagonal;
 mod fused;
 mod gather;
 mod image;
+mod inner;
 mod linear;
 mod list;
 mod loss;
@@ -38,6 +39,7 @@ mod ragged;
 mod random;
 mod recurrent;
 mod reduce;
+mod repeat;
 mod segment;
 mod set;
 mod shape;
@@ -47,6 +49,7 @@ mod sparse;
 mod spectral;
 mod table;
 mod text;
+mod trips;
 pub mod val;
 mod variable;
 mod window;
@@ -120,6 +123,10 @@ pub struct Lifter<'p> {
     blockers: Blockers,
     calls: usize,
     nodes: usize,
+    /// Lists of loops that were given a number.
+    slots: usize,
+    /// Numbers of those whose elements something asks for.
+    asked: BTreeSet<usize>,
 }
 
 /// A function, or the graph, while it is lifted.
@@ -134,7 +141,16 @@ struct Scope<'a> {
 impl<'p> Lifter<'p> {
     /// Nothing is lifted yet.
     pub fn new(program: &'p Program, options: &'p Options) -> Self {
-        Self { program, options, warnings: vec![], blockers: Blockers::default(), calls: 0, nodes: 0 }
+        Self {
+            program,
+            options,
+            warnings: vec![],
+            blockers: Blockers::default(),
+            calls: 0,
+            nodes: 0,
+            slots: 0,
+            asked: BTreeSet::new(),
+        }
     }
     /// Ends lifting.
     ///
@@ -147,6 +163,17 @@ impl<'p> Lifter<'p> {
     /// Remembers what is wrong.
     pub fn block(&mut self, diag: Diag) {
         self.blockers.push(diag);
+    }
+    /// Number of kinds of problems found so far.
+    fn blocked(&self) -> usize {
+        self.blockers.kinds()
+    }
+    /// Whether lists of a loop, of which nothing was asked so far, are among `args`; their elements are asked for then.
+    fn unread(&mut self, args: &[Val]) -> bool {
+        let slots = args.iter().filter_map(|v| if let Val::List(list) = v { list.slot } else { None });
+        let before = slots.clone().count();
+        self.asked.extend(slots);
+        before > 0
     }
     /// Lifts what `wanted` of the graph needs; `given` are values that are known already.
     ///
@@ -207,8 +234,11 @@ impl<'p> Lifter<'p> {
     fn node(&mut self, b: &mut Builder<'_>, scope: &Scope<'_>, n: usize) -> Vec<Val> {
         let node = &scope.body.nodes[n];
         let inputs: Vec<Val> = node.inputs.iter().map(|at| scope.get(*at)).collect();
-        if inputs.iter().any(|v| matches!(v, Val::Failed)) && &*node.op != "Merge" {
+        if inputs.iter().any(|v| matches!(v, Val::Failed)) {
             return vec![];
+        }
+        if inputs.iter().any(|v| matches!(v, Val::Dead)) && !matches!(&*node.op, "Merge" | "RefMerge") {
+            return vec![Val::Dead];
         }
         let filled = node.attrs.is_open().then(|| node.attrs.filled(scope.attrs));
         let attrs = filled.as_ref().unwrap_or(&node.attrs);
@@ -235,9 +265,10 @@ impl Scope<'_> {
     fn get(&self, at: Ref) -> Val {
         match at {
             Ref::Arg(i) => self.args.get(i).cloned().unwrap_or(Val::Failed),
-            Ref::Node(n, port) => {
-                self.values.get(&n).and_then(|v| v.get(port)).cloned().unwrap_or(Val::Failed)
-            }
+            Ref::Node(n, port) => match self.values.get(&n).map(Vec::as_slice) {
+                Some([Val::Dead]) => Val::Dead,
+                found => found.and_then(|v| v.get(port)).cloned().unwrap_or(Val::Failed),
+            },
         }
     }
 }
