@@ -195,6 +195,7 @@ fn branch(
                 at
             },
             outside: &|at| !port_state(body, &states.of, at).contains_key(&pred),
+            waited_for: &|_| false,
         };
         let mut e = Extract::new(body, &format!("{name}/{suffix}"));
         for source in &sources {

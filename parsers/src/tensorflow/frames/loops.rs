@@ -150,6 +150,12 @@ fn frame(
         .copied()
         .filter(|i| is(&body.nodes[*i].op, "Enter") && !variables.iter().any(|v| enters(body, v.merge, *i)))
         .collect();
+    // Constants of a branch wait for what its `Switch` hands on.
+    let pivot = |n: usize| {
+        let node = &body.nodes[n];
+        let data = node.inputs.first().and_then(|r| node_of(*r)).map(|n| &body.nodes[n]);
+        &*node.op == "Identity" && data.is_some_and(|d| is(&d.op, "Switch"))
+    };
     let function = |results: &[Ref], suffix: &str| -> Result<Body, Diag> {
         let mut e = Extract::new(body, &format!("{name}/{suffix}"));
         for v in &variables {
@@ -163,7 +169,7 @@ fn frame(
             e.argument(Ref::Node(*f, 0));
         }
         for (k, at) in results.iter().enumerate() {
-            let value = e.value(*at, &View { resolve: &|at| at, outside: &|_| false })?;
+            let value = e.value(*at, &View { resolve: &|at| at, outside: &|_| false, waited_for: &pivot })?;
             e.out.results.push((format!("r{k}"), value));
         }
         let expected = variables.len() + fixed.len();

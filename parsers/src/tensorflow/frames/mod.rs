@@ -67,6 +67,8 @@ struct View<'a> {
     resolve: &'a dyn Fn(Ref) -> Ref,
     /// Whether a value is computed outside and becomes an argument.
     outside: &'a dyn Fn(Ref) -> bool,
+    /// Whether a node that others wait for is taken along, which tells in which branch they are.
+    waited_for: &'a dyn Fn(usize) -> bool,
 }
 
 impl<'a> Extract<'a> {
@@ -102,7 +104,8 @@ impl<'a> Extract<'a> {
             let node = &self.from.nodes[n];
             if ready {
                 let inputs = node.inputs.iter().map(|i| self.place(*i, view).unwrap_or(*i)).collect();
-                let at = self.out.push(Node { inputs, controls: vec![], ..node.clone() });
+                let controls = node.controls.iter().filter_map(|c| self.nodes.get(c).copied()).collect();
+                let at = self.out.push(Node { inputs, controls, ..node.clone() });
                 self.nodes.insert(n, at);
                 continue;
             }
@@ -110,6 +113,9 @@ impl<'a> Extract<'a> {
                 return Err(super::tensor::bad("control flow that leads back to itself").node(&*node.name));
             }
             stack.push((n, true));
+            for c in node.controls.iter().filter(|c| (view.waited_for)(**c) && !open.contains(c)) {
+                stack.push((*c, false));
+            }
             for input in &node.inputs {
                 if self.place(*input, view).is_none()
                     && let Ref::Node(next, _) = (view.resolve)(*input)
