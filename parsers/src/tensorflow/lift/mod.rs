@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 use val::Val;
 
 pub mod bridge;
+mod colour;
 mod control;
 mod conv;
 pub mod cx;
@@ -87,6 +88,7 @@ const FAMILIES: &[(&str, &[Row])] = &[
     ("pool", pool::TABLE),
     ("norm", norm::TABLE),
     ("image", image::TABLE),
+    ("colour", colour::TABLE),
     ("detection", detection::TABLE),
     ("text", text::TABLE),
     ("table", table::TABLE),
