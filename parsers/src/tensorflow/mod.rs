@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use tensor::bad;
 
 pub mod attrs;
+pub mod bundle;
 pub mod lift;
 pub mod program;
 pub mod saved_model;
