@@ -47,7 +47,7 @@ mod spectral;
 mod table;
 mod text;
 pub mod val;
-mod variable;
+pub mod variable;
 
 /// Lifts the current node.
 pub type Lift = fn(&mut Cx<'_, '_, '_>) -> R<Vec<Val>>;
@@ -114,6 +114,8 @@ pub struct Lifter<'p> {
     pub options: &'p Options,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
+    /// Variables that were read or assigned.
+    pub variables: variable::Variables,
     blockers: Blockers,
     calls: usize,
     nodes: usize,
@@ -131,7 +133,7 @@ struct Scope<'a> {
 impl<'p> Lifter<'p> {
     /// Nothing is lifted yet.
     pub fn new(program: &'p Program, options: &'p Options) -> Self {
-        Self { program, options, warnings: vec![], blockers: Blockers::default(), calls: 0, nodes: 0 }
+        Self { program, options, warnings: vec![], variables: variable::Variables::default(), blockers: Blockers::default(), calls: 0, nodes: 0 }
     }
     /// Ends lifting.
     ///
@@ -144,6 +146,12 @@ impl<'p> Lifter<'p> {
     /// Remembers what is wrong.
     pub fn block(&mut self, diag: Diag) {
         self.blockers.push(diag);
+    }
+    /// Remembers that output `name` has no value, where nothing else says why.
+    pub fn lost(&mut self, name: &str) {
+        if !self.blockers.has_errors() {
+            self.block(bad(format!("output `{name}` is no result of its node")));
+        }
     }
     /// Lifts what `wanted` of the graph needs; `given` are values that are known already.
     ///
@@ -198,14 +206,21 @@ impl<'p> Lifter<'p> {
             let results = self.node(b, &scope, n);
             scope.values.insert(n, results);
         }
+        if let Some(at) = wanted.iter().find(|at| scope.lacks(**at)) {
+            self.block(scope.no_such(*at));
+        }
         Ok(wanted.iter().map(|at| scope.get(*at)).collect())
     }
     /// Results of node `n`; what is wrong with it is remembered, and it has none then.
     fn node(&mut self, b: &mut Builder<'_>, scope: &Scope<'_>, n: usize) -> Vec<Val> {
         let node = &scope.body.nodes[n];
         let inputs: Vec<Val> = node.inputs.iter().map(|at| scope.get(*at)).collect();
+        if let Some(at) = node.inputs.iter().find(|at| scope.lacks(**at)) {
+            self.block(scope.no_such(*at).node(&*node.name));
+            return vec![Val::Failed];
+        }
         if inputs.iter().any(|v| matches!(v, Val::Failed)) && &*node.op != "Merge" {
-            return vec![];
+            return vec![Val::Failed];
         }
         let filled = node.attrs.is_open().then(|| node.attrs.filled(scope.attrs));
         let attrs = filled.as_ref().unwrap_or(&node.attrs);
@@ -223,12 +238,22 @@ impl<'p> Lifter<'p> {
                 function => format!("{function}/{}", node.name),
             };
             self.block(if d.node.is_none() { d.node(place) } else { d });
-            vec![]
+            vec![Val::Failed]
         })
     }
 }
 
 impl Scope<'_> {
+    /// Whether the node was lifted and has no such result.
+    fn lacks(&self, at: Ref) -> bool {
+        let Ref::Node(n, port) = at else { return false };
+        self.values.get(&n).is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed]))
+    }
+    fn no_such(&self, at: Ref) -> Diag {
+        let Ref::Node(n, port) = at else { return bad("no such argument") };
+        let node = &self.body.nodes[n];
+        bad(format!("`{}` has no result {port}", node.name)).op(&*node.op)
+    }
     fn get(&self, at: Ref) -> Val {
         match at {
             Ref::Arg(i) => self.args.get(i).cloned().unwrap_or(Val::Failed),
