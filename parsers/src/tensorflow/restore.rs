@@ -168,7 +168,7 @@ fn assigned(main: &Body, body: &Body, args: &[Ref], places: &mut BTreeMap<String
 }
 
 /// The place that `RestoreV2` reads the value `at` from.
-fn source(body: &Body, mut at: Ref) -> Option<Place> {
+pub fn source(body: &Body, mut at: Ref) -> Option<Place> {
     for _ in 0..16 {
         let Ref::Node(n, port) = at else { return None };
         let node = body.nodes.get(n)?;

@@ -44,7 +44,7 @@ mod slice;
 mod source;
 mod sparse;
 mod spectral;
-mod table;
+pub mod table;
 mod text;
 pub mod val;
 pub mod variable;
@@ -116,6 +116,8 @@ pub struct Lifter<'p> {
     pub warnings: Vec<Diag>,
     /// Variables that were read or assigned.
     pub variables: variable::Variables,
+    /// Lookup tables that were used.
+    pub tables: table::Tables,
     blockers: Blockers,
     calls: usize,
     nodes: usize,
@@ -133,7 +135,7 @@ struct Scope<'a> {
 impl<'p> Lifter<'p> {
     /// Nothing is lifted yet.
     pub fn new(program: &'p Program, options: &'p Options) -> Self {
-        Self { program, options, warnings: vec![], variables: variable::Variables::default(), blockers: Blockers::default(), calls: 0, nodes: 0 }
+        Self { program, options, warnings: vec![], variables: variable::Variables::default(), tables: table::Tables::default(), blockers: Blockers::default(), calls: 0, nodes: 0 }
     }
     /// Ends lifting.
     ///
@@ -170,6 +172,16 @@ impl<'p> Lifter<'p> {
         let none = Attrs::default();
         let program = self.program;
         self.body(b, Scope { body: &program.main, args: &[], attrs: &none, values }, wanted)
+    }
+    /// Lifts value `at` of function `name`, which needs none of its arguments.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub fn inside(&mut self, b: &mut Builder<'_>, name: &str, attrs: &Attrs, at: Ref) -> R<Vec<Val>> {
+        let program = self.program;
+        let body =
+            program.functions.get(name).ok_or_else(|| bad(format!("there is no function `{name}`")))?;
+        self.body(b, Scope { body, args: &[], attrs, values: HashMap::new() }, &[at])
     }
     /// Lifts function `name` with these arguments in place of a call with attributes `attrs`.
     ///
@@ -265,8 +277,27 @@ impl Scope<'_> {
 }
 
 /// Operators that change something, which must run before what comes behind them.
-const EFFECTS: &[&str] =
-    &["AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "Assign", "AssignAdd", "AssignSub"];
+const EFFECTS: &[&str] = &[
+    "AssignVariableOp",
+    "AssignAddVariableOp",
+    "AssignSubVariableOp",
+    "Assign",
+    "AssignAdd",
+    "AssignSub",
+    "LookupTableInsertV2",
+    "LookupTableRemoveV2",
+    "ResourceScatterAdd",
+    "ResourceScatterSub",
+    "ResourceScatterMul",
+    "ResourceScatterDiv",
+    "ResourceScatterMin",
+    "ResourceScatterMax",
+    "ResourceScatterUpdate",
+    "ResourceScatterNdAdd",
+    "ResourceScatterNdSub",
+    "ResourceScatterNdUpdate",
+    "ResourceStridedSliceAssign",
+];
 
 /// The nodes that `wanted` needs, each behind what it needs.
 fn order(scope: &Scope<'_>, wanted: &[Ref]) -> R<Vec<usize>> {
