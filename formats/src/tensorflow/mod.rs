@@ -5,6 +5,5 @@
 
 #[rustfmt::skip]
 #[expect(missing_docs, reason = "the fields of a wire message say no more than their names")]
-#[allow(clippy::pedantic, reason = "written by prost-build")]
 pub mod generated;
 pub mod dtype;

@@ -133,6 +133,16 @@ impl Cx<'_, '_, '_> {
             content.iter().map(|e| e.as_ref()?.as_const()).collect()
         })
     }
+    /// The elements of a list of `n` integers, each when it is known while reading.
+    pub fn elements(&self, v: V, n: usize) -> Vec<Option<i64>> {
+        let g = self.b.graph();
+        let known: Vec<Option<i64>> = match (g.const_ints(Some(v)), g.value(v).content()) {
+            (Some(all), _) => all.into_iter().map(Some).collect(),
+            (None, Some(content)) => content.iter().map(|e| e.as_ref()?.as_const()).collect(),
+            (None, None) => vec![],
+        };
+        if known.len() == n { known } else { vec![None; n] }
+    }
     /// Integers of operand `i`, which must be known while reading; `what` names them.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Graphs of TensorFlow as graphs of the IR: nodes in the order in which results need them, each by the function of its operator.
 //!
 //! Layouts stay as they are: images keep their channels last. Calls of functions are lifted in place.
-#![allow(clippy::unnecessary_wraps, reason = "all rows of the tables have one signature")]
+#![expect(clippy::unnecessary_wraps, reason = "all rows of the tables have one signature")]
 
 use super::Options;
 use super::attrs::Attrs;
@@ -32,6 +32,7 @@ mod math;
 mod norm;
 mod order;
 mod pool;
+mod product;
 mod quantize;
 mod ragged;
 mod random;
@@ -48,6 +49,7 @@ pub mod table;
 mod text;
 pub mod val;
 pub mod variable;
+mod window;
 
 /// Lifts the current node.
 pub type Lift = fn(&mut Cx<'_, '_, '_>) -> R<Vec<Val>>;
@@ -63,6 +65,7 @@ const FAMILIES: &[(&str, &[Row])] = &[
     ("variable", variable::TABLE),
     ("math", math::TABLE),
     ("reduce", reduce::TABLE),
+    ("product", product::TABLE),
     ("linear", linear::TABLE),
     ("spectral", spectral::TABLE),
     ("random", random::TABLE),

@@ -2,6 +2,8 @@
 use super::Row;
 use super::cx::{Cx, R};
 use super::val::Val;
+use hoist_ir::dtype::DType;
+use hoist_ir::tensor::Tensor;
 
 pub(super) const TABLE: &[Row] = &[
     ("Const", "", constant),
@@ -25,7 +27,15 @@ pub(super) const TABLE: &[Row] = &[
 
 fn constant(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let t = cx.attrs.tensor("value")?;
-    Ok(vec![cx.konst(t).into()])
+    let part = match t.dtype() {
+        DType::C64 => DType::F32,
+        DType::C128 => DType::F64,
+        _ => return Ok(vec![cx.konst(t).into()]),
+    };
+    let sizes = [t.shape(), &[2]].concat();
+    let bytes = t.bytes().map_err(|e| cx.bad(e))?.to_vec();
+    let pairs = Tensor::from_bytes(part, &sizes, bytes.into(), None).map_err(|e| cx.bad(e))?;
+    Ok(vec![Val::Complex(cx.konst(pairs))])
 }
 
 fn placeholder(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
