@@ -99,6 +99,14 @@ impl Attrs {
     pub fn codes(&self, name: &str) -> &[i32] {
         self.list(name).map_or(&[], |l| &l.r#type)
     }
+    /// Name of an attribute that says an element type everywhere, and here something else.
+    pub fn misused(&self) -> Option<&'static str> {
+        let kind = |name: &str| match self.get(name) {
+            None | Some(Value::Type(_) | Value::List(_) | Value::Placeholder(_)) => false,
+            Some(_) => true,
+        };
+        ["T", "dtype"].into_iter().find(|name| kind(name))
+    }
     /// An element type.
     ///
     /// # Errors

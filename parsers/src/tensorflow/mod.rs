@@ -135,6 +135,16 @@ fn model(program: &Program, options: &Options, inputs: &[Port], outputs: &[Port]
     state::lift_with_state(options.state, &|held| ends.lift(held))
 }
 
+/// The name of the input that variable `name` becomes, where `taken` have other meanings.
+fn unique<'a>(name: &str, taken: impl Iterator<Item = &'a str>) -> String {
+    let taken: HashSet<&str> = taken.collect();
+    let mut label = name.to_owned();
+    while taken.contains(label.as_str()) || taken.contains(format!("{label}.next").as_str()) {
+        label.push_str(".state");
+    }
+    label
+}
+
 /// What is lifted.
 struct Ends<'a> {
     program: &'a Program,
@@ -158,7 +168,9 @@ impl Ends<'_> {
         }
         let mut lifter = Lifter::new(program, options);
         for name in held {
-            lifter.variables.hold(name, &mut graph, &program.store)?;
+            let ends = self.inputs.iter().chain(self.outputs);
+            let label = unique(name, ends.map(|p| p.name.as_str()));
+            lifter.variables.hold(name, &label, &mut graph, &program.store)?;
         }
         lifter.variables.at_home(&graph);
         let mut b = Builder::at_end(&mut graph, Origin::default());

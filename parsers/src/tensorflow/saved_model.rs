@@ -6,8 +6,9 @@ use super::tensor::bad;
 use super::{Options, Port, ends, model, placeholders, ports};
 use crate::source::{Source, SidecarError, SourceError, resolve_sidecar};
 use hoist_formats::tensorflow::dtype::of_code;
+use hoist_formats::tensorflow::generated::collection_def::Kind;
 use hoist_formats::tensorflow::generated::tensor_info::CooSparse;
-use hoist_formats::tensorflow::generated::{MetaGraphDef, SavedModel, SignatureDef, TensorInfo};
+use hoist_formats::tensorflow::generated::{AssetFileDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use prost::Message as _;
@@ -25,6 +26,8 @@ const SILENT: &[&str] = &["__saved_model_init_op", "__saved_model_train_op"];
 /// Where `SavedModel`s keep their variables and files.
 const VARIABLES: &str = "variables";
 const ASSETS: &str = "assets";
+/// The collection of files.
+const COLLECTED: &str = "saved_model_assets";
 
 /// Reads the `SavedModel` whose file `saved_model.pb` is `source`.
 ///
@@ -163,7 +166,7 @@ fn read_meta(
     check_objects(&meta)?;
     let graph = meta.graph_def.take().ok_or_else(|| bad("there is no graph"))?;
     let mut program = Program::new(graph)?;
-    for asset in &meta.asset_file_def {
+    for asset in assets(&meta)? {
         let name = asset.tensor_info.as_ref().map_or("", |t| t.name.as_str());
         let node = name.split(':').next().unwrap_or_default();
         store.assets.insert(node.to_owned(), format!("{ASSETS}/{}", asset.filename));
@@ -193,6 +196,21 @@ fn read_meta(
         return Err(bad("the signature has no outputs").into());
     }
     model(&program, options, &inputs, &outputs)
+}
+
+/// The files that a graph needs; `SavedModel`s of TensorFlow 1 list them in a collection.
+///
+/// # Errors
+/// When the collection is damaged.
+pub fn assets(meta: &MetaGraphDef) -> Result<Vec<AssetFileDef>, Diag> {
+    let mut out = meta.asset_file_def.clone();
+    if let Some(Kind::AnyList(list)) = meta.collection_def.get(COLLECTED).and_then(|c| c.kind.as_ref()) {
+        for any in &list.value {
+            let asset = AssetFileDef::decode(any.value.clone());
+            out.push(asset.map_err(|e| bad(format!("collection `{COLLECTED}`: {e}")))?);
+        }
+    }
+    Ok(out)
 }
 
 /// Whether `name` is a constant in the place of an input.

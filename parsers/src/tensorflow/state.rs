@@ -61,10 +61,12 @@ pub(super) fn lift_with_state(
         lifted.warnings.push(note(m));
     }
     if !needed.is_empty() {
-        for (name, _, now) in lifted.variables.held() {
-            lifted.graph.add_output(&format!("{name}.next"), now);
+        let mut labels = BTreeSet::new();
+        for (_, label, _, now) in lifted.variables.held() {
+            lifted.graph.add_output(&format!("{label}.next"), now);
+            labels.insert(label.to_owned());
         }
-        let m = format!("the model keeps state between calls: input and output `.next` of {}", listed(&needed));
+        let m = format!("the model keeps state between calls: input and output `.next` of {}", listed(&labels));
         lifted.warnings.push(note(m).hint(
             "feed each `.next` to its input in the next call; --state frozen begins each call with the saved values",
         ));
@@ -102,7 +104,7 @@ fn needed(lifted: &Lifted) -> BTreeSet<String> {
         if let Some(n) = graph.producer(v) {
             open.extend(graph.node(n).inputs().iter().flatten());
         }
-        for (name, _, now) in lifted.variables.held().filter(|(_, input, _)| *input == v) {
+        for (name, _, _, now) in lifted.variables.held().filter(|(.., input, _)| *input == v) {
             out.insert(name.to_owned());
             open.push(now);
         }

@@ -244,6 +244,10 @@ impl<'p> Lifter<'p> {
         b.set_origin(Origin::new(part));
         b.set_name((!outside).then(|| node.name.clone()));
         let found = match BY_NAME.get(&*node.op) {
+            Some(_) if attrs.misused().is_some() => {
+                let name = attrs.misused().unwrap_or_default();
+                Err(bad(format!("`{}`: attribute `{name}` is no element type", node.op)).op(&*node.op))
+            }
             Some(row) => (row.2)(&mut Cx { l: self, b, node, attrs, inputs }),
             None => Err(not_read(node)),
         };

@@ -2,8 +2,8 @@
 use super::cx::{Cx, R, V};
 use super::val::Val;
 use super::{Lifter, Row};
-use crate::tensorflow::program::{Node, Program, Ref};
-use crate::tensorflow::restore::{called, identity, resource, source};
+use crate::tensorflow::program::{Body, Node, Program, Ref};
+use crate::tensorflow::restore::{called, identity, read_place, resource, source};
 use crate::tensorflow::tensor::bad;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
@@ -282,6 +282,10 @@ impl Filler<'_> {
     }
     /// A value that is computed of constants alone.
     fn known(&self, l: &mut Lifter<'_>, at: Ref) -> R<Tensor> {
+        let body = self.call.and_then(|c| called(l.program, c)).unwrap_or(&l.program.main);
+        if let (Some(place), Some(bundle)) = (source(body, at), &l.program.store.bundle) {
+            return read_place(bundle, &place);
+        }
         let mut graph = Graph::new("table");
         let mut b = Builder::at_end(&mut graph, Origin::default());
         let found = match (self.call, at) {
@@ -312,6 +316,7 @@ impl Filler<'_> {
         };
         let main = &l.program.main;
         let node = outside.and_then(|at| resource(main, main, &[], at));
+        let node = node.and_then(|n| if &*n.op == "ReadVariableOp" { assigned_to(main, n) } else { Some(n) });
         if let Some(asset) = node.and_then(|n| l.program.store.assets.get(&*n.name)) {
             return Ok(asset.clone());
         }
@@ -320,8 +325,20 @@ impl Filler<'_> {
         let path = path.ok_or_else(|| bad("the path of a table's file is no text"))?;
         // The machine on which the graph was made is another one: the file is looked for beside the graph.
         let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
-        Ok(name.to_owned())
+        let asset = format!("assets/{name}");
+        let there = l.program.store.folder.join(&asset).is_file();
+        Ok(if there { asset } else { name.to_owned() })
     }
+}
+
+/// What is assigned to the variable that `read` reads.
+fn assigned_to<'p>(main: &'p Body, read: &Node) -> Option<&'p Node> {
+    let variable = identity(resource(main, main, &[], *read.inputs.first()?)?);
+    let mut assigns = main.nodes.iter().filter(|n| &*n.op == "AssignVariableOp");
+    assigns.find_map(|n| {
+        let handle = resource(main, main, &[], *n.inputs.first()?)?;
+        if identity(handle) == variable { resource(main, main, &[], *n.inputs.get(1)?) } else { None }
+    })
 }
 
 /// Keys that are there once. Where keys may be filled in again, the last value counts.

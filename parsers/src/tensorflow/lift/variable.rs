@@ -36,8 +36,8 @@ pub(super) const TABLE: &[Row] = &[
 struct Held {
     name: String,
     initial: Option<Tensor>,
-    /// The input that it is, when it is state.
-    input: Option<V>,
+    /// The input that it is, when it is state, and its name.
+    input: Option<(String, V)>,
     /// What was assigned last.
     now: Option<V>,
     assigned: bool,
@@ -68,16 +68,16 @@ impl Variables {
         self.list.push(held);
         n
     }
-    /// Makes an input of the variable `name`.
+    /// Makes an input `label` of the variable `name`.
     ///
     /// # Errors
     /// When it has no value.
-    pub fn hold(&mut self, name: &str, graph: &mut Graph, store: &Store) -> R<()> {
+    pub fn hold(&mut self, name: &str, label: &str, graph: &mut Graph, store: &Store) -> R<()> {
         let n = self.number(name);
         let initial = store.value(name)?;
-        let input = graph.add_input(name, initial.ty().into());
+        let input = graph.add_input(label, initial.ty().into());
         let held = &mut self.list[n];
-        (held.initial, held.input, held.now) = (Some(initial), Some(input), Some(input));
+        (held.initial, held.input, held.now) = (Some(initial), Some((label.to_owned(), input)), Some(input));
         Ok(())
     }
     /// Says which graph is that of the model, not one of a loop or branch.
@@ -88,15 +88,16 @@ impl Variables {
     pub fn assigned(&self) -> BTreeSet<String> {
         self.list.iter().filter(|h| h.assigned).map(|h| h.name.clone()).collect()
     }
-    /// Variables that are inputs: name, input, and what was assigned last.
-    pub fn held(&self) -> impl Iterator<Item = (&str, V, V)> {
-        self.list.iter().filter_map(|h| Some((h.name.as_str(), h.input?, h.now?)))
+    /// Variables that are inputs: name, name of the input, the input, and what was assigned last.
+    pub fn held(&self) -> impl Iterator<Item = (&str, &str, V, V)> {
+        let one = |h: &Held| Some((h.name.as_str(), h.input.as_ref()?, h.now?));
+        self.list.iter().filter_map(one).map(|(name, (label, input), now)| (name, label.as_str(), *input, now))
     }
-    /// Names of those that are inputs, and whether they are saved as zeros.
+    /// Names of the inputs, and whether zeros are saved for them.
     pub fn held_zero(&self) -> impl Iterator<Item = (&str, bool)> {
         let zero = |t: &Tensor| t.widen().is_ok() && t.to_f64s().is_ok_and(|v| v.iter().all(|x| *x == 0.0));
-        let inputs = self.list.iter().filter(|h| h.input.is_some());
-        inputs.map(move |h| (h.name.as_str(), h.initial.as_ref().is_some_and(zero)))
+        let inputs = self.list.iter().filter_map(|h| Some((h.input.as_ref()?.0.as_str(), h)));
+        inputs.map(move |(label, h)| (label, h.initial.as_ref().is_some_and(zero)))
     }
 }
 
