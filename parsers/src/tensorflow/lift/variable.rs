@@ -90,8 +90,10 @@ impl Variables {
     }
     /// Variables that are inputs: name, name of the input, the input, and what was assigned last.
     pub fn held(&self) -> impl Iterator<Item = (&str, &str, V, V)> {
-        let one = |h: &Held| Some((h.name.as_str(), h.input.as_ref()?, h.now?));
-        self.list.iter().filter_map(one).map(|(name, (label, input), now)| (name, label.as_str(), *input, now))
+        self.list.iter().filter_map(|h| {
+            let (label, input) = h.input.as_ref()?;
+            Some((h.name.as_str(), label.as_str(), *input, h.now?))
+        })
     }
     /// Names of the inputs, and whether zeros are saved for them.
     pub fn held_zero(&self) -> impl Iterator<Item = (&str, bool)> {
