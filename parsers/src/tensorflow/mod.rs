@@ -1,4 +1,5 @@
 //! TensorFlow's graphs to IR.
+use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use hoist_formats::tensorflow::generated::GraphDef;
 use hoist_ir::builder::Builder;
@@ -9,7 +10,6 @@ use hoist_ir::graph::{Graph, Origin};
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType, Type};
-use crate::pytorch::lift::state::StateMode;
 use lift::Lifter;
 use lift::val::Val;
 use program::{Program, Ref};
@@ -21,6 +21,7 @@ use tensor::bad;
 pub mod attrs;
 pub mod bundle;
 pub mod lift;
+pub mod overview;
 pub mod program;
 pub mod restore;
 pub mod saved_model;

@@ -50,8 +50,13 @@ impl Store {
     /// When there is no checkpoint, it has no value for the variable, or the value is damaged.
     pub fn value(&self, name: &str) -> Result<Tensor, Diag> {
         let Some(bundle) = &self.bundle else {
-            return Err(Diag::error("E0202", format!("there is no checkpoint with the value of variable `{name}`"))
-                .hint("convert the SavedModel, or NAME.meta beside NAME.index and NAME.data-*, or freeze the graph"));
+            return Err(Diag::error(
+                "E0202",
+                format!("there is no checkpoint with the value of variable `{name}`"),
+            )
+            .hint(
+                "convert the SavedModel, or NAME.meta beside NAME.index and NAME.data-*, or freeze the graph",
+            ));
         };
         let place = self.place(bundle, name).ok_or_else(|| {
             Diag::error("E0202", format!("the checkpoint has no value of variable `{name}`"))

@@ -4,11 +4,13 @@ use super::program::Program;
 use super::restore::Store;
 use super::tensor::bad;
 use super::{Options, Port, ends, model, placeholders, ports};
-use crate::source::{Source, SidecarError, SourceError, resolve_sidecar};
+use crate::source::{SidecarError, Source, SourceError, resolve_sidecar};
 use hoist_formats::tensorflow::dtype::of_code;
 use hoist_formats::tensorflow::generated::collection_def::Kind;
 use hoist_formats::tensorflow::generated::tensor_info::CooSparse;
-use hoist_formats::tensorflow::generated::{AssetFileDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo};
+use hoist_formats::tensorflow::generated::{
+    AssetFileDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo,
+};
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use prost::Message as _;
@@ -118,17 +120,15 @@ fn choose(mut graphs: Vec<MetaGraphDef>, wanted: &[String]) -> Result<MetaGraphD
         };
         graphs.iter().position(same)
     };
-    match found {
-        Some(i) => Ok(graphs.swap_remove(i)),
-        None => {
-            let all: Vec<String> = graphs.iter().map(|g| tags(g).join(",")).collect();
-            let d = Diag::error("E0603", match wanted {
-                [] => format!("none of the {} graphs of the SavedModel has the tag {SERVE}", graphs.len()),
-                _ => format!("the SavedModel has no graph with the tags {}", wanted.join(",")),
-            });
-            Err(d.hint(format!("--tag TAGS takes one of: {}", all.join("; "))))
-        }
+    if let Some(i) = found {
+        return Ok(graphs.swap_remove(i));
     }
+    let all: Vec<String> = graphs.iter().map(|g| tags(g).join(",")).collect();
+    let m = match wanted {
+        [] => format!("none of the {} graphs of the SavedModel has the tag {SERVE}", graphs.len()),
+        _ => format!("the SavedModel has no graph with the tags {}", wanted.join(",")),
+    };
+    Err(Diag::error("E0603", m).hint(format!("--tag TAGS takes one of: {}", all.join("; "))))
 }
 
 /// Keys of the signatures that compute something.
@@ -151,8 +151,11 @@ fn signature<'m>(meta: &'m MetaGraphDef, wanted: Option<&str>) -> Result<Option<
         [one] => Ok(meta.signature_def.get(*one)),
         _ => match meta.signature_def.get(DEFAULT) {
             Some(found) => Ok(Some(found)),
-            None => Err(Diag::error("E0603", format!("there are {} signatures, and none is called {DEFAULT}", keys.len()))
-                .hint(format!("--signature KEY takes one of: {}", keys.join(", ")))),
+            None => Err(Diag::error(
+                "E0603",
+                format!("there are {} signatures, and none is called {DEFAULT}", keys.len()),
+            )
+            .hint(format!("--signature KEY takes one of: {}", keys.join(", ")))),
         },
     }
 }
@@ -283,7 +286,8 @@ fn named(
 }
 
 fn entry(program: &Program, key: &str, info: &TensorInfo, out: &mut Vec<Port>) -> Result<(), Diag> {
-    let missing = |name: &str| bad(format!("`{key}` of the signature is `{name}`, which the graph does not have"));
+    let missing =
+        |name: &str| bad(format!("`{key}` of the signature is `{name}`, which the graph does not have"));
     if let Some(sparse) = &info.coo_sparse {
         let CooSparse { values_tensor_name, indices_tensor_name, dense_shape_tensor_name } = sparse;
         let parts = [
@@ -298,7 +302,10 @@ fn entry(program: &Program, key: &str, info: &TensorInfo, out: &mut Vec<Port>) -
         return Ok(());
     }
     if info.name.is_empty() {
-        return Err(Diag::error("E0301", format!("`{key}` of the signature is no tensor, which is not read")));
+        return Err(Diag::error(
+            "E0301",
+            format!("`{key}` of the signature is no tensor, which is not read"),
+        ));
     }
     let at = program.main.value(&info.name).ok_or_else(|| missing(&info.name))?;
     let shape = info.tensor_shape.as_ref().map(super::tensor::shape).transpose()?.flatten();

@@ -57,7 +57,8 @@ pub(super) fn lift_with_state(
         lift(&needed)?
     };
     if !left.is_empty() {
-        let m = format!("the model also assigns {}, which no output depends on; that is left out", listed(&left));
+        let m =
+            format!("the model also assigns {}, which no output depends on; that is left out", listed(&left));
         lifted.warnings.push(note(m));
     }
     if !needed.is_empty() {
@@ -66,7 +67,8 @@ pub(super) fn lift_with_state(
             lifted.graph.add_output(&format!("{label}.next"), now);
             labels.insert(label.to_owned());
         }
-        let m = format!("the model keeps state between calls: input and output `.next` of {}", listed(&labels));
+        let m =
+            format!("the model keeps state between calls: input and output `.next` of {}", listed(&labels));
         lifted.warnings.push(note(m).hint(
             "feed each `.next` to its input in the next call; --state frozen begins each call with the saved values",
         ));

@@ -59,8 +59,8 @@ impl Bundle {
             return Err(damaged("its numbers are stored highest byte first, which is not read".to_owned()));
         }
         let count = usize::try_from(header.num_shards).ok().filter(|_| header.num_shards <= MOST_SHARDS);
-        let count = count
-            .ok_or_else(|| damaged(format!("it is said to lie in {} files", header.num_shards)))?;
+        let count =
+            count.ok_or_else(|| damaged(format!("it is said to lie in {} files", header.num_shards)))?;
         let mut entries = BTreeMap::new();
         for (key, value) in table {
             let entry = BundleEntryProto::decode(value)
@@ -126,7 +126,8 @@ impl Bundle {
         if dtype == DType::String {
             let count = element_count(&sizes).ok_or_else(|| bad("too many elements"))?;
             let text = |b: Bytes| {
-                String::from_utf8(b.to_vec()).map_err(|_| bad("a text that is not UTF-8, which ONNX cannot hold"))
+                String::from_utf8(b.to_vec())
+                    .map_err(|_| bad("a text that is not UTF-8, which ONNX cannot hold"))
             };
             let all = self.texts(entry, count)?.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
             return Ok(Tensor::from_strings(&sizes, all));
@@ -172,8 +173,7 @@ impl Bundle {
     }
     fn shard(&self, number: usize) -> Result<Source, Diag> {
         let name = format!("{}.data-{number:05}-of-{:05}", self.prefix, self.shards.len());
-        let path =
-            resolve_sidecar(&self.folder, &name).map_err(|e| Diag::error("E0105", e.to_string()))?;
+        let path = resolve_sidecar(&self.folder, &name).map_err(|e| Diag::error("E0105", e.to_string()))?;
         Source::open(path).map_err(|e| Diag::error("E0101", e.to_string()))
     }
     /// Elements of a tensor of texts: their lengths, a checksum of these, and the texts one behind the other.

@@ -35,10 +35,11 @@ pub fn by_name(bundle: &Bundle) -> Result<BTreeMap<String, Option<String>>, Diag
 pub fn by_node(bundle: &Bundle) -> Result<BTreeMap<usize, String>, Diag> {
     let Some(graph) = graph(bundle)? else { return Ok(BTreeMap::new()) };
     let nodes = graph.nodes.into_iter().enumerate();
-    let own = |(i, n): (usize, hoist_formats::tensorflow::generated::trackable_object_graph::TrackableObject)| {
-        let value = n.attributes.into_iter().find(|a| a.name == VALUE)?;
-        Some((i, value.checkpoint_key))
-    };
+    let own =
+        |(i, n): (usize, hoist_formats::tensorflow::generated::trackable_object_graph::TrackableObject)| {
+            let value = n.attributes.into_iter().find(|a| a.name == VALUE)?;
+            Some((i, value.checkpoint_key))
+        };
     Ok(nodes.filter_map(own).collect())
 }
 

@@ -26,7 +26,9 @@ pub(super) fn looks_like_table(bytes: &[u8]) -> bool {
 /// What is wrong with the file.
 pub(super) fn read(bytes: &Bytes) -> Result<BTreeMap<Vec<u8>, Bytes>, String> {
     if !looks_like_table(bytes) {
-        return Err("it does not end as the index of a checkpoint does; it is cut off or something else".into());
+        return Err(
+            "it does not end as the index of a checkpoint does; it is cut off or something else".into()
+        );
     }
     let mut footer = Cursor::new(&bytes[bytes.len() - FOOTER..]);
     let (_, index) = handle(&mut footer).zip(handle(&mut footer)).ok_or("its footer is damaged")?;

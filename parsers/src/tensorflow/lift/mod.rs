@@ -138,7 +138,16 @@ struct Scope<'a> {
 impl<'p> Lifter<'p> {
     /// Nothing is lifted yet.
     pub fn new(program: &'p Program, options: &'p Options) -> Self {
-        Self { program, options, warnings: vec![], variables: variable::Variables::default(), tables: table::Tables::default(), blockers: Blockers::default(), calls: 0, nodes: 0 }
+        Self {
+            program,
+            options,
+            warnings: vec![],
+            variables: variable::Variables::default(),
+            tables: table::Tables::default(),
+            blockers: Blockers::default(),
+            calls: 0,
+            nodes: 0,
+        }
     }
     /// Ends lifting.
     ///

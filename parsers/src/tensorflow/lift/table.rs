@@ -72,15 +72,11 @@ struct Filler<'p> {
 fn handle(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let name = identity(cx.node).to_owned();
     let tables = &mut cx.l.tables;
-    let n = match tables.by_name.get(&name) {
-        Some(n) => *n,
-        None => {
-            let n = tables.list.len();
-            tables.by_name.insert(name.clone(), n);
-            tables.list.push(Held { name, mutable: cx.node.op.starts_with("Mutable"), content: None });
-            n
-        }
-    };
+    let next = tables.list.len();
+    let n = *tables.by_name.entry(name.clone()).or_insert(next);
+    if n == next {
+        tables.list.push(Held { name, mutable: cx.node.op.starts_with("Mutable"), content: None });
+    }
     Ok(vec![Val::Table(n)])
 }
 
@@ -130,11 +126,14 @@ fn find(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
         let (zero, shape) = (cx.konst(Tensor::scalar(0i64)), cx.shape_of(x)?);
         cx.expand(zero, shape)?
     } else {
-        let op = with_keys(&keys, LabelEncoder {
-            values_int64s: (0..count).collect(),
-            default_int64: count,
-            ..LabelEncoder::default()
-        })?;
+        let op = with_keys(
+            &keys,
+            LabelEncoder {
+                values_int64s: (0..count).collect(),
+                default_int64: count,
+                ..LabelEncoder::default()
+            },
+        )?;
         cx.op(op, &[x])?
     };
     let mut row: Vec<i64> = content.values.shape().iter().map(|n| *n as i64).collect();
@@ -210,9 +209,7 @@ fn fillers<'p>(l: &Lifter<'p>, name: &str) -> Vec<Filler<'p>> {
     let program = l.program;
     let main = &program.main;
     let fills = |node: &Node| FILLERS.contains(&&*node.op) || FILE_FILLERS.contains(&&*node.op);
-    let of = |found: Option<&Node>| {
-        found.is_some_and(|n| n.op.contains("HashTable") && identity(n) == name)
-    };
+    let of = |found: Option<&Node>| found.is_some_and(|n| n.op.contains("HashTable") && identity(n) == name);
     let mut out = vec![];
     for node in &main.nodes {
         let Some(first) = node.inputs.first() else { continue };
@@ -224,9 +221,8 @@ fn fillers<'p>(l: &Lifter<'p>, name: &str) -> Vec<Filler<'p>> {
             continue;
         }
         let inner = body.nodes.iter().filter(|n| fills(n));
-        let inner = inner.filter(|n| {
-            n.inputs.first().is_some_and(|at| of(resource(main, body, &node.inputs, *at)))
-        });
+        let inner =
+            inner.filter(|n| n.inputs.first().is_some_and(|at| of(resource(main, body, &node.inputs, *at))));
         out.extend(inner.map(|inner| Filler { call: Some(node), node: inner }));
     }
     out

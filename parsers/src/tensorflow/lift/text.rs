@@ -75,7 +75,9 @@ fn split(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let separator = cx.constant(separator).and_then(|t| t.strings().ok()?.first().cloned());
     let separator = separator.ok_or_else(|| cx.unsupported("a separator that is computed"))?;
     if separator.is_empty() {
-        return Err(cx.unsupported("white space as the separator, which runtimes of ONNX understand differently,"));
+        return Err(
+            cx.unsupported("white space as the separator, which runtimes of ONNX understand differently,")
+        );
     }
     let maxsplit = cx.attrs.int("maxsplit").filter(|n| *n >= 0);
     let out = cx.op_n(StringSplit { delimiter: Some(separator), maxsplit }, &[Some(x)], 2)?;
@@ -97,11 +99,14 @@ fn split(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let found = cx.named("non_zero", &[there])?;
     let indices = cx.transpose(found, &[1, 0])?;
     let values = cx.named("gather_nd", &[pieces, indices])?;
-    let axis = cx.aten("amax", &[
-        ("self", super::bridge::Arg::T(counts)),
-        ("dim", super::bridge::Arg::Is(vec![])),
-        ("keepdim", super::bridge::Arg::B(false)),
-    ])?;
+    let axis = cx.aten(
+        "amax",
+        &[
+            ("self", super::bridge::Arg::T(counts)),
+            ("dim", super::bridge::Arg::Is(vec![])),
+            ("keepdim", super::bridge::Arg::B(false)),
+        ],
+    )?;
     let most = cx.reshape(axis, &[1])?;
     let shape = cx.concat(&[length, most], 0)?;
     Ok(vec![indices.into(), values.into(), shape.into()])
@@ -145,4 +150,3 @@ fn to_number(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let dtype = cx.attrs.dtype("out_type").unwrap_or(DType::F32);
     Ok(vec![cx.op(Cast { to: dtype, ..Cast::default() }, &[x])?.into()])
 }
-

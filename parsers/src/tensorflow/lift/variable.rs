@@ -132,7 +132,9 @@ impl Cx<'_, '_, '_> {
                 return Ok(now);
             }
             let name = &self.l.variables.list[n].name;
-            return Err(self.unsupported(format!("variable `{name}`, which the model assigns, in a loop or branch")));
+            return Err(
+                self.unsupported(format!("variable `{name}`, which the model assigns, in a loop or branch"))
+            );
         }
         let t = self.initial(n)?;
         let v = self.konst(t);
@@ -146,8 +148,8 @@ impl Cx<'_, '_, '_> {
             return Err(self.unsupported(format!("variable `{name}` in a loop or branch")));
         }
         let initial = self.initial(n)?;
-        let same = self.dtype(v)? == initial.dtype()
-            && self.sizes(v).is_none_or(|sizes| sizes == initial.shape());
+        let same =
+            self.dtype(v)? == initial.dtype() && self.sizes(v).is_none_or(|sizes| sizes == initial.shape());
         if !same {
             let name = &self.l.variables.list[n].name;
             return Err(self.unsupported(format!("another type or shape than variable `{name}` has")));
@@ -168,7 +170,11 @@ fn check(cx: &Cx<'_, '_, '_>, node: &Node, value: &Tensor) -> R<()> {
             || shape.iter().zip(value.shape()).any(|(d, n)| d.known().is_some_and(|d| d != *n as u64))
     };
     if dtype.is_some_and(|d| d != value.dtype()) || shape.as_ref().is_some_and(differs) {
-        let m = format!("the checkpoint holds {} for variable `{}`, which is of another type", value.ty(), node.name);
+        let m = format!(
+            "the checkpoint holds {} for variable `{}`, which is of another type",
+            value.ty(),
+            node.name
+        );
         return Err(Diag::error("E0203", m));
     }
     Ok(())

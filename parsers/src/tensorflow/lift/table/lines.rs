@@ -37,7 +37,8 @@ impl File {
         let source = Source::open(found).map_err(|e| Diag::error("E0101", e.to_string()))?;
         let text = std::str::from_utf8(source.bytes())
             .map_err(|_| bad(format!("the file `{path}` of a table is not UTF-8")))?;
-        self.split(text).map_err(|d| Diag { message: format!("the file `{path}` of a table: {}", d.message), ..d })
+        self.split(text)
+            .map_err(|d| Diag { message: format!("the file `{path}` of a table: {}", d.message), ..d })
     }
     fn split(&self, text: &str) -> R<(Tensor, Tensor)> {
         let text = text.strip_suffix('\n').unwrap_or(text);
@@ -95,13 +96,21 @@ mod tests {
 
     fn file(keys: i64, values: (i64, DType), most: Option<usize>) -> File {
         let side = |index, dtype| Side { index, dtype };
-        File { delimiter: "\t".into(), most, keys: side(keys, DType::String), values: side(values.0, values.1) }
+        File {
+            delimiter: "\t".into(),
+            most,
+            keys: side(keys, DType::String),
+            values: side(values.0, values.1),
+        }
     }
 
     #[test]
     fn lines_numbers_and_columns() {
         let (k, v) = file(LINE, (NUMBER, DType::I64), None).split("a\r\nb\n").unwrap();
-        assert_eq!((k.strings().unwrap(), v.to_i64s().unwrap()), (&["a".to_owned(), "b".to_owned()][..], vec![0, 1]));
+        assert_eq!(
+            (k.strings().unwrap(), v.to_i64s().unwrap()),
+            (&["a".to_owned(), "b".to_owned()][..], vec![0, 1])
+        );
         let (k, v) = file(1, (0, DType::F32), Some(1)).split("1.5\tx\n2\ty").unwrap();
         assert_eq!((k.strings().unwrap(), v.to_f64s().unwrap()), (&["x".to_owned()][..], vec![1.5]));
         assert!(file(LINE, (NUMBER, DType::I64), None).split("a\n\nb").is_err());
