@@ -20,8 +20,15 @@ fn lift(folder: &Path, meta: &Meta) -> Result<Model, Diags> {
         options.outputs = meta.outputs.clone().unwrap_or_default();
         return saved_model::read_meta_graph(&open(&graph)?, &options);
     }
-    options.signature.clone_from(&meta.signature);
+    options.signature = signature(folder);
     saved_model::read(&open(&folder.join("saved_model/saved_model.pb"))?, &options)
+}
+
+/// The signature that `meta.json` names.
+fn signature(folder: &Path) -> Option<String> {
+    let text = std::fs::read(folder.join("meta.json")).ok()?;
+    let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    json["signature"].as_str().map(str::to_owned)
 }
 
 #[test]

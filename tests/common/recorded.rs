@@ -35,8 +35,6 @@ pub struct Meta {
     pub inputs: Option<Vec<String>>,
     /// Names of the outputs.
     pub outputs: Option<Vec<String>>,
-    /// Signature to take.
-    pub signature: Option<String>,
 }
 
 /// Reads the program in a folder.
@@ -68,7 +66,6 @@ impl Meta {
             refused: json["refused"].as_str().map(str::to_owned),
             inputs: names("inputs"),
             outputs: names("outputs"),
-            signature: json["signature"].as_str().map(str::to_owned),
         })
     }
 }
