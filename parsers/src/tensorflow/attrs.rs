@@ -21,6 +21,18 @@ impl Attrs {
     pub fn new(map: BTreeMap<String, AttrValue>) -> Self {
         Self(map)
     }
+    /// Attributes that name functions.
+    pub fn calling(functions: &[(&str, &str)]) -> Self {
+        let call = |(key, name): &(&str, &str)| {
+            let f = NameAttrList { name: (*name).into(), ..NameAttrList::default() };
+            ((*key).to_owned(), AttrValue { value: Some(Value::Func(Box::new(f))) })
+        };
+        Self(functions.iter().map(call).collect())
+    }
+    /// One attribute: the number of an element type.
+    pub fn of_type(key: &str, code: i32) -> Self {
+        Self([(key.to_owned(), AttrValue { value: Some(Value::Type(code)) })].into())
+    }
     /// These, with what is left to the call taken from `call`.
     pub fn filled(&self, call: &Self) -> Self {
         let fill = |(name, value): (&String, &AttrValue)| {
@@ -153,6 +165,17 @@ impl Attrs {
             return Err(bad(format!("there is no function `{name}`")));
         };
         Ok((&f.name, Attrs(f.attr.clone())))
+    }
+    /// Names of all functions that some attribute holds.
+    pub fn called(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flat_map(|v| {
+            let (one, list) = match &v.value {
+                Some(Value::Func(f)) => (Some(&**f), &[][..]),
+                Some(Value::List(l)) => (None, l.func.as_slice()),
+                _ => (None, &[][..]),
+            };
+            one.into_iter().chain(list).map(|f| f.name.as_str())
+        })
     }
     /// Functions.
     pub fn functions(&self, name: &str) -> &[NameAttrList] {

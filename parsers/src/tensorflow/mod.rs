@@ -20,6 +20,7 @@ use tensor::bad;
 
 pub mod attrs;
 pub mod bundle;
+mod frames;
 pub mod lift;
 pub mod overview;
 pub mod program;

@@ -1,5 +1,6 @@
 //! Graphs and functions of a file in one form: nodes by number, operands by node and port.
 use super::attrs::Attrs;
+use super::frames::functionalize;
 use super::lift::outputs_of;
 use super::restore::Store;
 use super::tensor::bad;
@@ -67,9 +68,20 @@ pub struct Body {
 }
 
 impl Body {
+    /// A function without nodes.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
     /// The node called `name`.
     pub fn node(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+    /// Adds a node. A name that is taken keeps naming the other one.
+    pub fn push(&mut self, node: Node) -> usize {
+        let at = self.nodes.len();
+        self.by_name.entry(node.name.clone()).or_insert(at);
+        self.nodes.push(node);
+        at
     }
     /// The value that `text` names: `node` or `node:port`.
     pub fn value(&self, text: &str) -> Option<Ref> {
@@ -121,7 +133,9 @@ impl Program {
                 }
             }
         }
-        Ok(Self { main, functions, store: Store::default() })
+        let mut program = Self { main, functions, store: Store::default() };
+        functionalize(&mut program)?;
+        Ok(program)
     }
     /// Nodes of the graph that `from` leads to.
     pub fn behind(&self, from: impl Iterator<Item = Ref>) -> HashSet<Option<usize>> {

@@ -12,7 +12,7 @@ use cx::{Cx, R};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Origin, OriginPart};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use val::Val;
 
@@ -25,6 +25,7 @@ mod diagonal;
 mod fused;
 mod gather;
 mod image;
+mod inner;
 mod linear;
 mod list;
 mod loss;
@@ -38,6 +39,7 @@ mod ragged;
 mod random;
 mod recurrent;
 mod reduce;
+mod repeat;
 mod segment;
 mod set;
 mod shape;
@@ -47,6 +49,7 @@ mod sparse;
 mod spectral;
 pub mod table;
 mod text;
+mod trips;
 pub mod val;
 pub mod variable;
 mod window;
@@ -121,9 +124,15 @@ pub struct Lifter<'p> {
     pub variables: variable::Variables,
     /// Lookup tables that were used.
     pub tables: table::Tables,
+    /// Functions that change something.
+    effectful: HashSet<&'p str>,
     blockers: Blockers,
     calls: usize,
     nodes: usize,
+    /// Lists of loops that were given a number.
+    slots: usize,
+    /// Numbers of those whose elements something asks for.
+    asked: BTreeSet<usize>,
 }
 
 /// A function, or the graph, while it is lifted.
@@ -142,11 +151,14 @@ impl<'p> Lifter<'p> {
             program,
             options,
             warnings: vec![],
+            effectful: effectful(program),
             variables: variable::Variables::default(),
             tables: table::Tables::default(),
             blockers: Blockers::default(),
             calls: 0,
             nodes: 0,
+            slots: 0,
+            asked: BTreeSet::new(),
         }
     }
     /// Ends lifting.
@@ -166,6 +178,17 @@ impl<'p> Lifter<'p> {
         if !self.blockers.has_errors() {
             self.block(bad(format!("output `{name}` is no result of its node")));
         }
+    }
+    /// Number of kinds of problems found so far.
+    fn blocked(&self) -> usize {
+        self.blockers.kinds()
+    }
+    /// Whether lists of a loop, of which nothing was asked so far, are among `args`; their elements are asked for then.
+    fn unread(&mut self, args: &[Val]) -> bool {
+        let slots = args.iter().filter_map(|v| if let Val::List(list) = v { list.slot } else { None });
+        let before = slots.clone().count();
+        self.asked.extend(slots);
+        before > 0
     }
     /// Lifts what `wanted` of the graph needs; `given` are values that are known already.
     ///
@@ -218,7 +241,7 @@ impl<'p> Lifter<'p> {
     }
 
     fn body(&mut self, b: &mut Builder<'_>, mut scope: Scope<'_>, wanted: &[Ref]) -> R<Vec<Val>> {
-        let order = order(&scope, wanted)?;
+        let order = order(&scope, wanted, &self.effectful)?;
         self.nodes = self.nodes.saturating_add(order.len());
         if self.nodes > MOST_NODES {
             return Err(bad(format!("calls of functions expand to more than {MOST_NODES} nodes")));
@@ -243,8 +266,11 @@ impl<'p> Lifter<'p> {
             self.block(scope.no_such(*at).node(&*node.name));
             return vec![Val::Failed];
         }
-        if inputs.iter().any(|v| matches!(v, Val::Failed)) && &*node.op != "Merge" {
+        if inputs.iter().any(|v| matches!(v, Val::Failed)) {
             return vec![Val::Failed];
+        }
+        if inputs.iter().any(|v| matches!(v, Val::Dead)) && !matches!(&*node.op, "Merge" | "RefMerge") {
+            return vec![Val::Dead];
         }
         let filled = node.attrs.is_open().then(|| node.attrs.filled(scope.attrs));
         let attrs = filled.as_ref().unwrap_or(&node.attrs);
@@ -275,7 +301,7 @@ impl Scope<'_> {
     /// Whether the node was lifted and has no such result.
     fn lacks(&self, at: Ref) -> bool {
         let Ref::Node(n, port) = at else { return false };
-        self.values.get(&n).is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed]))
+        self.values.get(&n).is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed | Val::Dead]))
     }
     fn no_such(&self, at: Ref) -> Diag {
         let Ref::Node(n, port) = at else { return bad("no such argument") };
@@ -285,9 +311,10 @@ impl Scope<'_> {
     fn get(&self, at: Ref) -> Val {
         match at {
             Ref::Arg(i) => self.args.get(i).cloned().unwrap_or(Val::Failed),
-            Ref::Node(n, port) => {
-                self.values.get(&n).and_then(|v| v.get(port)).cloned().unwrap_or(Val::Failed)
-            }
+            Ref::Node(n, port) => match self.values.get(&n).map(Vec::as_slice) {
+                Some([Val::Dead]) => Val::Dead,
+                found => found.and_then(|v| v.get(port)).cloned().unwrap_or(Val::Failed),
+            },
         }
     }
 }
@@ -316,12 +343,12 @@ const EFFECTS: &[&str] = &[
 ];
 
 /// The nodes that `wanted` needs, each behind what it needs.
-fn order(scope: &Scope<'_>, wanted: &[Ref]) -> R<Vec<usize>> {
+fn order(scope: &Scope<'_>, wanted: &[Ref], effectful: &HashSet<&str>) -> R<Vec<usize>> {
     let nodes = &scope.body.nodes;
     // 0 not seen, 1 its operands are under way, 2 done.
     let mut state = vec![0u8; nodes.len()];
     let mut out = vec![];
-    let effects = effects_before(nodes);
+    let effects = effects_before(nodes, effectful);
     let roots = wanted.iter().filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None });
     let roots: Vec<usize> = roots.chain(scope.body.effects.iter().copied().filter(|n| effects[*n])).collect();
     for root in roots {
@@ -359,9 +386,35 @@ fn order(scope: &Scope<'_>, wanted: &[Ref]) -> R<Vec<usize>> {
     Ok(out)
 }
 
+/// Whether a node changes something, itself or by a function that it calls.
+fn changes(node: &Node, effectful: &HashSet<&str>) -> bool {
+    EFFECTS.contains(&&*node.op) || node.attrs.called().any(|name| effectful.contains(name))
+}
+
+/// Functions that change something, themselves or by others that they call.
+fn effectful(program: &Program) -> HashSet<&str> {
+    let mut callers: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut todo: Vec<&str> = vec![];
+    for (name, body) in &program.functions {
+        for called in body.nodes.iter().flat_map(|n| n.attrs.called()) {
+            callers.entry(called).or_default().push(name);
+        }
+        if body.nodes.iter().any(|n| EFFECTS.contains(&&*n.op)) {
+            todo.push(name);
+        }
+    }
+    let mut out = HashSet::new();
+    while let Some(name) = todo.pop() {
+        if out.insert(name) {
+            todo.extend(callers.get(name).into_iter().flatten());
+        }
+    }
+    out
+}
+
 /// Whether each node changes something, or orders nodes that do.
-fn effects_before(nodes: &[Node]) -> Vec<bool> {
-    let mut found: Vec<bool> = nodes.iter().map(|n| EFFECTS.contains(&&*n.op)).collect();
+fn effects_before(nodes: &[Node], effectful: &HashSet<&str>) -> Vec<bool> {
+    let mut found: Vec<bool> = nodes.iter().map(|n| changes(n, effectful)).collect();
     let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
     for (i, node) in nodes.iter().enumerate() {
         for c in &node.controls {
