@@ -222,6 +222,17 @@ pub fn in_folder(folder: &Path) -> Option<(PathBuf, InputFormat)> {
     saved.is_file().then_some((saved, InputFormat::SavedModel))
 }
 
+/// The graph of the checkpoint that `path` is the prefix of, as TensorFlow names checkpoints; without a graph, its index.
+pub fn of_prefix(path: &Path) -> Option<(PathBuf, InputFormat)> {
+    let with = |ending: &str| {
+        let mut name = path.file_name()?.to_owned();
+        name.push(ending);
+        Some(path.with_file_name(name)).filter(|p| p.is_file())
+    };
+    let graph = with(".meta").map(|p| (p, InputFormat::MetaGraph));
+    graph.or_else(|| with(".index").map(|p| (p, InputFormat::TensorBundle)))
+}
+
 /// Names of the weights in a folder of a published model, the first one that is there counts.
 const FOLDER_WEIGHTS: &[&str] = &[
     "model.safetensors",

@@ -196,7 +196,7 @@ pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Dia
         Err(error) => {
             let inside =
                 |inner: PathBuf| Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()));
-            if let Some((inner, format)) = format::in_folder(path) {
+            if let Some((inner, format)) = format::in_folder(path).or_else(|| format::of_prefix(path)) {
                 return Ok((inside(inner)?, format));
             }
             match format::weights_in(path) {
