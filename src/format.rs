@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use clap::ValueEnum;
 use hoist_ir::diag::Diag;
+use hoist_parsers::tensorflow::bundle::looks_like_bundle;
 use hoist_parsers::weights::looks_like_index;
 use hoist_parsers::zip::{Archive, looks_like_zip};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ pub enum InputFormat {
     /// SavedModel of TensorFlow
     #[value(name = "savedmodel")]
     SavedModel,
+    /// Graph of TensorFlow with a checkpoint of its name beside it
+    #[value(name = "metagraph")]
+    MetaGraph,
     /// Whole Keras model in HDF5
     #[value(name = "keras-h5")]
     KerasH5,
@@ -34,6 +38,9 @@ pub enum InputFormat {
     Hir,
     /// PyTorch weights written by torch.save
     Checkpoint,
+    /// Index of a TensorFlow checkpoint
+    #[value(name = "tensorbundle")]
+    TensorBundle,
     /// safetensors weights
     Safetensors,
     /// Index of weights in several files
@@ -43,7 +50,7 @@ pub enum InputFormat {
 impl InputFormat {
     /// Whether files of this format hold weights without the program that uses them.
     pub fn is_weights(self) -> bool {
-        matches!(self, Self::Checkpoint | Self::Safetensors | Self::Index)
+        matches!(self, Self::Checkpoint | Self::TensorBundle | Self::Safetensors | Self::Index)
     }
 }
 
@@ -81,7 +88,8 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::Checkpoint | InputFormat::Index)) => {
                 Err(unwritten(path, "PyTorch checkpoints"))
             }
-            Some(Kind::Input(InputFormat::GraphDef | InputFormat::SavedModel)) => {
+            Some(Kind::Input(InputFormat::TensorBundle)) => Err(unwritten(path, "TensorFlow checkpoints")),
+            Some(Kind::Input(InputFormat::GraphDef | InputFormat::SavedModel | InputFormat::MetaGraph)) => {
                 Err(unwritten(path, "TensorFlow graphs"))
             }
             Some(Kind::Input(InputFormat::KerasH5 | InputFormat::Keras)) => {
@@ -167,6 +175,8 @@ const EXTENSIONS: &[(&str, Kind)] = &[
     ("h5", Kind::Input(InputFormat::KerasH5)),
     ("hdf5", Kind::Input(InputFormat::KerasH5)),
     ("pb", Kind::Input(InputFormat::GraphDef)),
+    ("meta", Kind::Input(InputFormat::MetaGraph)),
+    ("index", Kind::Input(InputFormat::TensorBundle)),
     ("pt", Kind::Input(InputFormat::Checkpoint)),
     ("pth", Kind::Input(InputFormat::Checkpoint)),
     ("ckpt", Kind::Input(InputFormat::Checkpoint)),
@@ -210,6 +220,17 @@ pub const SAVED_MODEL: &str = "saved_model.pb";
 pub fn in_folder(folder: &Path) -> Option<(PathBuf, InputFormat)> {
     let saved = folder.join(SAVED_MODEL);
     saved.is_file().then_some((saved, InputFormat::SavedModel))
+}
+
+/// The graph of the checkpoint that `path` is the prefix of, as TensorFlow names checkpoints; without a graph, its index.
+pub fn of_prefix(path: &Path) -> Option<(PathBuf, InputFormat)> {
+    let with = |ending: &str| {
+        let mut name = path.file_name()?.to_owned();
+        name.push(ending);
+        Some(path.with_file_name(name)).filter(|p| p.is_file())
+    };
+    let graph = with(".meta").map(|p| (p, InputFormat::MetaGraph));
+    graph.or_else(|| with(".index").map(|p| (p, InputFormat::TensorBundle)))
 }
 
 /// Names of the weights in a folder of a published model, the first one that is there counts.
@@ -256,11 +277,17 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
     if looks_like_index(bytes) {
         return Some(Kind::Input(InputFormat::Index));
     }
+    if looks_like_bundle(bytes) {
+        return Some(Kind::Input(InputFormat::TensorBundle));
+    }
     if is_onnx(bytes) {
         return Some(Kind::Input(InputFormat::Onnx));
     }
     if is_saved_model(bytes) {
         return Some(Kind::Input(InputFormat::SavedModel));
+    }
+    if is_meta_graph(bytes) {
+        return Some(Kind::Input(InputFormat::MetaGraph));
     }
     if is_graph_def(bytes) {
         return Some(Kind::Input(InputFormat::GraphDef));
@@ -349,6 +376,16 @@ fn is_saved_model(bytes: &[u8]) -> bool {
 fn inner(bytes: &[u8]) -> Option<&[u8]> {
     let (_, rest) = varint(bytes)?;
     Some(varint(rest)?.1)
+}
+
+/// Whether the first fields of a protobuf message are those of TensorFlow's `MetaGraphDef`: what it is (1), which is no node, and a graph (2).
+fn is_meta_graph(bytes: &[u8]) -> bool {
+    let rest = match field(bytes) {
+        Some((1, 2, rest)) if !is_graph_def(bytes) => rest,
+        Some((2, 2, _)) => bytes,
+        _ => return false,
+    };
+    matches!(field(rest), Some((2, 2, _))) && inner(rest).is_some_and(is_graph_def)
 }
 
 /// Whether the first field of a protobuf message is that of TensorFlow's `GraphDef`: a node (1), which begins with a name (1) and an operator (2).

@@ -43,7 +43,7 @@ pub struct Reading {
     /// Element type of an input that the file does not state, such as ids=i64 (files of torch.jit.save; repeatable)
     #[arg(long = "input-dtype", value_name = "NAME=TYPE", value_parser = input_dtype)]
     pub input_dtypes: Vec<(String, DType)>,
-    /// What becomes of parameters and buffers that a PyTorch model changes while it runs
+    /// What becomes of parameters, buffers and variables that a model changes while it runs
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub state: Keeping,
     /// Value of a placeholder of a TensorFlow graph, such as `is_training=false` (repeatable)
@@ -69,6 +69,7 @@ impl Reading {
             constants: self.constants.clone(),
             signature: self.signature.clone(),
             tags: self.tags.clone(),
+            state: self.state.into(),
         }
     }
     /// What a `TorchScript` file does not say.
@@ -176,9 +177,7 @@ pub fn open(path: &Path, options: &Reading) -> Result<Content, Diags> {
     }
     let (source, kind) = find(path, options).map_err(|diags| about(path, diags))?;
     match kind {
-        InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
-            Ok(Content::Weights(Box::new(weights(&source, path, options)?)))
-        }
+        kind if kind.is_weights() => Ok(Content::Weights(Box::new(weights(&source, path, options)?))),
         _ => Ok(Content::Model(Box::new(read(path, options)?))),
     }
 }
@@ -197,7 +196,7 @@ pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Dia
         Err(error) => {
             let inside =
                 |inner: PathBuf| Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()));
-            if let Some((inner, format)) = format::in_folder(path) {
+            if let Some((inner, format)) = format::in_folder(path).or_else(|| format::of_prefix(path)) {
                 return Ok((inside(inner)?, format));
             }
             match format::weights_in(path) {
@@ -229,10 +228,14 @@ fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
         InputFormat::TfLite => tflite::read(&source, options.state.into()),
         InputFormat::GraphDef => tensorflow::read_graph(&source, &options.graph()),
         InputFormat::SavedModel => tensorflow::saved_model::read(&source, &options.graph()),
+        InputFormat::MetaGraph => tensorflow::saved_model::read_meta_graph(&source, &options.graph()),
         InputFormat::KerasH5 => keras::read_h5(&source),
         InputFormat::Keras => keras::read_archive(&source),
         InputFormat::Hir => text(&source),
-        InputFormat::Checkpoint | InputFormat::Safetensors | InputFormat::Index => {
+        InputFormat::Checkpoint
+        | InputFormat::TensorBundle
+        | InputFormat::Safetensors
+        | InputFormat::Index => {
             let weights = weights(&source, path, options)?;
             architecture::model(weights, options)
         }

@@ -18,6 +18,7 @@ mod progress;
 mod quantization;
 mod render;
 mod shaping;
+mod signatures;
 mod stats;
 mod steps;
 mod tuning;

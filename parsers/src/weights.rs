@@ -11,6 +11,7 @@ use crate::pytorch::schema::Table;
 use crate::pytorch::state;
 use crate::safetensors;
 use crate::source::{Source, resolve_sidecar};
+use crate::tensorflow::bundle::{self, looks_like_bundle};
 use crate::zip::looks_like_zip;
 
 /// Named tensors, and plain facts beside them. Tensors stay in the mapped file where their layout allows it.
@@ -67,7 +68,7 @@ pub fn looks_like_index(text: &[u8]) -> bool {
         || start.starts_with(b"{\"metadata\"") && start.windows(12).any(|w| w == b"\"total_size\"")
 }
 
-/// Reads a file of weights: a checkpoint of `torch.save`, a safetensors file, or the index of either in several files.
+/// Reads a file of weights: a checkpoint of `torch.save` or of TensorFlow, a safetensors file, or the index of either in several files.
 ///
 /// # Errors
 /// What is wrong with the file or with one that it names.
@@ -75,6 +76,8 @@ pub fn read(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> 
     let bytes = source.bytes();
     if looks_like_index(bytes) {
         read_index(source, options)
+    } else if looks_like_bundle(bytes) || source.path().extension().is_some_and(|e| e == "index") {
+        bundle::weights(source)
     } else if looks_like_zip(bytes) || bytes.first() == Some(&0x80) {
         state::read(source, options)
     } else {

@@ -2,6 +2,7 @@
 use super::{EXIT_CODES, Report};
 use crate::io::{self, Content, Reading};
 use crate::render::{self, name, table};
+use crate::signatures;
 use crate::stats::{self, Stats};
 use crate::weights;
 use anyhow::Result;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
-    /// Model to read (.onnx, .pt2 or .hir), or weights (.pt, .pth, .bin, .ckpt, .safetensors, *.index.json)
+    /// Model to read (.onnx, .pt2, .tflite, .pb, a SavedModel, .hir), or weights (.pt, .pth, .bin, .ckpt, .index, .safetensors, *.index.json)
     #[arg(value_name = "IN")]
     input: PathBuf,
     #[command(flatten)]
@@ -35,13 +36,23 @@ const EXAMPLES: &str = "Examples:
   hoist inspect model.onnx --dim batch=8
   hoist inspect model.pt2 --shapes
   hoist inspect model.pt2 --hir
+  hoist inspect saved_model --signature serving_default
   hoist inspect weights.pth
   hoist inspect checkpoint.ckpt --key optimizer";
 
 impl Opts {
     /// Runs the command.
     pub fn run(self) -> Result<Report> {
-        let model = match io::open(&self.input, &self.reading)? {
+        let described = if self.hir { None } else { signatures::of(&self.input, &self.reading)? };
+        let opened = match (io::open(&self.input, &self.reading), &described) {
+            (Err(diags), Some(described)) => {
+                let warnings = signatures::unlifted(diags)?;
+                let json = Value::Object(signatures::members(described));
+                return Ok(Report::new(signatures::text(described), json).warn(warnings));
+            }
+            (opened, _) => opened?,
+        };
+        let model = match opened {
             Content::Model(model) => *model,
             Content::Weights(held) => {
                 let report = Report::new(weights::table(&held), weights::members(&held));
@@ -61,6 +72,10 @@ impl Opts {
         let stats = stats::of(&sized);
         let mut text = text(&model, &stats, &symbols);
         let mut json = members(&model, &stats, &symbols);
+        if let Some(described) = described {
+            text = format!("{}\n{text}", signatures::text(&described));
+            json.extend(signatures::members(&described));
+        }
         if self.shapes {
             let values = values(&model.graph);
             text.push('\n');

@@ -268,9 +268,9 @@ pub struct SaverDef {
     #[prost(int32, tag = "7")]
     pub version: i32,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CollectionDef {
-    #[prost(oneof = "collection_def::Kind", tags = "1, 2")]
+    #[prost(oneof = "collection_def::Kind", tags = "1, 2, 5")]
     pub kind: ::core::option::Option<collection_def::Kind>,
 }
 /// Nested message and enum types in `CollectionDef`.
@@ -285,12 +285,26 @@ pub mod collection_def {
         #[prost(bytes = "bytes", repeated, tag = "1")]
         pub value: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Any {
+        #[prost(string, tag = "1")]
+        pub type_url: ::prost::alloc::string::String,
+        #[prost(bytes = "bytes", tag = "2")]
+        pub value: ::prost::bytes::Bytes,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct AnyList {
+        #[prost(message, repeated, tag = "1")]
+        pub value: ::prost::alloc::vec::Vec<Any>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         NodeList(NodeList),
         #[prost(message, tag = "2")]
         BytesList(BytesList),
+        #[prost(message, tag = "5")]
+        AnyList(AnyList),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

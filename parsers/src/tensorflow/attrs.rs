@@ -111,6 +111,14 @@ impl Attrs {
     pub fn codes(&self, name: &str) -> &[i32] {
         self.list(name).map_or(&[], |l| &l.r#type)
     }
+    /// Name of an attribute that says an element type everywhere, and here something else.
+    pub fn misused(&self) -> Option<&'static str> {
+        let kind = |name: &str| match self.get(name) {
+            None | Some(Value::Type(_) | Value::List(_) | Value::Placeholder(_)) => false,
+            Some(_) => true,
+        };
+        ["T", "dtype"].into_iter().find(|name| kind(name))
+    }
     /// An element type.
     ///
     /// # Errors
@@ -157,6 +165,17 @@ impl Attrs {
             return Err(bad(format!("there is no function `{name}`")));
         };
         Ok((&f.name, Attrs(f.attr.clone())))
+    }
+    /// Names of all functions that some attribute holds.
+    pub fn called(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flat_map(|v| {
+            let (one, list) = match &v.value {
+                Some(Value::Func(f)) => (Some(&**f), &[][..]),
+                Some(Value::List(l)) => (None, l.func.as_slice()),
+                _ => (None, &[][..]),
+            };
+            one.into_iter().chain(list).map(|f| f.name.as_str())
+        })
     }
     /// Functions.
     pub fn functions(&self, name: &str) -> &[NameAttrList] {

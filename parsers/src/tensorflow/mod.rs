@@ -1,25 +1,32 @@
 //! TensorFlow's graphs to IR.
+use crate::pytorch::lift::state::StateMode;
 use crate::source::Source;
 use hoist_formats::tensorflow::generated::GraphDef;
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dim::Dim;
+use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin};
 use hoist_ir::model::Model;
 use hoist_ir::tensor::Tensor;
-use hoist_ir::types::{TensorType, Type};
+use hoist_ir::types::{Shape, TensorType, Type};
 use lift::Lifter;
 use lift::val::Val;
 use program::{Program, Ref};
 use prost::Message as _;
-use std::collections::HashSet;
+use state::Lifted;
+use std::collections::{BTreeSet, HashSet};
 use tensor::bad;
 
 pub mod attrs;
+pub mod bundle;
 mod frames;
 pub mod lift;
+pub mod overview;
 pub mod program;
+pub mod restore;
 pub mod saved_model;
+mod state;
 mod tensor;
 
 /// [`Model::source`] of what is read here.
@@ -38,12 +45,16 @@ pub struct Options {
     pub signature: Option<String>,
     /// Tags of the graph of a `SavedModel`.
     pub tags: Vec<String>,
+    /// What becomes of variables that the graph assigns.
+    pub state: StateMode,
 }
 
 /// An input or output of a graph: its name in the model, and its place.
 struct Port {
     name: String,
     at: Ref,
+    /// Element type and shape, where a signature says them.
+    stated: Option<(DType, Option<Shape>)>,
 }
 
 /// Reads a frozen graph.
@@ -84,7 +95,7 @@ fn ports(program: &Program, names: &[String]) -> Result<Vec<Port>, Diags> {
             }
         })?;
         let name = text.strip_suffix(":0").unwrap_or(text).to_owned();
-        Ok(Port { name, at })
+        Ok(Port { name, at, stated: None })
     };
     Ok(names.iter().map(port).collect::<Result<_, Diag>>()?)
 }
@@ -94,7 +105,7 @@ fn placeholders(program: &Program, options: &Options) -> Vec<Port> {
     let nodes = program.main.nodes.iter().enumerate();
     let open = nodes.filter(|(_, n)| matches!(&*n.op, "Placeholder" | "PlaceholderV2"));
     let free = open.filter(|(_, n)| !options.constants.iter().any(|(name, _)| plain(name) == &*n.name));
-    free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0) }).collect()
+    free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0), stated: None }).collect()
 }
 
 /// The name of a node, of a value `node:0`.
@@ -117,44 +128,79 @@ fn ends(program: &Program) -> Vec<Port> {
         .collect();
     let nodes = program.main.nodes.iter().enumerate();
     let free = nodes.filter(|(i, n)| !used.contains(i) && !SILENT.contains(&&*n.op));
-    free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0) }).collect()
+    free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0), stated: None }).collect()
 }
 
-/// The model that computes `outputs` of `inputs`.
+/// The model that computes `outputs` of `inputs`. Variables that it assigns become inputs and outputs.
 fn model(program: &Program, options: &Options, inputs: &[Port], outputs: &[Port]) -> Result<Model, Diags> {
-    let mut model = Model { source: SOURCE.into(), ..Model::default() };
-    let mut graph = Graph::new("main");
-    let mut given = vec![];
-    for Port { name, at } in inputs {
-        let v = graph.add_input(name, input_type(program, *at, name)?);
-        given.push((*at, Val::Tensor(v)));
+    let ends = Ends { program, options, inputs, outputs };
+    state::lift_with_state(options.state, &|held| ends.lift(held))
+}
+
+/// The name of the input that variable `name` becomes, where `taken` have other meanings.
+fn unique<'a>(name: &str, taken: impl Iterator<Item = &'a str>) -> String {
+    let taken: HashSet<&str> = taken.collect();
+    let mut label = name.to_owned();
+    while taken.contains(label.as_str()) || taken.contains(format!("{label}.next").as_str()) {
+        label.push_str(".state");
     }
-    let mut lifter = Lifter::new(program, options);
-    let mut b = Builder::at_end(&mut graph, Origin::default());
-    for (name, text) in &options.constants {
-        let at = program.main.value(name);
-        let at = at.ok_or_else(|| Diag::error("E0603", format!("the graph has no value `{name}`")))?;
-        let v = b.constant(constant(program, at, name, text)?);
-        given.push((at, Val::Tensor(v)));
-    }
-    let wanted: Vec<Ref> = outputs.iter().map(|p| p.at).collect();
-    let values = lifter.main(&mut b, &given, &wanted)?;
-    for (port, value) in outputs.iter().zip(values) {
-        match value {
-            Val::Tensor(v) => graph.add_output(&port.name, v),
-            Val::Failed => {}
-            other => {
-                let m = format!("output `{}` is {}, not a tensor", port.name, other.what());
-                lifter.block(Diag::error("E0301", m).hint("--outputs names others"));
+    label
+}
+
+/// What is lifted.
+struct Ends<'a> {
+    program: &'a Program,
+    options: &'a Options,
+    inputs: &'a [Port],
+    outputs: &'a [Port],
+}
+
+impl Ends<'_> {
+    /// The graph, with the variables `held` as inputs behind the others.
+    fn lift(&self, held: &BTreeSet<String>) -> Result<Lifted, Diags> {
+        let Self { program, options, .. } = *self;
+        let mut graph = Graph::new("main");
+        let mut given = vec![];
+        for port in self.inputs {
+            let ty = match &port.stated {
+                Some((dtype, shape)) => typed(&port.name, *dtype, shape.clone()),
+                None => input_type(program, port.at, &port.name)?,
+            };
+            given.push((port.at, Val::Tensor(graph.add_input(&port.name, ty))));
+        }
+        let mut lifter = Lifter::new(program, options);
+        for name in held {
+            let ends = self.inputs.iter().chain(self.outputs);
+            let label = unique(name, ends.map(|p| p.name.as_str()));
+            lifter.variables.hold(name, &label, &mut graph, &program.store)?;
+        }
+        lifter.variables.at_home(&graph);
+        let mut b = Builder::at_end(&mut graph, Origin::default());
+        for (name, text) in &options.constants {
+            let at = program.main.value(name);
+            let at = at.ok_or_else(|| Diag::error("E0603", format!("the graph has no value `{name}`")))?;
+            let v = b.constant(constant(program, at, name, text)?);
+            given.push((at, Val::Tensor(v)));
+        }
+        let wanted: Vec<Ref> = self.outputs.iter().map(|p| p.at).collect();
+        let values = lifter.main(&mut b, &given, &wanted)?;
+        for (port, value) in self.outputs.iter().zip(values) {
+            match value {
+                Val::Tensor(v) => graph.add_output(&port.name, v),
+                Val::Failed => lifter.lost(&port.name),
+                other => {
+                    let m = format!("output `{}` is {}, not a tensor", port.name, other.what());
+                    lifter.block(Diag::error("E0301", m).hint("--outputs names others"));
+                }
             }
         }
+        let variables = std::mem::take(&mut lifter.variables);
+        let warnings = lifter.finish()?;
+        Ok(Lifted { graph, warnings, variables })
     }
-    model.warnings.extend(lifter.finish()?);
-    model.graph = graph;
-    Ok(model)
 }
 
-/// Type of the value at `at`, which becomes input `name`. Each size that is not known gets a symbol of its own.
+/// Type of the value at `at`, which becomes input `name`.
 fn input_type(program: &Program, at: Ref, name: &str) -> Result<Type, Diag> {
     let Ref::Node(n, port) = at else { return Err(bad("an argument is no input")) };
     let node = &program.main.nodes[n];
@@ -168,6 +214,11 @@ fn input_type(program: &Program, at: Ref, name: &str) -> Result<Type, Diag> {
         Some(shape) => shape,
         None => node.attrs.shapes("_output_shapes")?.into_iter().nth(port).flatten(),
     };
+    Ok(typed(name, dtype, stated))
+}
+
+/// The type of input `name`. Each size that is not known gets a symbol of its own.
+fn typed(name: &str, dtype: DType, stated: Option<Shape>) -> Type {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let plain =
         if plain.starts_with(|c: char| c.is_ascii_alphabetic()) { plain } else { format!("d{plain}") };
@@ -176,7 +227,7 @@ fn input_type(program: &Program, at: Ref, name: &str) -> Result<Type, Diag> {
         dim => dim,
     };
     let shape = stated.map(|s| s.into_iter().enumerate().map(symbol).collect::<Vec<_>>());
-    Ok(TensorType::new(dtype, shape).into())
+    TensorType::new(dtype, shape).into()
 }
 
 /// The value that the command line gives the placeholder at `at`.

@@ -2,10 +2,11 @@
 use super::attrs::Attrs;
 use super::frames::functionalize;
 use super::lift::outputs_of;
+use super::restore::Store;
 use super::tensor::bad;
 use hoist_formats::tensorflow::generated::{FunctionDef, GraphDef, NodeDef, op_def};
 use hoist_ir::diag::Diag;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Where an operand comes from.
@@ -15,6 +16,13 @@ pub enum Ref {
     Arg(usize),
     /// Result `1` of node `0`.
     Node(usize, usize),
+}
+
+impl Ref {
+    /// The node whose result it is; none for arguments.
+    pub fn node(self) -> Option<usize> {
+        if let Self::Node(n, _) = self { Some(n) } else { None }
+    }
 }
 
 /// One operator.
@@ -94,6 +102,8 @@ pub struct Program {
     pub main: Body,
     /// Functions by name.
     pub functions: BTreeMap<String, Body>,
+    /// What lies beside the graph.
+    pub store: Store,
 }
 
 /// Most operands of one node; a list of more is no model's.
@@ -123,10 +133,35 @@ impl Program {
                 }
             }
         }
-        let mut program = Self { main, functions };
+        let mut program = Self { main, functions, store: Store::default() };
         functionalize(&mut program)?;
         Ok(program)
     }
+    /// Nodes of the graph that `from` leads to.
+    pub fn behind(&self, from: impl Iterator<Item = Ref>) -> HashSet<Option<usize>> {
+        let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (i, node) in self.main.nodes.iter().enumerate() {
+            for at in node.inputs.iter().filter_map(|at| at.node()) {
+                users.entry(at).or_default().push(i);
+            }
+        }
+        reached(from, |n| users.get(&n).cloned().unwrap_or_default())
+    }
+    /// Nodes of the graph that `of` needs.
+    pub fn needed(&self, of: impl Iterator<Item = Ref>) -> HashSet<Option<usize>> {
+        reached(of, |n| self.main.nodes[n].inputs.iter().filter_map(|at| at.node()).collect())
+    }
+}
+
+fn reached(from: impl Iterator<Item = Ref>, next: impl Fn(usize) -> Vec<usize>) -> HashSet<Option<usize>> {
+    let mut todo: Vec<usize> = from.filter_map(Ref::node).collect();
+    let mut out = HashSet::new();
+    while let Some(n) = todo.pop() {
+        if out.insert(Some(n)) {
+            todo.extend(next(n));
+        }
+    }
+    out
 }
 
 fn dangling(node: &str, text: &str) -> Diag {

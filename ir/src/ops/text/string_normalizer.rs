@@ -32,8 +32,8 @@ impl Word for CaseChange {
 
 crate::op! {
     /// Removes the strings of a `[C]` or `[1, C]` tensor that are stop words, then changes the case of the others. When none is left,
-    /// the result is one empty string. Case is Unicode's, whatever the `locale`; locales whose own rules differ (`az`, `lt`, `tr`) are
-    /// refused where case matters.
+    /// the result is one empty string. Case is Unicode's, whatever the `locale`, but for `C` and `POSIX`, which know only the letters of
+    /// ASCII; locales whose own rules differ (`az`, `lt`, `tr`) are refused where case matters.
     string_normalizer StringNormalizer(x: One<T>) -> (y: One<T>) {
         /// What happens to upper and lower case.
         case_change_action: CaseChange = CaseChange::None,
@@ -61,20 +61,25 @@ impl StringNormalizer {
         )))
     }
     /// The strings that stay, in the wanted case.
+    fn changed(&self, text: &str, case: CaseChange) -> String {
+        let ascii = matches!(self.locale.as_deref(), Some("C" | "POSIX"));
+        match case {
+            CaseChange::None => text.to_owned(),
+            CaseChange::Lower if ascii => text.to_ascii_lowercase(),
+            CaseChange::Upper if ascii => text.to_ascii_uppercase(),
+            CaseChange::Lower => text.to_lowercase(),
+            CaseChange::Upper => text.to_uppercase(),
+        }
+    }
     fn normalized(&self, texts: &[String]) -> Vec<String> {
         let folded = |t: &str| match (self.is_case_sensitive, self.case_change_action) {
             (true, _) => t.to_owned(),
-            (false, CaseChange::Upper) => t.to_uppercase(),
-            (false, _) => t.to_lowercase(),
+            (false, CaseChange::Upper) => self.changed(t, CaseChange::Upper),
+            (false, _) => self.changed(t, CaseChange::Lower),
         };
         let stop: HashSet<String> = self.stopwords.iter().map(|t| folded(t)).collect();
         let kept = texts.iter().filter(|t| stop.is_empty() || !stop.contains(&folded(t)));
-        let changed = |t: &String| match self.case_change_action {
-            CaseChange::None => t.clone(),
-            CaseChange::Lower => t.to_lowercase(),
-            CaseChange::Upper => t.to_uppercase(),
-        };
-        kept.map(changed).collect()
+        kept.map(|t| self.changed(t, self.case_change_action)).collect()
     }
 }
 
@@ -131,6 +136,8 @@ mod tests {
         assert_eq!(run(&op, &["monday", "Tuesday", "straße"]), ["TUESDAY", "STRASSE"]);
         op.is_case_sensitive = true;
         assert_eq!(run(&op, &["monday", "Monday"]), ["MONDAY"]);
+        op.locale = Some("C".to_owned());
+        assert_eq!(run(&op, &["éa"]), ["éA"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cx::{Cx, R};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::graph::{Origin, OriginPart};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use val::Val;
 
@@ -48,11 +48,11 @@ mod slice;
 mod source;
 mod sparse;
 mod spectral;
-mod table;
+pub mod table;
 mod text;
 mod trips;
 pub mod val;
-mod variable;
+pub mod variable;
 mod window;
 
 /// Lifts the current node.
@@ -122,6 +122,12 @@ pub struct Lifter<'p> {
     pub options: &'p Options,
     /// Remarks for the user.
     pub warnings: Vec<Diag>,
+    /// Variables that were read or assigned.
+    pub variables: variable::Variables,
+    /// Lookup tables that were used.
+    pub tables: table::Tables,
+    /// Functions that change something.
+    effectful: HashSet<&'p str>,
     blockers: Blockers,
     calls: usize,
     nodes: usize,
@@ -147,6 +153,9 @@ impl<'p> Lifter<'p> {
             program,
             options,
             warnings: vec![],
+            effectful: effectful(program),
+            variables: variable::Variables::default(),
+            tables: table::Tables::default(),
             blockers: Blockers::default(),
             calls: 0,
             nodes: 0,
@@ -165,6 +174,12 @@ impl<'p> Lifter<'p> {
     /// Remembers what is wrong.
     pub fn block(&mut self, diag: Diag) {
         self.blockers.push(diag);
+    }
+    /// Remembers that output `name` has no value, where nothing else says why.
+    pub fn lost(&mut self, name: &str) {
+        if !self.blockers.has_errors() {
+            self.block(bad(format!("output `{name}` is no result of its node")));
+        }
     }
     /// Number of kinds of problems found so far.
     fn blocked(&self) -> usize {
@@ -195,6 +210,16 @@ impl<'p> Lifter<'p> {
         let program = self.program;
         self.body(b, Scope { body: &program.main, args: &[], attrs: &none, values }, wanted)
     }
+    /// Lifts value `at` of function `name`, which needs none of its arguments.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub fn inside(&mut self, b: &mut Builder<'_>, name: &str, attrs: &Attrs, at: Ref) -> R<Vec<Val>> {
+        let program = self.program;
+        let body =
+            program.functions.get(name).ok_or_else(|| bad(format!("there is no function `{name}`")))?;
+        self.body(b, Scope { body, args: &[], attrs, values: HashMap::new() }, &[at])
+    }
     /// Lifts function `name` with these arguments in place of a call with attributes `attrs`.
     ///
     /// # Errors
@@ -218,7 +243,7 @@ impl<'p> Lifter<'p> {
     }
 
     fn body(&mut self, b: &mut Builder<'_>, mut scope: Scope<'_>, wanted: &[Ref]) -> R<Vec<Val>> {
-        let order = order(&scope, wanted)?;
+        let order = order(&scope, wanted, &self.effectful)?;
         self.nodes = self.nodes.saturating_add(order.len());
         if self.nodes > MOST_NODES {
             return Err(bad(format!("calls of functions expand to more than {MOST_NODES} nodes")));
@@ -230,14 +255,21 @@ impl<'p> Lifter<'p> {
             let results = self.node(b, &scope, n);
             scope.values.insert(n, results);
         }
+        if let Some(at) = wanted.iter().find(|at| scope.lacks(**at)) {
+            self.block(scope.no_such(*at));
+        }
         Ok(wanted.iter().map(|at| scope.get(*at)).collect())
     }
     /// Results of node `n`; what is wrong with it is remembered, and it has none then.
     fn node(&mut self, b: &mut Builder<'_>, scope: &Scope<'_>, n: usize) -> Vec<Val> {
         let node = &scope.body.nodes[n];
         let inputs: Vec<Val> = node.inputs.iter().map(|at| scope.get(*at)).collect();
+        if let Some(at) = node.inputs.iter().find(|at| scope.lacks(**at)) {
+            self.block(scope.no_such(*at).node(&*node.name));
+            return vec![Val::Failed];
+        }
         if inputs.iter().any(|v| matches!(v, Val::Failed)) {
-            return vec![];
+            return vec![Val::Failed];
         }
         if inputs.iter().any(|v| matches!(v, Val::Dead)) && !matches!(&*node.op, "Merge" | "RefMerge") {
             return vec![Val::Dead];
@@ -249,6 +281,10 @@ impl<'p> Lifter<'p> {
         b.set_origin(Origin::new(part));
         b.set_name((!outside).then(|| node.name.clone()));
         let found = match BY_NAME.get(&*node.op) {
+            Some(_) if attrs.misused().is_some() => {
+                let name = attrs.misused().unwrap_or_default();
+                Err(bad(format!("`{}`: attribute `{name}` is no element type", node.op)).op(&*node.op))
+            }
             Some(row) => (row.2)(&mut Cx { l: self, b, node, attrs, inputs }),
             None => Err(not_read(node)),
         };
@@ -258,12 +294,22 @@ impl<'p> Lifter<'p> {
                 function => format!("{function}/{}", node.name),
             };
             self.block(if d.node.is_none() { d.node(place) } else { d });
-            vec![]
+            vec![Val::Failed]
         })
     }
 }
 
 impl Scope<'_> {
+    /// Whether the node was lifted and has no such result.
+    fn lacks(&self, at: Ref) -> bool {
+        let Ref::Node(n, port) = at else { return false };
+        self.values.get(&n).is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed | Val::Dead]))
+    }
+    fn no_such(&self, at: Ref) -> Diag {
+        let Ref::Node(n, port) = at else { return bad("no such argument") };
+        let node = &self.body.nodes[n];
+        bad(format!("`{}` has no result {port}", node.name)).op(&*node.op)
+    }
     fn get(&self, at: Ref) -> Val {
         match at {
             Ref::Arg(i) => self.args.get(i).cloned().unwrap_or(Val::Failed),
@@ -276,16 +322,35 @@ impl Scope<'_> {
 }
 
 /// Operators that change something, which must run before what comes behind them.
-const EFFECTS: &[&str] =
-    &["AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "Assign", "AssignAdd", "AssignSub"];
+const EFFECTS: &[&str] = &[
+    "AssignVariableOp",
+    "AssignAddVariableOp",
+    "AssignSubVariableOp",
+    "Assign",
+    "AssignAdd",
+    "AssignSub",
+    "LookupTableInsertV2",
+    "LookupTableRemoveV2",
+    "ResourceScatterAdd",
+    "ResourceScatterSub",
+    "ResourceScatterMul",
+    "ResourceScatterDiv",
+    "ResourceScatterMin",
+    "ResourceScatterMax",
+    "ResourceScatterUpdate",
+    "ResourceScatterNdAdd",
+    "ResourceScatterNdSub",
+    "ResourceScatterNdUpdate",
+    "ResourceStridedSliceAssign",
+];
 
 /// The nodes that `wanted` needs, each behind what it needs.
-fn order(scope: &Scope<'_>, wanted: &[Ref]) -> R<Vec<usize>> {
+fn order(scope: &Scope<'_>, wanted: &[Ref], effectful: &HashSet<&str>) -> R<Vec<usize>> {
     let nodes = &scope.body.nodes;
     // 0 not seen, 1 its operands are under way, 2 done.
     let mut state = vec![0u8; nodes.len()];
     let mut out = vec![];
-    let effects = effects_before(nodes);
+    let effects = effects_before(nodes, effectful);
     let roots = wanted.iter().filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None });
     let roots: Vec<usize> = roots.chain(scope.body.effects.iter().copied().filter(|n| effects[*n])).collect();
     for root in roots {
@@ -323,9 +388,35 @@ fn order(scope: &Scope<'_>, wanted: &[Ref]) -> R<Vec<usize>> {
     Ok(out)
 }
 
+/// Whether a node changes something, itself or by a function that it calls.
+fn changes(node: &Node, effectful: &HashSet<&str>) -> bool {
+    EFFECTS.contains(&&*node.op) || node.attrs.called().any(|name| effectful.contains(name))
+}
+
+/// Functions that change something, themselves or by others that they call.
+fn effectful(program: &Program) -> HashSet<&str> {
+    let mut callers: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut todo: Vec<&str> = vec![];
+    for (name, body) in &program.functions {
+        for called in body.nodes.iter().flat_map(|n| n.attrs.called()) {
+            callers.entry(called).or_default().push(name);
+        }
+        if body.nodes.iter().any(|n| EFFECTS.contains(&&*n.op)) {
+            todo.push(name);
+        }
+    }
+    let mut out = HashSet::new();
+    while let Some(name) = todo.pop() {
+        if out.insert(name) {
+            todo.extend(callers.get(name).into_iter().flatten());
+        }
+    }
+    out
+}
+
 /// Whether each node changes something, or orders nodes that do.
-fn effects_before(nodes: &[Node]) -> Vec<bool> {
-    let mut found: Vec<bool> = nodes.iter().map(|n| EFFECTS.contains(&&*n.op)).collect();
+fn effects_before(nodes: &[Node], effectful: &HashSet<&str>) -> Vec<bool> {
+    let mut found: Vec<bool> = nodes.iter().map(|n| changes(n, effectful)).collect();
     let mut users: HashMap<usize, Vec<usize>> = HashMap::new();
     for (i, node) in nodes.iter().enumerate() {
         for c in &node.controls {
