@@ -4,7 +4,10 @@ use super::bridge::Arg;
 use super::cx::{Cx, R, V};
 use super::val::Val;
 use hoist_ir::dtype::DType;
+use hoist_ir::ops::movement::slice::Slice;
 use hoist_ir::ops::movement::trilu::Trilu;
+use hoist_ir::ops::reduce::reductions::ReduceProd;
+use hoist_ir::ops::shape::range::Range;
 use hoist_ir::tensor::Tensor;
 
 pub(super) const TABLE: &[Row] = &[
@@ -22,9 +25,6 @@ pub(super) const TABLE: &[Row] = &[
     ("MatrixBandPart", "", band),
 ];
 
-/// Elements of a matrix whose positions are listed may be this many.
-const MOST: usize = 1 << 24;
-
 /// A tensor of twice the axes with the elements where both halves of the indices are equal.
 fn diag(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let x = cx.arg(0)?;
@@ -38,104 +38,148 @@ fn diag(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 fn diag_part(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let x = cx.arg(0)?;
     let half = cx.rank(x)? / 2;
-    let count = (0..half).try_fold(1u64, |n, a| n.checked_mul(cx.size(x, a)?));
-    let count = count.and_then(|n| i64::try_from(n).ok());
-    let count = count.ok_or_else(|| cx.unsupported("sizes that are not known"))?;
-    let flat = cx.reshape(x, &[count, count])?;
-    let y = cx.aten("diagonal", &[("self", Arg::T(flat))])?;
     let sizes = cx.shape_of(x)?;
     let sizes = cx.slice(sizes, 0, 0, half as i64)?;
+    // Elements lie as far apart as both halves of the indices step together.
+    let count = cx.op(ReduceProd { keepdims: true, noop_with_empty_axes: false }, &[sizes])?;
+    let (flat, one) = (cx.reshape(x, &[-1])?, cx.int_list(&[1]));
+    let (zero, most, axes) = (cx.int_list(&[0]), cx.int_list(&[i64::MAX]), cx.int_list(&[0]));
+    let step = cx.named("add", &[count, one])?;
+    let y = cx.op_opt(Slice::default(), &[Some(flat), Some(zero), Some(most), Some(axes), Some(step)])?;
     Ok(vec![cx.reshape_to(y, sizes)?.into()])
 }
 
-/// Which diagonals of a matrix there are, and how shorter ones lie in rows as long as the longest.
+/// Which diagonals of a matrix there are, and how shorter ones lie in rows as long as the longest. Numbers are lists of one.
 struct Band {
-    rows: i64,
-    columns: i64,
+    rows: V,
+    columns: V,
     /// The lowest and the highest diagonal.
-    range: (i64, i64),
+    range: (V, V),
+    /// Whether one diagonal is a list of its own, and not the only row of several.
+    single: bool,
     /// Whether diagonals above and below the main one end at the right of their row.
     right: (bool, bool),
 }
 
-impl Band {
-    fn new(cx: &Cx<'_, '_, '_>, rows: i64, columns: i64, range: (i64, i64)) -> R<Self> {
-        let align = cx.attrs.text("align")?;
-        let right = match (align, &*cx.node.op) {
-            ("RIGHT_LEFT", _) => (true, false),
-            ("LEFT_RIGHT", _) => (false, true),
-            ("RIGHT_RIGHT", _) => (true, true),
-            ("LEFT_LEFT", _) => (false, false),
-            ("", op) if op.ends_with("V3") => (true, false),
-            ("", _) => (false, false),
-            (other, _) => return Err(cx.bad(format!("align {other}"))),
-        };
-        let (low, high) = range;
-        let inside = rows > 0 && columns > 0 && low <= high && low > -rows && high < columns;
-        let fits = rows.checked_mul(columns).is_some_and(|n| n <= MOST as i64);
-        if !(inside && fits) {
-            return Err(cx.unsupported(format!("diagonals {low} to {high} of {rows} x {columns}")));
-        }
-        Ok(Self { rows, columns, range, right })
-    }
-    fn length(&self, d: i64) -> i64 {
-        (self.rows + d.min(0)).min(self.columns - d.max(0))
-    }
-    /// Length of the longest diagonal.
-    fn longest(&self) -> i64 {
-        (self.range.0..=self.range.1).map(|d| self.length(d)).max().unwrap_or(0)
-    }
-    fn count(&self) -> i64 {
-        self.range.1 - self.range.0 + 1
-    }
-    /// For each place of the diagonals, the highest first, where it is in the matrix; none for what fills them up.
-    fn places(&self) -> Vec<Option<i64>> {
-        let longest = self.longest();
-        let mut out = vec![];
-        for d in (self.range.0..=self.range.1).rev() {
-            let length = self.length(d);
-            let right = if d >= 0 { self.right.0 } else { self.right.1 };
-            let from = if right { longest - length } else { 0 };
-            for i in 0..longest {
-                let k = i - from;
-                let there = (0..length).contains(&k);
-                out.push(there.then(|| (k - d.min(0)) * self.columns + k + d.max(0)));
-            }
-        }
-        out
-    }
-}
-
-/// The lowest and the highest diagonal that operand `i` names; the main one without it.
-fn range(cx: &Cx<'_, '_, '_>, i: usize) -> R<(i64, i64)> {
+/// The lowest and the highest diagonal that operand `i` names, and whether that is one; the main one without it.
+fn range(cx: &mut Cx<'_, '_, '_>, i: usize) -> R<((V, V), bool)> {
     if cx.len() <= i {
-        return Ok((0, 0));
+        let zero = cx.int_list(&[0]);
+        return Ok(((zero, zero), true));
     }
-    match cx.ints(i, "diagonals")?.as_slice() {
-        [one] => Ok((*one, *one)),
-        [low, high] => Ok((*low, *high)),
-        all => Err(cx.bad(format!("{} diagonals", all.len()))),
+    let k = cx.wide(i)?;
+    let k = cx.reshape(k, &[-1])?;
+    match (cx.known_ints(k).as_deref(), cx.size(k, 0)) {
+        (Some([low, high]), _) if low == high => {
+            let one = cx.int_list(&[*low]);
+            Ok(((one, one), true))
+        }
+        (_, Some(1)) => Ok(((k, k), true)),
+        (Some(_), Some(2)) => Ok(((cx.slice(k, 0, 0, 1)?, cx.slice(k, 0, 1, 2)?), false)),
+        _ => Err(cx.unsupported("a number of diagonals that depends on data")),
     }
 }
 
-/// Size of axis `axis` of `v`.
-fn fixed(cx: &Cx<'_, '_, '_>, v: V, axis: usize) -> R<i64> {
-    let n = cx.size(v, axis).and_then(|n| i64::try_from(n).ok());
-    n.ok_or_else(|| cx.unsupported("matrices of unknown sizes"))
+fn alignment(cx: &Cx<'_, '_, '_>) -> R<(bool, bool)> {
+    match (cx.attrs.text("align")?, cx.node.op.ends_with("V3")) {
+        ("RIGHT_LEFT", _) | ("", true) => Ok((true, false)),
+        ("LEFT_RIGHT", _) => Ok((false, true)),
+        ("RIGHT_RIGHT", _) => Ok((true, true)),
+        ("LEFT_LEFT", _) | ("", false) => Ok((false, false)),
+        (other, _) => Err(cx.bad(format!("align {other}"))),
+    }
+}
+
+impl Band {
+    /// The lengths of the diagonals `d`.
+    fn lengths(&self, cx: &mut Cx<'_, '_, '_>, d: V) -> R<V> {
+        let zero = cx.int_list(&[0]);
+        let (below, above) = (cx.named("min", &[d, zero])?, cx.named("max", &[d, zero])?);
+        let (down, across) =
+            (cx.named("add", &[self.rows, below])?, cx.named("sub", &[self.columns, above])?);
+        cx.named("min", &[down, across])
+    }
+    /// The length of the longest one.
+    fn longest(&self, cx: &mut Cx<'_, '_, '_>) -> R<V> {
+        let zero = cx.int_list(&[0]);
+        let (below, above) =
+            (cx.named("min", &[self.range.1, zero])?, cx.named("max", &[self.range.0, zero])?);
+        let (down, across) =
+            (cx.named("add", &[self.rows, below])?, cx.named("sub", &[self.columns, above])?);
+        cx.named("min", &[down, across])
+    }
+    fn count(&self, cx: &mut Cx<'_, '_, '_>) -> R<V> {
+        let (wide, one) = (cx.named("sub", &[self.range.1, self.range.0])?, cx.int_list(&[1]));
+        cx.named("add", &[wide, one])
+    }
+    /// Where the diagonals `d` begin in their rows of `longest` places.
+    fn begins(&self, cx: &mut Cx<'_, '_, '_>, d: V, longest: V) -> R<V> {
+        let lengths = self.lengths(cx, d)?;
+        let far = cx.named("sub", &[longest, lengths])?;
+        let zero = cx.int_list(&[0]);
+        let below = cx.named("less", &[d, zero])?;
+        let [above, under] = [self.right.0, self.right.1].map(|right| if right { far } else { zero });
+        cx.named("where", &[below, under, above])
+    }
+    /// For each place of the rows of diagonals, the highest first, where it is in the matrix; behind its end for what fills them up.
+    fn places(&self, cx: &mut Cx<'_, '_, '_>) -> R<V> {
+        let (longest, count, zero) = (self.longest(cx)?, self.count(cx)?, cx.int_list(&[0]));
+        let (i, j) = (numbers(cx, count)?, numbers(cx, longest)?);
+        let i = cx.unsqueeze(i, &[1])?;
+        let d = cx.named("sub", &[self.range.1, i])?;
+        let begins = self.begins(cx, d, longest)?;
+        let k = cx.named("sub", &[j, begins])?;
+        let lengths = self.lengths(cx, d)?;
+        let (early, late) = (cx.named("less", &[k, zero])?, cx.named("greater_or_equal", &[k, lengths])?);
+        let outside = cx.named("or", &[early, late])?;
+        let (below, above) = (cx.named("min", &[d, zero])?, cx.named("max", &[d, zero])?);
+        let (row, column) = (cx.named("sub", &[k, below])?, cx.named("add", &[k, above])?);
+        let place = cx.named("mul", &[row, self.columns])?;
+        let place = cx.named("add", &[place, column])?;
+        let end = cx.named("mul", &[self.rows, self.columns])?;
+        let place = cx.named("where", &[outside, end, place])?;
+        cx.reshape(place, &[-1])
+    }
+    /// For each place of the matrix, where it is in the rows of diagonals, and whether it is on one: lists.
+    fn sources(&self, cx: &mut Cx<'_, '_, '_>) -> R<(V, V)> {
+        let longest = self.longest(cx)?;
+        let (row, column) = (numbers(cx, self.rows)?, numbers(cx, self.columns)?);
+        let row = cx.unsqueeze(row, &[1])?;
+        let d = cx.named("sub", &[column, row])?;
+        let (low, high) = (
+            cx.named("greater_or_equal", &[d, self.range.0])?,
+            cx.named("less_or_equal", &[d, self.range.1])?,
+        );
+        let on = cx.named("and", &[low, high])?;
+        let k = cx.named("min", &[row, column])?;
+        let begins = self.begins(cx, d, longest)?;
+        let (k, i) = (cx.named("add", &[k, begins])?, cx.named("sub", &[self.range.1, d])?);
+        let at = cx.named("mul", &[i, longest])?;
+        let at = cx.named("add", &[at, k])?;
+        Ok((cx.reshape(at, &[-1])?, cx.reshape(on, &[-1])?))
+    }
+}
+
+/// The numbers from 0 to before `n`, a list of one.
+fn numbers(cx: &mut Cx<'_, '_, '_>, n: V) -> R<V> {
+    let (start, step) = (cx.konst(Tensor::scalar(0i64)), cx.konst(Tensor::scalar(1i64)));
+    let n = cx.reshape(n, &[])?;
+    cx.op(Range::default(), &[start, n, step])
 }
 
 /// Sizes of `v` without its last `inner` axes, and `sizes` behind them.
-fn with_tail(cx: &mut Cx<'_, '_, '_>, v: V, inner: usize, sizes: &[i64]) -> R<V> {
+fn with_tail(cx: &mut Cx<'_, '_, '_>, v: V, inner: usize, sizes: &[V]) -> R<V> {
     let shape = cx.shape_of(v)?;
     let rank = cx.rank(v)?;
     let outer = rank.checked_sub(inner).ok_or_else(|| cx.bad("a matrix without axes"))?;
-    let (head, tail) = (cx.slice(shape, 0, 0, outer as i64)?, cx.int_list(sizes));
-    cx.concat(&[head, tail], 0)
+    let head = cx.slice(shape, 0, 0, outer as i64)?;
+    cx.concat(&[&[head], sizes].concat(), 0)
 }
 
-/// `v` with its last `inner` axes as one of `count` elements.
-fn flattened(cx: &mut Cx<'_, '_, '_>, v: V, inner: usize, count: i64) -> R<V> {
-    let sizes = with_tail(cx, v, inner, &[count])?;
+/// `v` with its last `inner` axes as one.
+fn flattened(cx: &mut Cx<'_, '_, '_>, v: V, inner: usize) -> R<V> {
+    let open = cx.int_list(&[-1]);
+    let sizes = with_tail(cx, v, inner, &[open])?;
     cx.reshape_to(v, sizes)
 }
 
@@ -147,65 +191,74 @@ fn padded(cx: &mut Cx<'_, '_, '_>, flat: V, i: usize) -> R<V> {
         let zero = Tensor::scalar(0i64).cast(cx.dtype(flat)?, false).map_err(|e| cx.bad(e))?;
         cx.konst(zero)
     };
-    let sizes = with_tail(cx, flat, 1, &[1])?;
+    let one = cx.int_list(&[1]);
+    let sizes = with_tail(cx, flat, 1, &[one])?;
     let fill = cx.expand(fill, sizes)?;
     cx.concat(&[flat, fill], -1)
 }
 
-fn matrix_diag_part(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let x = cx.arg(0)?;
+/// Sizes of the last two axes of `x`, and its rank.
+fn matrix(cx: &mut Cx<'_, '_, '_>, x: V) -> R<(V, V)> {
     let rank = cx.rank(x)?;
     if rank < 2 {
         return Err(cx.bad("a matrix has two axes"));
     }
-    let (rows, columns) = (fixed(cx, x, rank - 2)?, fixed(cx, x, rank - 1)?);
-    let band = Band::new(cx, rows, columns, range(cx, 1)?)?;
-    let places = band.places();
-    let flat = flattened(cx, x, 2, rows * columns)?;
-    let flat = if places.contains(&None) { padded(cx, flat, 2)? } else { flat };
-    let at: Vec<i64> = places.into_iter().map(|p| p.unwrap_or(rows * columns)).collect();
-    let at = cx.int_list(&at);
-    let y = cx.gather(flat, at, -1)?;
-    if band.count() == 1 {
+    Ok((cx.size_of(x, rank - 2)?, cx.size_of(x, rank - 1)?))
+}
+
+fn matrix_diag_part(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
+    let x = cx.arg(0)?;
+    let (rows, columns) = matrix(cx, x)?;
+    let (range, single) = range(cx, 1)?;
+    let band = Band { rows, columns, range, single, right: alignment(cx)? };
+    let places = band.places(cx)?;
+    let flat = flattened(cx, x, 2)?;
+    let flat = padded(cx, flat, 2)?;
+    let y = cx.gather(flat, places, -1)?;
+    if band.single {
         return Ok(vec![y.into()]);
     }
-    let sizes = with_tail(cx, y, 1, &[band.count(), band.longest()])?;
+    let (count, longest) = (band.count(cx)?, band.longest(cx)?);
+    let sizes = with_tail(cx, y, 1, &[count, longest])?;
     Ok(vec![cx.reshape_to(y, sizes)?.into()])
 }
 
 fn matrix_diag(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let x = cx.arg(0)?;
     let rank = cx.rank(x)?;
-    let (low, high) = range(cx, 1)?;
-    let several = low != high;
-    if rank < 1 + usize::from(several) {
+    let (range, single) = range(cx, 1)?;
+    let inner = if single { 1 } else { 2 };
+    if rank < inner {
         return Err(cx.bad("diagonals without axes"));
     }
-    let longest = fixed(cx, x, rank - 1)?;
-    let stated = |i: usize| -> R<i64> { if cx.len() > i { cx.int(i, "sizes") } else { Ok(-1) } };
-    let (mut rows, mut columns) = (stated(2)?, stated(3)?);
-    // The smallest matrix that holds the diagonals, as square as what is stated lets it be.
-    let (least_rows, least_columns) = (longest - high.min(0), longest + low.max(0));
-    match (rows, columns) {
-        (-1, -1) => (rows, columns) = (least_rows.max(least_columns), least_rows.max(least_columns)),
-        (-1, _) => rows = least_rows,
-        (_, -1) => columns = least_columns,
-        _ => {}
-    }
-    let band = Band::new(cx, rows, columns, (low, high))?;
-    if band.longest() != longest {
-        return Err(cx.bad(format!("diagonals of {longest} elements of {rows} x {columns}")));
-    }
-    let count = band.count() * longest;
-    let flat = flattened(cx, x, 1 + usize::from(several), count)?;
-    let flat = padded(cx, flat, 4)?;
-    let mut at = vec![count; (rows * columns) as usize];
-    for (i, place) in band.places().into_iter().enumerate() {
-        if let Some(slot) = place.and_then(|p| at.get_mut(usize::try_from(p).ok()?)) {
-            *slot = i as i64;
+    let longest = cx.size_of(x, rank - 1)?;
+    let zero = cx.int_list(&[0]);
+    let mut stated = |i: usize| -> R<V> {
+        if cx.len() <= i {
+            return Ok(cx.int_list(&[-1]));
         }
-    }
-    let at = cx.int_list(&at);
+        let n = cx.wide(i)?;
+        cx.reshape(n, &[1])
+    };
+    let (rows, columns) = (stated(2)?, stated(3)?);
+    // The smallest matrix that holds the diagonals, as square as what is stated lets it be.
+    let (below, above) = (cx.named("min", &[range.1, zero])?, cx.named("max", &[range.0, zero])?);
+    let (least_rows, least_columns) =
+        (cx.named("sub", &[longest, below])?, cx.named("add", &[longest, above])?);
+    let square = cx.named("max", &[least_rows, least_columns])?;
+    let (no_rows, no_columns) = (cx.named("less", &[rows, zero])?, cx.named("less", &[columns, zero])?);
+    let other_rows = cx.named("where", &[no_columns, square, least_rows])?;
+    let other_columns = cx.named("where", &[no_rows, square, least_columns])?;
+    let rows = cx.named("where", &[no_rows, other_rows, rows])?;
+    let columns = cx.named("where", &[no_columns, other_columns, columns])?;
+    let band = Band { rows, columns, range, single, right: alignment(cx)? };
+    let flat = flattened(cx, x, inner)?;
+    let flat = padded(cx, flat, 4)?;
+    let (at, on) = band.sources(cx)?;
+    // What is on no diagonal takes the element at the end.
+    let count = band.count(cx)?;
+    let end = cx.named("mul", &[count, longest])?;
+    let at = cx.named("where", &[on, at, end])?;
     let y = cx.gather(flat, at, -1)?;
     let sizes = with_tail(cx, y, 1, &[rows, columns])?;
     Ok(vec![cx.reshape_to(y, sizes)?.into()])
@@ -213,23 +266,17 @@ fn matrix_diag(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 
 fn matrix_set_diag(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let (x, diagonal) = (cx.arg(0)?, cx.arg(1)?);
-    let rank = cx.rank(x)?;
-    if rank < 2 {
-        return Err(cx.bad("a matrix has two axes"));
-    }
-    let (rows, columns) = (fixed(cx, x, rank - 2)?, fixed(cx, x, rank - 1)?);
-    let band = Band::new(cx, rows, columns, range(cx, 2)?)?;
-    let several = band.count() > 1;
-    let flat = flattened(cx, x, 2, rows * columns)?;
-    let new = flattened(cx, diagonal, 1 + usize::from(several), band.count() * band.longest())?;
+    let (rows, columns) = matrix(cx, x)?;
+    let (range, single) = range(cx, 2)?;
+    let band = Band { rows, columns, range, single, right: alignment(cx)? };
+    let flat = flattened(cx, x, 2)?;
+    let new = flattened(cx, diagonal, if single { 1 } else { 2 })?;
     let both = cx.concat(&[flat, new], -1)?;
-    let mut at: Vec<i64> = (0..rows * columns).collect();
-    for (i, place) in band.places().into_iter().enumerate() {
-        if let Some(slot) = place.and_then(|p| at.get_mut(usize::try_from(p).ok()?)) {
-            *slot = rows * columns + i as i64;
-        }
-    }
-    let at = cx.int_list(&at);
+    let (at, on) = band.sources(cx)?;
+    let all = cx.named("mul", &[rows, columns])?;
+    let own = numbers(cx, all)?;
+    let at = cx.named("add", &[at, all])?;
+    let at = cx.named("where", &[on, at, own])?;
     let y = cx.gather(both, at, -1)?;
     let sizes = cx.shape_of(x)?;
     Ok(vec![cx.reshape_to(y, sizes)?.into()])

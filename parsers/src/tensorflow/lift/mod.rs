@@ -303,7 +303,9 @@ impl Scope<'_> {
     /// Whether the node was lifted and has no such result.
     fn lacks(&self, at: Ref) -> bool {
         let Ref::Node(n, port) = at else { return false };
-        self.values.get(&n).is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed | Val::Dead]))
+        self.values
+            .get(&n)
+            .is_some_and(|v| port >= v.len() && !matches!(v.as_slice(), [Val::Failed | Val::Dead]))
     }
     fn no_such(&self, at: Ref) -> Diag {
         let Ref::Node(n, port) = at else { return bad("no such argument") };

@@ -95,10 +95,23 @@ fn combined(cx: &mut Cx<'_, '_, '_>, x: V, ids: V, rows: V, how: How) -> R<V> {
     if how == How::SqrtN {
         by = cx.named("sqrt", &[by])?;
     }
-    let rank = cx.rank(x)?;
-    let behind: Vec<i64> = (1..rank as i64).collect();
-    let by = cx.unsqueeze(by, &behind)?;
+    let by = column(cx, by, x)?;
     cx.named("div", &[sums, by])
+}
+
+/// A list of one number for each row of `x`, with axes of size 1 for the others.
+fn column(cx: &mut Cx<'_, '_, '_>, list: V, x: V) -> R<V> {
+    if let Some(rank) = cx.known_rank(x) {
+        let behind: Vec<i64> = (1..rank as i64).collect();
+        return cx.unsqueeze(list, &behind);
+    }
+    let shape = cx.shape_of(x)?;
+    let tail = cx.slice(shape, 0, 1, i64::MAX)?;
+    let count = cx.shape_of(tail)?;
+    let (one, open) = (cx.int_list(&[1]), cx.int_list(&[-1]));
+    let ones = cx.expand(one, count)?;
+    let sizes = cx.concat(&[open, ones], 0)?;
+    cx.reshape_to(list, sizes)
 }
 
 /// The number of rows of each segment, in `dtype`.
@@ -129,9 +142,7 @@ fn sorted(cx: &mut Cx<'_, '_, '_>, x: V, ids: V, rows: V, how: How) -> R<Vec<Val
     let counts = counts(cx, ids, rows, DType::I64)?;
     let zero = cx.int_list(&[0]);
     let none = cx.named("equal", &[counts, zero])?;
-    let rank = cx.rank(x)?;
-    let behind: Vec<i64> = (1..rank as i64).collect();
-    let none = cx.unsqueeze(none, &behind)?;
+    let none = column(cx, none, x)?;
     let zero = cx.number(0.0, y)?;
     Ok(vec![cx.named("where", &[none, zero, y])?.into()])
 }

@@ -125,16 +125,23 @@ fn strided_slice(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
             }
             Entry::Part(i) => {
                 let step = steps[i];
-                let bounds = match step {
-                    Some(step) if step < 0 => Some((i64::MAX, i64::MIN)),
-                    Some(_) => Some((0, i64::MAX)),
-                    None => None,
-                };
                 let masked = [bit("begin_mask", i), bit("end_mask", i)];
-                if bounds.is_none() && masked.contains(&true) {
-                    return Err(cx.unsupported("open ends and a step that depends on data"));
-                }
-                let (first, last) = bounds.unwrap_or_default();
+                let (first, last) = match step {
+                    Some(step) if step < 0 => (i64::MAX, i64::MIN),
+                    Some(_) => (0, i64::MAX),
+                    None => {
+                        // Open ends lie where the step comes from and leads to.
+                        let forth = masked.contains(&true).then(|| ends_of(cx, stride, i)).transpose()?;
+                        let [first, last] = forth.unwrap_or([begin, end]);
+                        axes.push(axis);
+                        strides.push((step, stride, i));
+                        from.push(if masked[0] { (None, first, 0) } else { (begins[i], begin, i) });
+                        to.push(if masked[1] { (None, last, 0) } else { (ends[i], end, i) });
+                        axis += 1;
+                        place += 1;
+                        continue;
+                    }
+                };
                 let start = if masked[0] { Some(first) } else { begins[i] };
                 let stop = if masked[1] { Some(last) } else { ends[i] };
                 if !(step == Some(1) && start == Some(0) && stop == Some(i64::MAX)) {
@@ -168,6 +175,15 @@ fn strided_slice(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
         y = cx.gather(y, at, axis)?;
     }
     Ok(vec![cx.unsqueeze(y, &added)?.into()])
+}
+
+/// Where a slice in steps of element `i` of `strides` begins and ends when both are open, as lists of one.
+fn ends_of(cx: &mut Cx<'_, '_, '_>, strides: V, i: usize) -> R<[V; 2]> {
+    let at = cx.int_list(&[i as i64]);
+    let step = cx.gather(strides, at, 0)?;
+    let (zero, most, least) = (cx.int_list(&[0]), cx.int_list(&[i64::MAX]), cx.int_list(&[i64::MIN]));
+    let back = cx.named("less", &[step, zero])?;
+    Ok([cx.named("where", &[back, most, zero])?, cx.named("where", &[back, least, most])?])
 }
 
 /// A list of numbers, each known or an element of a list.
