@@ -1,5 +1,5 @@
 //! `SavedModel`s: a graph with its signatures, and the values of its variables beside it. `MetaGraph`s with a checkpoint beside them are read here too.
-use super::bundle::Bundle;
+use super::bundle::{Bundle, refused};
 use super::program::Program;
 use super::restore::Store;
 use super::tensor::bad;
@@ -94,7 +94,7 @@ fn optional(folder: &Path, name: &str) -> Result<Option<Bundle>, Diag> {
             Bundle::open(&source).map(Some)
         }
         Err(SidecarError::Unreadable { source: SourceError::NotFound { .. }, .. }) => Ok(None),
-        Err(e) => Err(Diag::error("E0105", e.to_string())),
+        Err(e) => Err(refused(&e)),
     }
 }
 
@@ -176,8 +176,13 @@ fn read_meta(
     }
     store.learn(&program, &meta)?;
     program.store = store;
-    let given = !options.outputs.is_empty() && options.signature.is_none();
-    let chosen = if given { None } else { signature(&meta, options.signature.as_deref())? };
+    let mut chosen = signature(&meta, options.signature.as_deref());
+    if !options.outputs.is_empty() && options.signature.is_none() {
+        // Names of values of the graph, where they are none of the signature.
+        let own = |s: &&SignatureDef| options.outputs.iter().all(|name| s.outputs.contains_key(name));
+        chosen = Ok(chosen.ok().flatten().filter(own));
+    }
+    let chosen = chosen?;
     let Some(chosen) = chosen else {
         if saved && options.outputs.is_empty() {
             return Err(Diag::error("E0603", "the SavedModel has no signature")

@@ -7,7 +7,7 @@ mod table;
 mod wire;
 
 use super::tensor::{bad, shape};
-use crate::source::{Source, resolve_sidecar};
+use crate::source::{SidecarError, Source, resolve_sidecar};
 use crate::weights::Weights;
 use bytes::Bytes;
 use hoist_formats::tensorflow::dtype::of_code;
@@ -70,15 +70,6 @@ impl Bundle {
         let prefix = name.strip_suffix(".index").unwrap_or(&name).to_owned();
         let folder = source.path().parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { folder, prefix, shards: vec![OnceLock::new(); count], entries })
-    }
-    /// Opens the checkpoint `NAME` of the folder.
-    ///
-    /// # Errors
-    /// When there is none, it lies elsewhere, or its index is damaged.
-    pub fn beside(folder: &Path, name: &str) -> Result<Self, Diag> {
-        let path = resolve_sidecar(folder, &format!("{name}.index"))
-            .map_err(|e| Diag::error("E0105", e.to_string()))?;
-        Self::open(&Source::open(path).map_err(|e| Diag::error("E0101", e.to_string()))?)
     }
     /// Keys of all tensors, and of nothing else, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
@@ -173,7 +164,7 @@ impl Bundle {
     }
     fn shard(&self, number: usize) -> Result<Source, Diag> {
         let name = format!("{}.data-{number:05}-of-{:05}", self.prefix, self.shards.len());
-        let path = resolve_sidecar(&self.folder, &name).map_err(|e| Diag::error("E0105", e.to_string()))?;
+        let path = resolve_sidecar(&self.folder, &name).map_err(|e| refused(&e))?;
         Source::open(path).map_err(|e| Diag::error("E0101", e.to_string()))
     }
     /// Elements of a tensor of texts: their lengths, a checksum of these, and the texts one behind the other.
@@ -223,6 +214,11 @@ impl Bundle {
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// That a file of the checkpoint is not opened.
+pub(super) fn refused(e: &SidecarError) -> Diag {
+    Diag::error("E0105", e.to_string().replacen("external data", "file", 1))
 }
 
 fn wrong_sum() -> Diag {

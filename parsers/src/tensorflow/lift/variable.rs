@@ -40,6 +40,8 @@ struct Held {
     input: Option<(String, V)>,
     /// What was assigned last.
     now: Option<V>,
+    /// The saved value in the model's graph, once it was read there.
+    constant: Option<V>,
     assigned: bool,
 }
 
@@ -64,7 +66,7 @@ impl Variables {
         }
         let n = self.list.len();
         self.by_name.insert(name.to_owned(), n);
-        let held = Held { name: name.to_owned(), initial: None, input: None, now: None, assigned: false };
+        let held = Held { name: name.to_owned(), initial: None, input: None, now: None, constant: None, assigned: false };
         self.list.push(held);
         n
     }
@@ -136,10 +138,17 @@ impl Cx<'_, '_, '_> {
                 self.unsupported(format!("variable `{name}`, which the model assigns, in a loop or branch"))
             );
         }
+        let home = self.is_home();
+        if let Some(v) = self.l.variables.list[n].constant.filter(|_| home) {
+            return Ok(v);
+        }
         let t = self.initial(n)?;
         let v = self.konst(t);
-        let name = self.l.variables.list[n].name.clone();
-        self.b.graph_mut().set_name(v, Some(name.into()));
+        let held = &mut self.l.variables.list[n];
+        if home {
+            held.constant = Some(v);
+        }
+        self.b.graph_mut().set_name(v, Some(held.name.as_str().into()));
         Ok(v)
     }
     fn set(&mut self, n: usize, v: V) -> R<Vec<Val>> {
