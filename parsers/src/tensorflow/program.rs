@@ -221,7 +221,8 @@ fn function(f: FunctionDef, results: &Results) -> Result<Body, Diag> {
                     return Err(dangling(&body.nodes[i].name, name));
                 }
             } else {
-                let at = inner(&body, (&args, results), &text).ok_or_else(|| dangling(&body.nodes[i].name, &text))?;
+                let at = inner(&body, (&args, results), &text)
+                    .ok_or_else(|| dangling(&body.nodes[i].name, &text))?;
                 body.nodes[i].inputs.push(at);
             }
         }

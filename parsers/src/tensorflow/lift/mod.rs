@@ -394,7 +394,9 @@ fn order(scope: &Scope<'_>, wanted: &[Ref], effectful: &HashSet<&str>) -> R<Vec<
 
 /// Whether a node changes something, itself or by a function that it calls.
 fn changes(node: &Node, effectful: &HashSet<&str>) -> bool {
-    EFFECTS.contains(&&*node.op) || effectful.contains(&*node.op) || node.attrs.called().any(|name| effectful.contains(name))
+    EFFECTS.contains(&&*node.op)
+        || effectful.contains(&*node.op)
+        || node.attrs.called().any(|name| effectful.contains(name))
 }
 
 /// Functions that change something, themselves or by others that they call.
