@@ -116,8 +116,10 @@ impl Program {
     /// When names repeat or lead nowhere.
     pub fn new(graph: GraphDef) -> Result<Self, Diag> {
         let mut functions = BTreeMap::new();
-        for f in graph.library.unwrap_or_default().function {
-            let body = function(f)?;
+        let library = graph.library.unwrap_or_default().function;
+        let results: Results = library.iter().filter_map(results).collect();
+        for f in library {
+            let body = function(f, &results)?;
             functions.insert(body.name.to_string(), body);
         }
         let mut main = Body::default();
@@ -172,6 +174,9 @@ fn dangling(node: &str, text: &str) -> Diag {
 fn name_all(body: &mut Body, nodes: Vec<NodeDef>) -> Result<Vec<Vec<String>>, Diag> {
     let mut raw = Vec::with_capacity(nodes.len());
     for node in nodes {
+        if node.name.is_empty() {
+            return Err(bad("a node without a name"));
+        }
         let name: Arc<str> = node.name.into();
         if body.by_name.insert(name.clone(), body.nodes.len()).is_some() {
             return Err(bad(format!("two nodes are called `{name}`")));
@@ -186,7 +191,15 @@ fn name_all(body: &mut Body, nodes: Vec<NodeDef>) -> Result<Vec<Vec<String>>, Di
     Ok(raw)
 }
 
-fn function(f: FunctionDef) -> Result<Body, Diag> {
+/// Names of the results of functions, whose names are operators too.
+type Results = HashMap<String, Vec<String>>;
+
+fn results(f: &FunctionDef) -> Option<(String, Vec<String>)> {
+    let signature = f.signature.as_ref()?;
+    Some((signature.name.clone(), signature.output_arg.iter().map(|a| a.name.clone()).collect()))
+}
+
+fn function(f: FunctionDef, results: &Results) -> Result<Body, Diag> {
     let signature = f.signature.unwrap_or_default();
     let mut body = Body { name: signature.name.into(), ..Body::default() };
     let raw = name_all(&mut body, f.node_def)?;
@@ -208,7 +221,8 @@ fn function(f: FunctionDef) -> Result<Body, Diag> {
                     return Err(dangling(&body.nodes[i].name, name));
                 }
             } else {
-                let at = inner(&body, &args, &text).ok_or_else(|| dangling(&body.nodes[i].name, &text))?;
+                let at = inner(&body, (&args, results), &text)
+                    .ok_or_else(|| dangling(&body.nodes[i].name, &text))?;
                 body.nodes[i].inputs.push(at);
             }
         }
@@ -216,7 +230,7 @@ fn function(f: FunctionDef) -> Result<Body, Diag> {
     let missing = |name: &str| bad(format!("function `{}` does not say what `{name}` is", body.name));
     for op_def::ArgDef { name, .. } in &signature.output_arg {
         let text = f.ret.get(name).ok_or_else(|| missing(name))?;
-        let at = inner(&body, &args, text).ok_or_else(|| missing(name))?;
+        let at = inner(&body, (&args, results), text).ok_or_else(|| missing(name))?;
         body.results.push((name.clone(), at));
     }
     for name in f.control_ret.values() {
@@ -227,7 +241,7 @@ fn function(f: FunctionDef) -> Result<Body, Diag> {
 }
 
 /// A value of a function: `argument`, `node:output` or `node:output:index`.
-fn inner(body: &Body, args: &HashMap<&str, usize>, text: &str) -> Option<Ref> {
+fn inner(body: &Body, (args, results): (&HashMap<&str, usize>, &Results), text: &str) -> Option<Ref> {
     if let Some(i) = args.get(text) {
         return Some(Ref::Arg(*i));
     }
@@ -240,6 +254,9 @@ fn inner(body: &Body, args: &HashMap<&str, usize>, text: &str) -> Option<Ref> {
         return Some(Ref::Node(at, port));
     }
     let node = &body.nodes[at];
+    if let Some(names) = results.get(&*node.op) {
+        return Some(Ref::Node(at, names.iter().position(|n| n == output)?));
+    }
     let mut first = 0usize;
     for part in outputs_of(&node.op).split_whitespace() {
         let (own, count) = part.split_once('*').unwrap_or((part, ""));

@@ -286,6 +286,8 @@ impl<'p> Lifter<'p> {
                 Err(bad(format!("`{}`: attribute `{name}` is no element type", node.op)).op(&*node.op))
             }
             Some(row) => (row.2)(&mut Cx { l: self, b, node, attrs, inputs }),
+            // A function's name is an operator too.
+            None if self.program.functions.contains_key(&*node.op) => self.call(b, &node.op, &inputs, attrs),
             None => Err(not_read(node)),
         };
         found.unwrap_or_else(|d| {
@@ -392,7 +394,9 @@ fn order(scope: &Scope<'_>, wanted: &[Ref], effectful: &HashSet<&str>) -> R<Vec<
 
 /// Whether a node changes something, itself or by a function that it calls.
 fn changes(node: &Node, effectful: &HashSet<&str>) -> bool {
-    EFFECTS.contains(&&*node.op) || node.attrs.called().any(|name| effectful.contains(name))
+    EFFECTS.contains(&&*node.op)
+        || effectful.contains(&*node.op)
+        || node.attrs.called().any(|name| effectful.contains(name))
 }
 
 /// Functions that change something, themselves or by others that they call.
@@ -400,7 +404,7 @@ fn effectful(program: &Program) -> HashSet<&str> {
     let mut callers: HashMap<&str, Vec<&str>> = HashMap::new();
     let mut todo: Vec<&str> = vec![];
     for (name, body) in &program.functions {
-        for called in body.nodes.iter().flat_map(|n| n.attrs.called()) {
+        for called in body.nodes.iter().flat_map(|n| n.attrs.called().chain([&*n.op])) {
             callers.entry(called).or_default().push(name);
         }
         if body.nodes.iter().any(|n| EFFECTS.contains(&&*n.op)) {

@@ -66,7 +66,14 @@ impl Variables {
         }
         let n = self.list.len();
         self.by_name.insert(name.to_owned(), n);
-        let held = Held { name: name.to_owned(), initial: None, input: None, now: None, constant: None, assigned: false };
+        let held = Held {
+            name: name.to_owned(),
+            initial: None,
+            input: None,
+            now: None,
+            constant: None,
+            assigned: false,
+        };
         self.list.push(held);
         n
     }
