@@ -13,7 +13,7 @@ use lift::val::Val;
 use program::{Program, Ref};
 use prost::Message as _;
 use std::collections::HashSet;
-use tensor::bad;
+pub(crate) use tensor::bad;
 
 pub mod attrs;
 pub mod lift;

@@ -1,0 +1,4 @@
+//! Images.
+use super::Row;
+
+pub(super) const TABLE: &[Row] = &[];
