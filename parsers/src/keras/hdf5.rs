@@ -30,6 +30,7 @@ impl Hdf5 {
     /// # Errors
     /// When it is no readable HDF5.
     pub fn open(bytes: Bytes) -> Result<Self, Diag> {
+        check_superblock(&bytes)?;
         let most = FREE_BYTES.max((bytes.len() as u64).saturating_mul(MOST_RATIO));
         let options = OpenOptions::default()
             .with_max_read_bytes(usize::try_from(most).unwrap_or(usize::MAX))
@@ -37,6 +38,10 @@ impl Hdf5 {
         let file = Hdf5File::from_owner(bytes.clone(), options)
             .map_err(|e| Diag::error("E0201", format!("this is no readable HDF5 file: {e}")))?;
         Ok(Self { bytes, file })
+    }
+    /// Where addresses count from.
+    fn base(&self) -> usize {
+        usize::try_from(self.file.superblock().base_address).unwrap_or(usize::MAX)
     }
     /// The group at `path`.
     ///
@@ -105,7 +110,9 @@ impl Hdf5 {
             None if found.shape.is_empty() => vec![found.read_string().map_err(wrong)?],
             None if variable => {
                 let size = self.file.superblock().offset_size;
-                found.read_vlen_strings(&self.bytes, size).map_err(wrong)?
+                found
+                    .read_vlen_strings(self.bytes.get(self.base()..).unwrap_or_default(), size)
+                    .map_err(wrong)?
             }
             None => found.read_strings().map_err(wrong)?,
         };
@@ -180,6 +187,45 @@ impl Hdf5 {
             start.and_then(|s| Some((usize::try_from(s).ok()?, usize::try_from(s.checked_add(held)?).ok()?)));
         Ok(range.filter(|(_, end)| *end <= self.bytes.len()).map(|(start, end)| self.bytes.slice(start..end)))
     }
+}
+
+/// First bytes of an HDF5 file or of what follows a block of the user's.
+const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Refuses a file that ends before its content does, or whose addresses count from elsewhere than its head.
+///
+/// # Errors
+/// When there is no head, or it does not fit the file.
+fn check_superblock(bytes: &[u8]) -> Result<(), Diag> {
+    let damaged = |what: &str| Diag::error("E0201", format!("this is no readable HDF5 file: {what}"));
+    let places = std::iter::once(0).chain((9..40).map(|shift| 1usize << shift));
+    let starts = |at: &usize| bytes.get(*at..).is_some_and(|rest| rest.starts_with(SIGNATURE));
+    let at = places.into_iter().find(starts).ok_or_else(|| damaged("it has no signature"))?;
+    let head = &bytes[at..];
+    let byte = |i: usize| head.get(i).copied().map(usize::from).ok_or_else(|| damaged("it is cut off"));
+    let (width_at, base_at) = match byte(8)? {
+        0 => (13, 24),
+        1 => (13, 28),
+        2 | 3 => (9, 12),
+        version => return Err(damaged(&format!("version {version} of its head"))),
+    };
+    let width = byte(width_at)?;
+    if !matches!(width, 2 | 4 | 8) {
+        return Err(damaged(&format!("addresses of {width} bytes")));
+    }
+    let address = |i: usize| {
+        let from = base_at + i * width;
+        let field = head.get(from..from + width).ok_or_else(|| damaged("it is cut off"))?;
+        Ok::<u64, Diag>(field.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))
+    };
+    let (base, end) = (address(0)?, address(2)?);
+    if base != 0 && base != at as u64 {
+        return Err(damaged(&format!("addresses count from {base}")));
+    }
+    if end > bytes.len() as u64 {
+        return Err(damaged(&format!("it has {} bytes of {end}; it is cut off", bytes.len())));
+    }
+    Ok(())
 }
 
 /// The attribute `name` of `group`, when there is one.

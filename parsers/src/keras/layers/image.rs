@@ -73,9 +73,19 @@ fn resized(kx: &mut Kx<'_, '_, '_>, x: V, how: &str, sizes: &[i64]) -> R<V> {
     if sizes.iter().any(|s| !(1..1 << 24).contains(s)) {
         return Err(kx.bad(format!("sizes {sizes:?}")));
     }
-    let op = resize(kx, how, vec![first, first + 1])?;
+    let mut op = resize(kx, how, vec![first, first + 1])?;
     let sizes = kx.int_list(sizes);
-    kx.op_opt(op, &[Some(x), None, None, Some(sizes)])
+    let rank = kx.rank(x)? as i64;
+    if how != "bicubic" || first + 2 == rank {
+        return kx.op_opt(op, &[Some(x), None, None, Some(sizes)]);
+    }
+    // Engines shrink by cubic curves along the last axes only.
+    let front: Vec<i64> = (0..first).chain([rank - 1]).chain(first..rank - 1).collect();
+    let back: Vec<i64> = (0..first).chain(first + 1..rank).chain([first]).collect();
+    let turned = kx.transpose(x, &front)?;
+    op.axes = vec![rank - 2, rank - 1];
+    let y = kx.op_opt(op, &[Some(turned), None, None, Some(sizes)])?;
+    kx.transpose(y, &back)
 }
 
 fn resizing(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {

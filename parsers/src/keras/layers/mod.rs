@@ -14,6 +14,7 @@ mod linear;
 mod merge;
 mod norm;
 mod ops;
+mod ops_shape;
 mod pool;
 mod recurrent;
 mod shape;

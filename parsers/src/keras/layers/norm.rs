@@ -257,8 +257,11 @@ fn nested(json: &Json, depth: usize, sizes: &mut Vec<usize>, out: &mut Vec<f64>)
 fn feature(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
     let x = kx.x()?;
     let x = floating(kx, x)?;
-    let axes =
-        if kx.layer.config.contains_key("axis") && kx.cfg("axis").is_none() { vec![] } else { axes(kx, x)? };
+    let axes = if kx.layer.config.contains_key("axis") && kx.list("axis")?.is_none_or(|a| a.is_empty()) {
+        vec![]
+    } else {
+        axes(kx, x)?
+    };
     let stated = kx.cfg("mean").cloned().zip(kx.cfg("variance").cloned());
     let mut read = |name: &str, json: Option<&Json>| {
         let dtype = kx.dtype(x)?;
