@@ -74,7 +74,7 @@ fn module_of(layer: &Layer) -> &str {
 /// Whether the configuration has nothing of what every layer has, as operations in HDF5 files.
 fn bare(layer: &Layer) -> bool {
     let has = |key: &str| layer.config.contains_key(key);
-    layer.is_op && !has("dtype") && !has("trainable") && !has("batch_shape")
+    layer.is_op && !has("trainable") && !has("batch_shape")
 }
 
 pub(super) use ops::lift as lift_operation;

@@ -254,7 +254,10 @@ pub(in crate::keras) fn lift(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<Vec<Tv>> 
             kx.named("not", &[equal])?
         }
         "maximum" | "minimum" => both(kx, short)?,
-        "power" => both(kx, "pow")?,
+        "power" => {
+            let (a, b) = pair(kx)?;
+            kx.aten("pow", &[("self", Arg::T(a)), ("exponent", Arg::T(b))])?
+        }
         "mod" => both(kx, "remainder")?,
         "floor_divide" => {
             let (a, b) = pair(kx)?;
