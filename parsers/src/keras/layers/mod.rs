@@ -71,10 +71,10 @@ fn module_of(layer: &Layer) -> &str {
     layer.config.get("module").and_then(|m| m.as_str()).unwrap_or_default()
 }
 
-/// Whether the configuration has nothing of what every layer has, as operations in HDF5 files.
+/// Whether the configuration lacks what every layer's has, as those of operations in HDF5 files, which do not name their modules.
 fn bare(layer: &Layer) -> bool {
     let has = |key: &str| layer.config.contains_key(key);
-    layer.is_op && !has("trainable") && !has("batch_shape")
+    layer.is_op && !has("trainable") && !has("batch_shape") && (find(&layer.class).is_none() || !has("dtype"))
 }
 
 pub(super) use ops::lift as lift_operation;

@@ -44,7 +44,9 @@ fn plain(name: &str) -> &str {
 /// The argument at place `i`, or under one of these names in the call or the configuration.
 fn arg(kx: &Kx<'_, '_, '_>, i: usize, names: &[&str]) -> Option<Value> {
     let by_name = || names.iter().find_map(|n| kx.named.iter().find(|(k, _)| k == n).map(|(_, v)| v.clone()));
-    let stated = || names.iter().find_map(|n| kx.cfg(n)).cloned().map(Value::Json);
+    // Functions of TensorFlow have their arguments in the call.
+    let own = !kx.layer.class.ends_with("Lambda");
+    let stated = || names.iter().find_map(|n| kx.cfg(n)).filter(|_| own).cloned().map(Value::Json);
     let found = by_name().or_else(|| kx.args.get(i).cloned()).or_else(stated);
     found.filter(|v| !v.is_null())
 }
