@@ -119,6 +119,18 @@ def lists(g):
 
 
 @case
+def cells(g):
+    x, h, c = g.normal(2, 3), g.normal(2, 4), g.normal(2, 4)
+    g.out(*R.GRUBlockCell(x=x, h_prev=h, w_ru=g.normal(7, 8), w_c=g.normal(7, 4), b_ru=g.normal(8), b_c=g.normal(4)))
+    w, b, p = g.normal(7, 16), g.normal(16), [g.normal(4) for _ in range(3)]
+    for clip, peephole in ((-1.0, False), (0.4, True)):
+        g.out(*R.LSTMBlockCell(x=x, cs_prev=c, h_prev=h, w=w, wci=p[0], wcf=p[1], wco=p[2], b=b, forget_bias=0.5, cell_clip=clip, use_peephole=peephole))
+    steps = g.normal(5, 2, 3)
+    g.out(*R.BlockLSTM(seq_len_max=g.input(np.int64(4)), x=steps, cs_prev=c, h_prev=h, w=w, wci=p[0], wcf=p[1], wco=p[2], b=b, use_peephole=True))
+    g.out(*R.BlockLSTMV2(seq_len_max=np.int64(5), x=steps, cs_prev=c, h_prev=h, w=w, wci=p[0], wcf=p[1], wco=p[2], b=b))
+
+
+@case
 def fused(g):
     x, w = g.normal(2, 5, 5, 3), g.normal(3, 3, 3, 4)
     b, v = g.normal(4), g.uniform(0.5, 2.0, 4)
