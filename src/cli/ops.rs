@@ -148,8 +148,8 @@ fn pytorch_page(lifted: &Families) -> String {
 fn tensorflow_page(lifted: &Families) -> String {
     let count: usize = lifted.values().map(Vec::len).sum();
     let mut out = format!(
-        "# TensorFlow operators\n\nPrinted by `hoist ops --tensorflow --markdown`. {count} operators are lifted, in frozen graphs, SavedModels and graph models of \
-         TensorFlow.js alike.\n"
+        "# TensorFlow operators\n\nPrinted by `hoist ops --tensorflow --markdown`. {count} operators are lifted, in frozen graphs and \
+         SavedModels alike.\n"
     );
     sections(&mut out, lifted);
     out
