@@ -1,5 +1,5 @@
 //! Pairs of `Switch` and `Merge` as `If`.
-use super::{Extract, View, handing_on, is};
+use super::{Extract, Made, View, handing_on, is};
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::program::{Arg, Body, Node, Ref};
 use crate::tensorflow::tensor::bad;
@@ -10,6 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The number of 32-bit integers in TensorFlow's `DataType`.
 const INT32: i32 = 3;
 
+/// Nodes that hand on a value, one behind the other, that are looked through.
+const MOST_NAMES: usize = 64;
+/// Predicates that one value may depend on.
+const DEEPEST: usize = 256;
+
 /// The branches that a value is alive in: predicates and what they must be.
 type State = BTreeMap<Ref, bool>;
 
@@ -17,11 +22,11 @@ type State = BTreeMap<Ref, bool>;
 type Group = (Reverse<usize>, usize, Vec<(Ref, bool)>, Ref);
 
 /// Replaces the `Merge`s of `body`, the innermost first; the functions of branches go to `made`.
-pub(super) fn rewrite(body: &mut Body, made: &mut BTreeMap<String, Body>) -> Result<(), Diag> {
+pub(super) fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
     if !body.nodes.iter().any(|n| is(&n.op, "Merge")) {
         return Ok(());
     }
-    let mut states = states(body);
+    let mut states = states(body)?;
     let mut groups: BTreeMap<Group, Vec<Choice>> = BTreeMap::new();
     for n in 0..body.nodes.len() {
         let node = &body.nodes[n];
@@ -63,7 +68,7 @@ struct Choice {
 
 /// A predicate under one name: what `Identity` hands on is the same.
 fn predicate(body: &Body, mut at: Ref) -> Ref {
-    for _ in 0..body.nodes.len() {
+    for _ in 0..MOST_NAMES {
         let Ref::Node(n, 0) = at else { break };
         match (&*body.nodes[n].op, body.nodes[n].inputs.first()) {
             ("Identity", Some(from)) => at = *from,
@@ -85,7 +90,7 @@ fn port_state(body: &Body, of: &[State], at: Ref) -> State {
 }
 
 /// The state of each node.
-fn states(body: &Body) -> States {
+fn states(body: &Body) -> Result<States, Diag> {
     let n = body.nodes.len();
     let mut of = vec![State::new(); n];
     let mut levels = vec![0; n];
@@ -117,9 +122,12 @@ fn states(body: &Body) -> States {
                 }
             }
         }
+        if state.len() > DEEPEST {
+            return Err(bad("a value that depends on too many conditions").node(&*node.name));
+        }
         of[i] = state;
     }
-    States { of, reached, levels }
+    Ok(States { of, reached, levels })
 }
 
 /// The nodes, each behind what it uses; a loop that was not rewritten is passed over.
@@ -172,7 +180,7 @@ fn branch(
     outer: State,
     pred: Ref,
     group: &[Choice],
-    made: &mut BTreeMap<String, Body>,
+    made: &mut Made,
 ) -> Result<(), Diag> {
     let Some(first) = group.first() else { return Ok(()) };
     let name = format!("{}/{}", body.name, body.nodes[first.merge].name);
@@ -182,7 +190,7 @@ fn branch(
         let view = View {
             // What a `Switch` on the predicate hands on is its operand.
             resolve: &|mut at| {
-                for _ in 0..body.nodes.len() {
+                for _ in 0..MOST_NAMES {
                     let Ref::Node(n, _) = at else { break };
                     let node = &body.nodes[n];
                     let mine = is(&node.op, "Switch")
@@ -227,7 +235,7 @@ fn branch(
         states.of[choice.merge].clone_from(&outer);
     }
     for function in functions {
-        made.insert(function.name.to_string(), function);
+        made.insert(function)?;
     }
     Ok(())
 }

@@ -1,23 +1,30 @@
 //! Frames as `While`.
-use super::{Extract, View, handing_on, is};
+use super::{Extract, Made, View, handing_on, is, users};
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::program::{Body, Node, Ref};
 use crate::tensorflow::tensor::bad;
 use hoist_ir::diag::Diag;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Frames may be nested this deep.
 const DEEPEST: usize = 64;
 
 /// Replaces the frames of `body`, the innermost first; their functions go to `made`.
-pub(super) fn rewrite(body: &mut Body, made: &mut BTreeMap<String, Body>) -> Result<(), Diag> {
-    let frames = frames(body)?;
+pub(super) fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
+    let users = users(body);
+    let frames = frames(body, &users)?;
+    let mut inside: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, name) in frames.of.iter().enumerate() {
+        if let Some(name) = name {
+            inside.entry(name).or_default().push(i);
+        }
+    }
     let mut list: Vec<(usize, String)> =
         frames.depths.iter().map(|(name, depth)| (*depth, name.clone())).collect();
     list.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     for (_, name) in list {
-        frame(body, &name, &frames.of, made)?;
+        frame(body, &name, inside.get(name.as_str()).map_or(&[], Vec::as_slice), &users, made)?;
     }
     Ok(())
 }
@@ -36,15 +43,8 @@ fn frame_name(body: &Body, node: &Node) -> Result<String, Diag> {
     Ok(format!("{}{}{name}", body.name, if body.name.is_empty() { "" } else { "/" }))
 }
 
-fn frames(body: &Body) -> Result<Frames, Diag> {
+fn frames(body: &Body, users: &[Vec<usize>]) -> Result<Frames, Diag> {
     let n = body.nodes.len();
-    let mut users: Vec<Vec<usize>> = vec![vec![]; n];
-    for (i, node) in body.nodes.iter().enumerate() {
-        let data = node.inputs.iter().filter_map(|r| if let Ref::Node(n, _) = r { Some(*n) } else { None });
-        for from in data.chain(node.controls.iter().copied()) {
-            users[from].push(i);
-        }
-    }
     let mut seen = vec![false; n];
     let mut of: Vec<Option<String>> = vec![None; n];
     let mut parents: BTreeMap<String, Option<String>> = BTreeMap::new();
@@ -110,7 +110,7 @@ fn node_of(at: Ref) -> Option<usize> {
 }
 
 /// The variables of a frame: `Merge`s of an `Enter` and a `NextIteration`.
-fn variables(body: &Body, inside: &[usize]) -> Result<Vec<Variable>, Diag> {
+fn variables(body: &Body, inside: &[usize], users: &[Vec<usize>]) -> Result<Vec<Variable>, Diag> {
     let mut out = vec![];
     for &m in inside.iter().filter(|i| is(&body.nodes[**i].op, "Merge")) {
         let node = &body.nodes[m];
@@ -121,7 +121,7 @@ fn variables(body: &Body, inside: &[usize]) -> Result<Vec<Variable>, Diag> {
         let (Some(start), Some(next)) = (enter.inputs.first(), next.inputs.first()) else {
             return Err(bad("a loop variable without a value").node(&*node.name));
         };
-        let switch = inside.iter().copied().find(|i| {
+        let switch = users[m].iter().copied().find(|i| {
             is(&body.nodes[*i].op, "Switch") && body.nodes[*i].inputs.first() == Some(&Ref::Node(m, 0))
         });
         out.push(Variable { merge: m, start: *start, next: *next, switch });
@@ -132,12 +132,12 @@ fn variables(body: &Body, inside: &[usize]) -> Result<Vec<Variable>, Diag> {
 fn frame(
     body: &mut Body,
     name: &str,
-    of: &[Option<String>],
-    made: &mut BTreeMap<String, Body>,
+    inside: &[usize],
+    users: &[Vec<usize>],
+    made: &mut Made,
 ) -> Result<(), Diag> {
-    let inside: Vec<usize> = (0..of.len()).filter(|i| of[*i].as_deref() == Some(name)).collect();
     let open = |what: &str| bad(format!("loop `{name}` has {what}"));
-    let variables = variables(body, &inside)?;
+    let variables = variables(body, inside, users)?;
     let conditions: Vec<usize> =
         inside.iter().copied().filter(|i| &*body.nodes[*i].op == "LoopCond").collect();
     let [condition] = conditions[..] else {
@@ -145,11 +145,10 @@ fn frame(
         return if conditions.is_empty() { Ok(()) } else { Err(open("several conditions")) };
     };
     let stop = *body.nodes[condition].inputs.first().ok_or_else(|| open("an empty condition"))?;
-    let fixed: Vec<usize> = inside
-        .iter()
-        .copied()
-        .filter(|i| is(&body.nodes[*i].op, "Enter") && !variables.iter().any(|v| enters(body, v.merge, *i)))
-        .collect();
+    let starts: HashSet<usize> =
+        variables.iter().flat_map(|v| &body.nodes[v.merge].inputs).filter_map(|r| node_of(*r)).collect();
+    let enters = inside.iter().copied().filter(|i| is(&body.nodes[*i].op, "Enter"));
+    let fixed: Vec<usize> = enters.filter(|i| !starts.contains(i)).collect();
     // Constants of a branch wait for what its `Switch` hands on.
     let pivot = |n: usize| {
         let node = &body.nodes[n];
@@ -191,19 +190,16 @@ fn frame(
     let attrs = Attrs::calling(&[("cond", &test.name), ("body", &step.name)]);
     let whole = Node { name: Arc::from(name), op: "StatelessWhile".into(), inputs, controls: vec![], attrs };
     let at = body.push(whole);
-    made.insert(test.name.to_string(), test);
-    made.insert(step.name.to_string(), step);
+    made.insert(test)?;
+    made.insert(step)?;
     for (k, v) in variables.iter().enumerate() {
         let Some(s) = v.switch else { continue };
-        let leaves = |n: &Node| is(&n.op, "Exit") && n.inputs.first() == Some(&Ref::Node(s, 0));
-        for node in body.nodes.iter_mut().filter(|n| leaves(n)) {
-            handing_on(node, "Identity", vec![Ref::Node(at, k)]);
+        for user in &users[s] {
+            let node = &mut body.nodes[*user];
+            if is(&node.op, "Exit") && node.inputs.first() == Some(&Ref::Node(s, 0)) {
+                handing_on(node, "Identity", vec![Ref::Node(at, k)]);
+            }
         }
     }
     Ok(())
-}
-
-/// Whether `Enter` node `enter` is the start of the variable at `merge`.
-fn enters(body: &Body, merge: usize, enter: usize) -> bool {
-    body.nodes[merge].inputs.contains(&Ref::Node(enter, 0))
 }

@@ -11,20 +11,38 @@ use std::sync::Arc;
 mod conditions;
 mod loops;
 
-/// Functions that control flow may be taken apart into; each is a part of the file's own nodes.
-const MOST_FUNCTIONS: usize = 1 << 16;
+/// Nodes of all functions that control flow may be taken apart into.
+const MOST_NODES: usize = 1 << 20;
+
+/// Functions that were made.
+#[derive(Default)]
+struct Made {
+    functions: BTreeMap<String, Body>,
+    nodes: usize,
+}
+
+impl Made {
+    fn insert(&mut self, body: Body) -> Result<(), Diag> {
+        self.nodes += body.nodes.len() + 1;
+        if self.nodes > MOST_NODES {
+            return Err(super::tensor::bad("control flow that falls into too many parts"));
+        }
+        self.functions.insert(body.name.to_string(), body);
+        Ok(())
+    }
+}
 
 /// Rewrites the control flow of `program`.
 ///
 /// # Errors
 /// When frames are not closed, or nested in no order.
 pub(super) fn functionalize(program: &mut Program) -> Result<(), Diag> {
-    let mut made = BTreeMap::new();
+    let mut made = Made::default();
     rewrite(&mut program.main, &mut made)?;
     for body in program.functions.values_mut() {
         rewrite(body, &mut made)?;
     }
-    program.functions.extend(made);
+    program.functions.extend(made.functions);
     Ok(())
 }
 
@@ -33,21 +51,30 @@ fn is(op: &str, name: &str) -> bool {
     op.strip_prefix("Ref").unwrap_or(op) == name
 }
 
-fn rewrite(body: &mut Body, made: &mut BTreeMap<String, Body>) -> Result<(), Diag> {
+fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
     if !body.nodes.iter().any(|n| is(&n.op, "Switch") || is(&n.op, "Merge") || is(&n.op, "Enter")) {
         return Ok(());
     }
-    let mut loops = BTreeMap::new();
+    let mut loops = Made::default();
     loops::rewrite(body, &mut loops)?;
     conditions::rewrite(body, made)?;
-    for (name, mut inner) in loops {
+    for mut inner in loops.functions.into_values() {
         conditions::rewrite(&mut inner, made)?;
-        made.insert(name, inner);
-    }
-    if made.len() > MOST_FUNCTIONS {
-        return Err(super::tensor::bad("control flow that falls into too many parts"));
+        made.insert(inner)?;
     }
     Ok(())
+}
+
+/// Users of each node's values.
+fn users(body: &Body) -> Vec<Vec<usize>> {
+    let mut users: Vec<Vec<usize>> = vec![vec![]; body.nodes.len()];
+    for (i, node) in body.nodes.iter().enumerate() {
+        let data = node.inputs.iter().filter_map(|r| if let Ref::Node(n, _) = r { Some(*n) } else { None });
+        for from in data.chain(node.controls.iter().copied()) {
+            users[from].push(i);
+        }
+    }
+    users
 }
 
 /// Nodes of a body, those that some values need, as a function of their own.

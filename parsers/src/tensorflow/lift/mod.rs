@@ -357,35 +357,34 @@ fn order(scope: &Scope<'_>, wanted: &[Ref], effectful: &HashSet<&str>) -> R<Vec<
     let effects = effects_before(nodes, effectful);
     let roots = wanted.iter().filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None });
     let roots: Vec<usize> = roots.chain(scope.body.effects.iter().copied().filter(|n| effects[*n])).collect();
+    let operands = |n: usize| -> Vec<usize> {
+        let data =
+            nodes[n].inputs.iter().filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None });
+        nodes[n].controls.iter().copied().filter(|c| effects[*c]).chain(data).collect()
+    };
     for root in roots {
-        let mut stack = vec![(root, 0usize)];
-        while let Some((n, k)) = stack.pop() {
-            if k == 0 {
-                if state[n] == 2 || scope.values.contains_key(&n) {
+        let mut stack: Vec<(usize, std::vec::IntoIter<usize>)> = vec![];
+        let mut next = Some(root);
+        loop {
+            if let Some(n) = next.take() {
+                if scope.values.contains_key(&n) {
                     state[n] = 2;
-                    continue;
                 }
-                state[n] = 1;
-            }
-            let node = &nodes[n];
-            let data =
-                node.inputs.iter().filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None });
-            let before = node.controls.iter().copied().filter(|c| effects[*c]);
-            match before.chain(data).nth(k) {
-                None => {
-                    state[n] = 2;
-                    out.push(n);
-                }
-                Some(next) => {
-                    stack.push((n, k + 1));
-                    match state[next] {
-                        0 => stack.push((next, 0)),
-                        1 => {
-                            return Err(bad(format!("`{}` needs its own result", nodes[next].name)));
-                        }
-                        _ => {}
+                match state[n] {
+                    0 => {
+                        state[n] = 1;
+                        stack.push((n, operands(n).into_iter()));
                     }
+                    1 => return Err(bad(format!("`{}` needs its own result", nodes[n].name))),
+                    _ => {}
                 }
+            }
+            let Some((n, rest)) = stack.last_mut() else { break };
+            next = rest.next();
+            if next.is_none() {
+                state[*n] = 2;
+                out.push(*n);
+                stack.pop();
             }
         }
     }

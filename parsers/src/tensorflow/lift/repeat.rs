@@ -25,6 +25,9 @@ const MOST_ROUNDS: usize = 12;
 /// The round from which on sizes that change are unknown at once.
 const WIDENING: usize = 8;
 
+/// Nodes that hand on a value, one behind the other, that are looked through.
+const MOST_NAMES: usize = 64;
+
 /// How an argument goes through the iterations.
 #[derive(Clone, Debug)]
 enum Way {
@@ -79,7 +82,7 @@ fn changed(cx: &Cx<'_, '_, '_>, name: &str, args: &[Val]) -> Vec<Val> {
 fn handed_on(body: Option<&Body>) -> Vec<usize> {
     let Some(body) = body else { return vec![] };
     let source = |mut at: Ref| {
-        for _ in 0..body.nodes.len() {
+        for _ in 0..MOST_NAMES {
             let Ref::Node(n, 0) = at else { break };
             match (&*body.nodes[n].op, body.nodes[n].inputs.first()) {
                 ("Identity", Some(from)) => at = *from,
