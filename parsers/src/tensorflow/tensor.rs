@@ -11,7 +11,7 @@ use hoist_ir::types::Shape;
 const MOST_TEXTS: usize = 1 << 22;
 
 /// The error for a file that contradicts itself.
-pub(super) fn bad(what: impl Into<String>) -> Diag {
+pub(crate) fn bad(what: impl Into<String>) -> Diag {
     Diag::error("E0202", what)
 }
 

@@ -94,7 +94,7 @@ def math_floats(g):
     g.out(R.AddN(inputs=[x, x, x]), R.AccumulateNV2(inputs=[p, p], shape=[3, 4]), R.BiasAdd(value=x, bias=g.normal(4)))
     g.out(R.LogicalAnd(x=x > 0, y=y > 0), R.LogicalOr(x=x > 0, y=y > 0), R.LogicalNot(x=x > 0))
     g.out(R.ClipByValue(t=x, clip_value_min=-0.5, clip_value_max=0.7), R.ApproximateEqual(x=x, y=x + 1e-7, tolerance=1e-5))
-    g.out(R.Cast(x=x * 3, DstT=tf.int32), R.Cast(x=x > 0, DstT=tf.float32), R.Cast(x=x, DstT=tf.float64), R.NextAfter(x1=p, x2=p) if False else p)
+    g.out(R.Cast(x=x * 3, DstT=tf.int32), R.Cast(x=x > 0, DstT=tf.float32), R.Cast(x=x, DstT=tf.float64))
 
 
 @case
@@ -253,7 +253,11 @@ def write(folder, name):
     (path / "meta.json").write_text(json.dumps(meta) + "\n")
 
 
-if __name__ == "__main__":
+def main():
     tf.compat.v1.disable_eager_execution()
     for each in sys.argv[2:] or CASES:
         write(sys.argv[1], each)
+
+
+if __name__ == "__main__":
+    main()

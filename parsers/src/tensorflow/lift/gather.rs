@@ -13,7 +13,6 @@ use hoist_ir::tensor::Tensor;
 pub(super) const TABLE: &[Row] = &[
     ("Gather", "", gather),
     ("GatherV2", "", gather),
-    ("BatchGather", "", batch_gather),
     ("GatherNd", "", gather_nd),
     ("ScatterNd", "", scatter_nd),
     ("ScatterNdNonAliasingAdd", "", |cx| scattered(cx, Reduction::Add)),
@@ -66,12 +65,6 @@ fn gather(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let axis = if cx.len() > 2 { cx.int(2, "an axis")? } else { 0 };
     let batch = cx.attrs.int("batch_dims").unwrap_or(0);
     Ok(vec![gathered(cx, x, at, axis, batch)?.into()])
-}
-
-fn batch_gather(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let (x, at) = (cx.arg(0)?, cx.arg(1)?);
-    let batch = cx.rank(at)? as i64 - 1;
-    Ok(vec![gathered(cx, x, at, batch, batch)?.into()])
 }
 
 fn gather_nd(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {

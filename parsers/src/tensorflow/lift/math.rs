@@ -100,7 +100,6 @@ pub(super) const TABLE: &[Row] = &[
     ("ApproximateEqual", "", approximate_equal),
     ("LogicalAnd", "", |cx| binary(cx, "and")),
     ("LogicalOr", "", |cx| binary(cx, "or")),
-    ("LogicalXor", "", |cx| binary(cx, "xor")),
     ("BitwiseAnd", "", |cx| aten2(cx, "bitwise_and")),
     ("BitwiseOr", "", |cx| aten2(cx, "bitwise_or")),
     ("BitwiseXor", "", |cx| aten2(cx, "bitwise_xor")),

@@ -31,7 +31,6 @@ pub(super) const TABLE: &[Row] = &[
     ("Where", "", places),
     ("LowerBound", "", |cx| search(cx, false)),
     ("UpperBound", "", |cx| search(cx, true)),
-    ("SearchSorted", "", |cx| search(cx, false)),
     ("Bucketize", "", bucketize),
     ("Bincount", "", bincount),
     ("DenseBincount", "", bincount),
