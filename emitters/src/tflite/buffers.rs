@@ -10,8 +10,21 @@ use std::io::{self, Write};
 
 /// Alignment of constants, as kernels want it.
 pub(super) const ALIGNMENT: usize = 16;
-/// Constants up to this many bytes are compared with each other, and equal ones share a buffer.
+/// Constants up to this many bytes are kept as bytes, and equal ones share a buffer.
 const SHARED: usize = 1 << 10;
+/// Larger constants up to this many bytes are compared with those before of the same length, at most so many.
+const COMPARED: usize = 1 << 20;
+const MOST_COMPARED: usize = 64;
+
+/// Whether two constants of one length have the same bytes.
+fn equal(a: &Tensor, b: &Tensor) -> Result<bool, hoist_ir::tensor::TensorError> {
+    // Most that differ do so at once; 64 is a multiple of every element's width.
+    let head = a.byte_len().min(64);
+    let (mut x, mut y) = ([0; 64], [0; 64]);
+    a.read_bytes(0, &mut x[..head])?;
+    b.read_bytes(0, &mut y[..head])?;
+    Ok(x == y && a.bytes()? == b.bytes()?)
+}
 
 enum Content {
     Bytes(Vec<u8>),
@@ -32,6 +45,8 @@ impl Content {
 pub(super) struct Buffers {
     contents: Vec<Content>,
     small: HashMap<Vec<u8>, usize>,
+    /// Numbers of larger ones by their length.
+    large: HashMap<usize, Vec<usize>>,
     /// Zeros before each, and whether its length is written before its bytes.
     padding: Vec<usize>,
     inside: bool,
@@ -47,8 +62,20 @@ impl Buffers {
         if t.byte_len() <= SHARED {
             return Ok(self.add_bytes(t.bytes().map_err(failed)?.into_owned()));
         }
+        let next = self.contents.len() + 1;
+        if t.byte_len() <= COMPARED {
+            let before = self.large.entry(t.byte_len()).or_default();
+            for n in before.iter().rev().take(MOST_COMPARED) {
+                if let Content::Tensor(other) = &self.contents[*n - 1]
+                    && equal(t, other).map_err(failed)?
+                {
+                    return Ok(*n);
+                }
+            }
+            before.push(next);
+        }
         self.contents.push(Content::Tensor(t.clone()));
-        Ok(self.contents.len())
+        Ok(next)
     }
     /// The number of a buffer with these bytes.
     pub(super) fn add_bytes(&mut self, bytes: Vec<u8>) -> usize {

@@ -67,20 +67,14 @@ impl Store {
         let own = || bundle.has(name).then(|| Place { key: name.to_owned(), part: String::new() });
         self.places.get(name).cloned().or_else(own)
     }
-    /// Learns places of variables from the operators that restore them, then from the objects, then from names.
+    /// Learns places of variables from the operators that restore them, then from the objects. Names of objects tell nothing: several share one.
     ///
     /// # Errors
     /// When the checkpoint's objects are damaged.
     pub fn learn(&mut self, program: &Program, meta: &MetaGraphDef) -> Result<(), Diag> {
         let Some(bundle) = &self.bundle else { return Ok(()) };
         restored(program, &mut self.places);
-        captured(program, meta, bundle, &mut self.places)?;
-        for (name, key) in objects::by_name(bundle)? {
-            if let Some(key) = key {
-                self.places.entry(name).or_insert(Place { key, part: String::new() });
-            }
-        }
-        Ok(())
+        captured(program, meta, bundle, &mut self.places)
     }
 }
 

@@ -8,7 +8,8 @@
 //! - Two nodes merge when operator, attributes, operands and number of results are the same, bit for bit, the operator is
 //!   deterministic and known to Hoist, and they have no bodies.
 //! - Two constants merge when type and elements are the same bit for bit. Elements are compared up to 64 KiB; larger constants
-//!   merge only where both read the same memory.
+//!   merge only where both read the same memory. Constants that are moved while they are written merge when what is moved
+//!   does, and they are moved alike.
 //!
 //! The first one in order stays and keeps its name.
 use crate::fault::planted;
@@ -18,7 +19,7 @@ use crate::queries::{is_deterministic, same_op};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use hoist_ir::graph::{Def, Graph, NodeId, ValueId};
-use hoist_ir::tensor::{Storage, Tensor};
+use hoist_ir::tensor::{Lazy, Storage, Tensor};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -126,6 +127,12 @@ fn by_elements(t: &Tensor) -> bool {
 
 fn tensor_hash(t: &Tensor) -> u64 {
     let mut h = DefaultHasher::new();
+    if let Storage::Lazy(lazy) = t.storage()
+        && let Some((x, how)) = moved(lazy)
+    {
+        (t.dtype(), t.shape(), how, tensor_hash(x)).hash(&mut h);
+        return h.finish();
+    }
     if !by_elements(t) {
         hash_tensor(t, &mut h);
         return h.finish();
@@ -139,6 +146,20 @@ fn tensor_hash(t: &Tensor) -> u64 {
     h.finish()
 }
 
+/// What an expression moves, and how: one that only puts elements in other places.
+fn moved(lazy: &Lazy) -> Option<(&Tensor, (u8, &[usize]))> {
+    match lazy {
+        Lazy::Reshape { x } => Some((x, (0, &[]))),
+        Lazy::Permute { x, perm } => Some((x, (1, perm))),
+        Lazy::Slice { x, starts } => Some((x, (2, starts))),
+        _ => None,
+    }
+}
+
+fn same_move(a: &Lazy, b: &Lazy) -> bool {
+    matches!((moved(a), moved(b)), (Some((x, m)), Some((y, n))) if m == n && same_tensor(x, y))
+}
+
 fn same_tensor(a: &Tensor, b: &Tensor) -> bool {
     if a.dtype() != b.dtype() || a.shape() != b.shape() {
         return false;
@@ -146,7 +167,7 @@ fn same_tensor(a: &Tensor, b: &Tensor) -> bool {
     match (a.storage(), b.storage()) {
         (Storage::Bytes(x, _), Storage::Bytes(y, _)) if x.as_ptr() == y.as_ptr() => true,
         (Storage::Owned(x), Storage::Owned(y)) if Arc::ptr_eq(x, y) => true,
-        (Storage::Lazy(x), Storage::Lazy(y)) => Arc::ptr_eq(x, y),
+        (Storage::Lazy(x), Storage::Lazy(y)) => Arc::ptr_eq(x, y) || same_move(x, y),
         (Storage::Splat(x), Storage::Splat(y)) => x == y,
         _ => by_elements(a) && by_elements(b) && a.same_bits(b),
     }
