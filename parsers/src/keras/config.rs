@@ -150,7 +150,7 @@ fn sequential(
         listed.iter().map(|j| layer(j, budget, depth + 1)).collect::<Result<_, _>>()?;
     if layers.first().is_none_or(|l| &*l.class != "InputLayer") {
         let first = layers.first();
-        let shape = first.and_then(|l| first_shape(l)).or_else(|| config.get("build_input_shape").cloned());
+        let shape = first.and_then(first_shape).or_else(|| config.get("build_input_shape").cloned());
         let name = first.map_or_else(|| "input".to_owned(), |l| format!("{}_input", l.name));
         let dtype = first.and_then(|l| l.config.get("dtype")).cloned();
         let dtype = dtype.filter(|_| first.is_some_and(|l| l.config.contains_key("batch_input_shape")));
@@ -159,9 +159,9 @@ fn sequential(
         own.insert("dtype".into(), dtype.unwrap_or_else(|| "float32".into()));
         layers.insert(0, input_layer(&name, own));
     }
-    for i in 1..layers.len() {
-        let args = vec![Arg::Tensor(At { layer: i - 1, call: 0, port: 0 })];
-        layers[i].calls.push(Call { args, named: vec![] });
+    for (before, layer) in layers.iter_mut().skip(1).enumerate() {
+        let args = vec![Arg::Tensor(At { layer: before, call: 0, port: 0 })];
+        layer.calls.push(Call { args, named: vec![] });
     }
     net.inputs.push(At { layer: 0, call: 0, port: 0 });
     net.outputs.push(At { layer: layers.len() - 1, call: 0, port: 0 });

@@ -18,6 +18,7 @@ pub(super) const TABLE: &[Row] = &[
     ("GroupNormalization", same, group),
     ("RMSNormalization", same, rms),
     ("UnitNormalization", same, unit),
+    ("LayerScale", same, scaled),
     ("Normalization", none, feature),
     ("Rescaling", same, rescaling),
     ("SpectralNormalization", same, super::wrap::inner),
@@ -203,6 +204,14 @@ fn rms(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
         let scale = spread(kx, scale, x, &axes)?;
         kx.named("mul", &[y, scale])
     })
+}
+
+/// One factor for each element of the last axis.
+fn scaled(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
+    let x = kx.x()?;
+    let size = kx.int_of("projection_dim")?;
+    let gamma = kx.weight("gamma", &[Some(size)])?;
+    Ok(vec![kx.named("mul", &[x, gamma])?.into()])
 }
 
 fn unit(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
