@@ -49,6 +49,8 @@ pub(super) struct Layer {
     pub trainable: bool,
     /// Whether it may be an operation that is no layer, as far as its surroundings tell.
     pub is_op: bool,
+    /// Whether its class is not Keras's.
+    pub foreign: bool,
     pub calls: Vec<Call>,
     /// The layers of a model.
     pub net: Option<Box<Net>>,
@@ -83,6 +85,17 @@ fn text<'j>(json: &'j Json, key: &str) -> Option<&'j str> {
     json.get(key)?.as_str()
 }
 
+/// Whether a class is registered under another package than Keras's, or from a module that is not Keras's.
+fn is_foreign(json: &Json, class: &str) -> bool {
+    let package = |name: &str| match name.split_once('>') {
+        Some((package, _)) => !package.eq_ignore_ascii_case("keras"),
+        None => false,
+    };
+    let module = text(json, "module").and_then(|m| m.split('.').next());
+    let own = |root: &str| matches!(root, "keras" | "tf_keras" | "tensorflow" | "builtins");
+    package(class) || text(json, "registered_name").is_some_and(package) || module.is_some_and(|m| !own(m))
+}
+
 fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
     if depth > MOST_DEPTH {
         return Err(bad(format!("layers are more than {MOST_DEPTH} deep in each other")));
@@ -98,6 +111,7 @@ fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
         Json::Null => (Map::new(), None),
         _ => return Err(bad(format!("the configuration of a `{class}` is neither a map nor a list"))),
     };
+    let foreign = is_foreign(json, class);
     let name = text(json, "name").or_else(|| config.get("name")?.as_str()).unwrap_or(class);
     let mut out = Layer {
         class: class.into(),
@@ -106,21 +120,20 @@ fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
         trainable: config.get("trainable").and_then(Json::as_bool).unwrap_or(true),
         config,
         is_op: false,
+        foreign,
         calls: vec![],
         net: None,
         inner: vec![],
     };
     match class {
+        // What classes of one's own do with their layers is a program.
+        _ if foreign => {}
         "Sequential" => {
             let listed = list.or_else(|| out.config.get("layers")?.as_array());
             let listed = listed.ok_or_else(|| bad("a `Sequential` without `layers`"))?;
             out.net = Some(Box::new(sequential(listed, &out.config, budget, depth)?));
         }
         "Model" | "Functional" | "ModuleWrapper" | "Container" if out.config.contains_key("layers") => {
-            out.net = Some(Box::new(functional(&out.config, budget, depth)?));
-        }
-        // A class of one's own that keeps the layers of a functional model.
-        _ if ["layers", "input_layers", "output_layers"].iter().all(|k| out.config.contains_key(*k)) => {
             out.net = Some(Box::new(functional(&out.config, budget, depth)?));
         }
         _ => {
@@ -190,6 +203,7 @@ fn input_layer(name: &str, config: Map<String, Json>) -> Layer {
         config,
         trainable: false,
         is_op: false,
+        foreign: false,
         calls: vec![],
         net: None,
         inner: vec![],

@@ -180,6 +180,9 @@ pub(super) fn call(
     };
     let cx = Cx { l, b, node: &node, attrs: &node.attrs, inputs: vec![] };
     let mut kx = Kx { cx, layer, weights, prefix, args, named };
+    if layer.foreign {
+        return Err(not_read(layer));
+    }
     if let Some(name) = layers::operation(layer) {
         return layers::lift_operation(&mut kx, &name);
     }
@@ -224,6 +227,9 @@ fn not_read(layer: &Layer) -> Diag {
     let d = Diag::error("E0301", format!("Keras layer `{class}` is not supported")).op(class);
     if class == "Lambda" {
         return d.hint("a Lambda layer is a program; export a SavedModel: model.export(\"folder\")");
+    }
+    if layer.foreign {
+        return d.hint("layers of one's own are programs; export a SavedModel: model.export(\"folder\")");
     }
     let near = layers::covered().map(|(_, name)| (strsim::jaro_winkler(name, class), name));
     match near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike > 0.93) {
