@@ -1,4 +1,5 @@
 //! Configurations of models: layers, the calls of each, inputs and outputs, in one form for all versions of Keras.
+use super::upgrade::upgraded;
 use crate::tensorflow::bad;
 use hoist_ir::diag::Diag;
 use serde_json::{Map, Value as Json};
@@ -66,12 +67,20 @@ pub(super) struct Net {
     pub outputs: Vec<At>,
 }
 
-/// Reads the configuration of a whole model.
+/// What holds for all layers of a file.
+struct Budget {
+    /// Layers that may still come.
+    layers: usize,
+    /// Whether Keras 1 wrote the file.
+    first: bool,
+}
+
+/// Reads the configuration of a whole model; `first` is that of Keras 1.
 ///
 /// # Errors
 /// When it is no model that is described by its layers.
-pub(super) fn read(json: &Json) -> Result<Layer, Diag> {
-    let mut budget = MOST_LAYERS;
+pub(super) fn read(json: &Json, first: bool) -> Result<Layer, Diag> {
+    let mut budget = Budget { layers: MOST_LAYERS, first };
     let model = layer(json, &mut budget, 0)?;
     if model.net.is_none() {
         let m = format!("a model of class `{}`, whose layers the file does not describe", model.class);
@@ -96,21 +105,25 @@ fn is_foreign(json: &Json, class: &str) -> bool {
     package(class) || text(json, "registered_name").is_some_and(package) || module.is_some_and(|m| !own(m))
 }
 
-fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
+fn layer(json: &Json, budget: &mut Budget, depth: usize) -> Result<Layer, Diag> {
     if depth > MOST_DEPTH {
         return Err(bad(format!("layers are more than {MOST_DEPTH} deep in each other")));
     }
-    *budget = budget.checked_sub(1).ok_or_else(|| bad(format!("more than {MOST_LAYERS} layers")))?;
+    budget.layers =
+        budget.layers.checked_sub(1).ok_or_else(|| bad(format!("more than {MOST_LAYERS} layers")))?;
     let class = text(json, "class_name").ok_or_else(|| bad("a layer without `class_name`"))?;
     let empty = Json::Null;
     let given = json.get("config").unwrap_or(&empty);
     // Sequential models of Keras 1 and early Keras 2 are a list of layers.
-    let (config, list) = match given {
+    let (mut config, list) = match given {
         Json::Object(map) => (map.clone(), None),
         Json::Array(list) => (Map::new(), Some(list)),
         Json::Null => (Map::new(), None),
         _ => return Err(bad(format!("the configuration of a `{class}` is neither a map nor a list"))),
     };
+    if budget.first {
+        upgraded(class, &mut config);
+    }
     let foreign = is_foreign(json, class);
     let name = text(json, "name").or_else(|| config.get("name")?.as_str()).unwrap_or(class);
     let mut out = Layer {
@@ -155,7 +168,7 @@ fn stated_shape(config: &Map<String, Json>) -> Option<Json> {
 fn sequential(
     listed: &[Json],
     config: &Map<String, Json>,
-    budget: &mut usize,
+    budget: &mut Budget,
     depth: usize,
 ) -> Result<Net, Diag> {
     let mut net = Net::default();
@@ -220,7 +233,7 @@ fn unique_names(net: &Net) -> Result<HashMap<Arc<str>, usize>, Diag> {
     Ok(found)
 }
 
-fn functional(config: &Map<String, Json>, budget: &mut usize, depth: usize) -> Result<Net, Diag> {
+fn functional(config: &Map<String, Json>, budget: &mut Budget, depth: usize) -> Result<Net, Diag> {
     let listed = config.get("layers").and_then(Json::as_array);
     let listed = listed.ok_or_else(|| bad("the `layers` of a model are no list"))?;
     let mut net = Net::default();

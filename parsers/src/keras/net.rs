@@ -2,6 +2,7 @@
 use super::config::{Arg, At, Layer, Net};
 use super::kx::{Kx, Mask, Tv, Value};
 use super::layers;
+use super::upgrade;
 use super::weights::Weights;
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::bad;
@@ -187,6 +188,9 @@ pub(super) fn call(
         return layers::lift_operation(&mut kx, &name);
     }
     let row = layers::find(&layer.class).ok_or_else(|| not_read(layer))?;
+    if let Some(why) = layer.config.get(upgrade::REFUSED).and_then(|w| w.as_str()) {
+        return Err(kx.unsupported(why));
+    }
     converted(&mut kx)?;
     let operands = kx.tensors();
     let mut out = (row.2)(&mut kx)?;

@@ -1,6 +1,7 @@
 //! Cells of recurrent layers, with their weights as ONNX orders them.
 use super::activation;
 use crate::keras::kx::Kx;
+use crate::keras::upgrade::GATES;
 use crate::tensorflow::lift::cx::R;
 use hoist_ir::ops::Op;
 use hoist_ir::ops::recurrent::Direction;
@@ -50,13 +51,14 @@ impl Cell {
         let units = config.get("units").and_then(Json::as_u64).and_then(|u| usize::try_from(u).ok());
         let units = units.filter(|u| *u > 0 && *u < 1 << 31).ok_or_else(|| kx.bad("`units` is no size"))?;
         let wide = (units * gates.len()) as i64;
-        let kernel = kx.shaped(&format!("{key}kernel"), &[inputs.map(|n| n as i64), Some(wide)])?;
-        let recurrent = kx.shaped(&format!("{key}recurrent_kernel"), &[Some(units as i64), Some(wide)])?;
+        let (inputs, own) = (inputs.map(|n| n as i64), Some(units as i64));
+        let kernel = weight(kx, config, &format!("{key}kernel"), &[inputs, Some(wide)], own)?;
+        let recurrent = weight(kx, config, &format!("{key}recurrent_kernel"), &[own, Some(wide)], own)?;
         let flag = |name: &str, default: bool| config.get(name).and_then(Json::as_bool).unwrap_or(default);
         let reset_after = kind == Kind::Gru && flag("reset_after", false);
         let bias = if flag("use_bias", true) {
             let sizes = if reset_after { vec![Some(2), Some(wide)] } else { vec![Some(wide)] };
-            Some(kx.shaped(&format!("{key}bias"), &sizes)?)
+            Some(weight(kx, config, &format!("{key}bias"), &sizes, own)?)
         } else {
             None
         };
@@ -82,6 +84,27 @@ impl Cell {
     pub fn states(&self) -> usize {
         if self.kind == Kind::Lstm { 2 } else { 1 }
     }
+}
+
+/// A weight of all gates; Keras 1 kept those of each gate by themselves.
+fn weight(
+    kx: &Kx<'_, '_, '_>,
+    config: &Config,
+    name: &str,
+    sizes: &[Option<i64>],
+    units: Option<i64>,
+) -> R<Tensor> {
+    let order = match config.get(GATES).and_then(Json::as_str) {
+        Some("icfo") => "ifco",
+        Some(other) => other,
+        None => return kx.shaped(name, sizes),
+    };
+    let mut own = sizes.to_vec();
+    if let Some(last) = own.last_mut() {
+        *last = units;
+    }
+    let parts = order.chars().map(|g| kx.shaped(&format!("{name} {g}"), &own)).collect::<R<Vec<_>>>()?;
+    Tensor::concat(&parts, sizes.len() - 1).and_then(|t| t.materialize()).map_err(|e| kx.bad(e))
 }
 
 /// `[inputs, gates * units]` as `[1, gates * units, inputs]` with the gates in this order.

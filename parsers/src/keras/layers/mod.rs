@@ -84,8 +84,8 @@ pub(super) use ops::lift as lift_operation;
 pub(super) fn plain(class: &str) -> &str {
     match class.rsplit('>').next().unwrap_or(class) {
         "GroupedQueryAttention" => "GroupQueryAttention",
-        "Convolution1D" => "Conv1D",
-        "Convolution2D" => "Conv2D",
+        "Convolution1D" | "AtrousConvolution1D" => "Conv1D",
+        "Convolution2D" | "AtrousConvolution2D" => "Conv2D",
         "Convolution3D" => "Conv3D",
         "Convolution2DTranspose" | "Deconvolution2D" => "Conv2DTranspose",
         "Convolution1DTranspose" => "Conv1DTranspose",

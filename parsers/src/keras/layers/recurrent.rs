@@ -5,6 +5,7 @@ use super::cell::{Cell, spelled};
 use super::{Row, none};
 use crate::keras::config::Layer;
 use crate::keras::kx::{Kx, Mask, Tv};
+use crate::keras::upgrade::GATES;
 use crate::keras::weights::{Content, Own, Part};
 use crate::tensorflow::bad;
 use crate::tensorflow::lift::bridge::Arg;
@@ -20,8 +21,40 @@ pub(super) const TABLE: &[Row] =
 
 type Config = Map<String, Json>;
 
+/// Weights of cells of Keras 1, gate by gate in its order.
+const LSTM_GATES: &[&str] = &[
+    "kernel i",
+    "recurrent_kernel i",
+    "bias i",
+    "kernel c",
+    "recurrent_kernel c",
+    "bias c",
+    "kernel f",
+    "recurrent_kernel f",
+    "bias f",
+    "kernel o",
+    "recurrent_kernel o",
+    "bias o",
+];
+const GRU_GATES: &[&str] = &[
+    "kernel z",
+    "recurrent_kernel z",
+    "bias z",
+    "kernel r",
+    "recurrent_kernel r",
+    "bias r",
+    "kernel h",
+    "recurrent_kernel h",
+    "bias h",
+];
+
 /// Weights of a cell.
 pub(super) fn cell_weights(config: &Config) -> Vec<Own> {
+    match config.get(GATES).and_then(Json::as_str) {
+        Some("icfo") => return LSTM_GATES.iter().map(|n| (*n, true)).collect(),
+        Some("zrh") => return GRU_GATES.iter().map(|n| (*n, true)).collect(),
+        _ => {}
+    }
     let bias = config.get("use_bias").and_then(Json::as_bool).unwrap_or(true);
     let names = ["kernel", "recurrent_kernel"].into_iter().chain(bias.then_some("bias"));
     names.map(|n| (n, true)).collect()
