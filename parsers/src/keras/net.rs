@@ -163,6 +163,12 @@ pub(super) fn call(
     args: Vec<Value>,
     named: Vec<(String, Value)>,
 ) -> R<Vec<Tv>> {
+    // Keras 3 notes the argument with every call, and what runs the model decides.
+    let training = |v: &Value| matches!(v, Value::Json(serde_json::Value::Bool(true)));
+    if weights.is_old() && named.iter().any(|(k, v)| k == "training" && training(v)) {
+        let d = Diag::error("E0301", format!("`{}` called with `training=True` is not read", layer.class));
+        return Err(d.op(&*layer.class).hint("save the model as it is to run: training=False"));
+    }
     if let Some(net) = &layer.net {
         let inputs: Vec<Tv> = args.iter().flat_map(Value::tensors).collect();
         let failed = || bad(format!("model `{}` could not be read", layer.name)).node(&*layer.name);
@@ -185,7 +191,10 @@ pub(super) fn call(
         return Err(not_read(layer));
     }
     if let Some(name) = layers::operation(layer) {
-        return layers::lift_operation(&mut kx, &name);
+        let masked = weights.is_old() && kx.tensors().iter().any(|t| t.mask != Mask::None);
+        let mut out = layers::lift_operation(&mut kx, &name)?;
+        out.iter_mut().filter(|_| masked).for_each(|t| t.mask = Mask::Odd);
+        return Ok(out);
     }
     let row = layers::find(&layer.class).ok_or_else(|| not_read(layer))?;
     if let Some(why) = layer.config.get(upgrade::REFUSED).and_then(|w| w.as_str()) {

@@ -16,12 +16,12 @@ pub(super) const TABLE: &[Row] = &[
     ("BatchNormalization", same, batch),
     ("LayerNormalization", same, layer),
     ("GroupNormalization", same, group),
-    ("RMSNormalization", same, rms),
+    ("RMSNormalization", none, rms),
     ("UnitNormalization", same, unit),
-    ("LayerScale", same, scaled),
+    ("LayerScale", none, scaled),
     ("Normalization", none, feature),
     ("Rescaling", same, rescaling),
-    ("SpectralNormalization", same, super::wrap::inner),
+    ("SpectralNormalization", none, super::wrap::inner),
 ];
 
 /// Least divisor of `Normalization`.
