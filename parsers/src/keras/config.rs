@@ -1,4 +1,5 @@
 //! Configurations of models: layers, the calls of each, inputs and outputs, in one form for all versions of Keras.
+use super::upgrade::upgraded;
 use crate::tensorflow::bad;
 use hoist_ir::diag::Diag;
 use serde_json::{Map, Value as Json};
@@ -49,6 +50,8 @@ pub(super) struct Layer {
     pub trainable: bool,
     /// Whether it may be an operation that is no layer, as far as its surroundings tell.
     pub is_op: bool,
+    /// Whether its class is not Keras's.
+    pub foreign: bool,
     pub calls: Vec<Call>,
     /// The layers of a model.
     pub net: Option<Box<Net>>,
@@ -64,12 +67,20 @@ pub(super) struct Net {
     pub outputs: Vec<At>,
 }
 
-/// Reads the configuration of a whole model.
+/// What holds for all layers of a file.
+struct Budget {
+    /// Layers that may still come.
+    layers: usize,
+    /// Whether Keras 1 wrote the file.
+    first: bool,
+}
+
+/// Reads the configuration of a whole model; `first` is that of Keras 1.
 ///
 /// # Errors
 /// When it is no model that is described by its layers.
-pub(super) fn read(json: &Json) -> Result<Layer, Diag> {
-    let mut budget = MOST_LAYERS;
+pub(super) fn read(json: &Json, first: bool) -> Result<Layer, Diag> {
+    let mut budget = Budget { layers: MOST_LAYERS, first };
     let model = layer(json, &mut budget, 0)?;
     if model.net.is_none() {
         let m = format!("a model of class `{}`, whose layers the file does not describe", model.class);
@@ -83,21 +94,37 @@ fn text<'j>(json: &'j Json, key: &str) -> Option<&'j str> {
     json.get(key)?.as_str()
 }
 
-fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
+/// Whether a class is registered under another package than Keras's, or from a module that is not Keras's.
+fn is_foreign(json: &Json, class: &str) -> bool {
+    let package = |name: &str| match name.split_once('>') {
+        Some((package, _)) => !package.eq_ignore_ascii_case("keras"),
+        None => false,
+    };
+    let module = text(json, "module").and_then(|m| m.split('.').next());
+    let own = |root: &str| matches!(root, "keras" | "tf_keras" | "tensorflow" | "builtins");
+    package(class) || text(json, "registered_name").is_some_and(package) || module.is_some_and(|m| !own(m))
+}
+
+fn layer(json: &Json, budget: &mut Budget, depth: usize) -> Result<Layer, Diag> {
     if depth > MOST_DEPTH {
         return Err(bad(format!("layers are more than {MOST_DEPTH} deep in each other")));
     }
-    *budget = budget.checked_sub(1).ok_or_else(|| bad(format!("more than {MOST_LAYERS} layers")))?;
+    budget.layers =
+        budget.layers.checked_sub(1).ok_or_else(|| bad(format!("more than {MOST_LAYERS} layers")))?;
     let class = text(json, "class_name").ok_or_else(|| bad("a layer without `class_name`"))?;
     let empty = Json::Null;
     let given = json.get("config").unwrap_or(&empty);
     // Sequential models of Keras 1 and early Keras 2 are a list of layers.
-    let (config, list) = match given {
+    let (mut config, list) = match given {
         Json::Object(map) => (map.clone(), None),
         Json::Array(list) => (Map::new(), Some(list)),
         Json::Null => (Map::new(), None),
         _ => return Err(bad(format!("the configuration of a `{class}` is neither a map nor a list"))),
     };
+    if budget.first {
+        upgraded(class, &mut config);
+    }
+    let foreign = is_foreign(json, class);
     let name = text(json, "name").or_else(|| config.get("name")?.as_str()).unwrap_or(class);
     let mut out = Layer {
         class: class.into(),
@@ -106,21 +133,20 @@ fn layer(json: &Json, budget: &mut usize, depth: usize) -> Result<Layer, Diag> {
         trainable: config.get("trainable").and_then(Json::as_bool).unwrap_or(true),
         config,
         is_op: false,
+        foreign,
         calls: vec![],
         net: None,
         inner: vec![],
     };
     match class {
+        // What classes of one's own do with their layers is a program.
+        _ if foreign => {}
         "Sequential" => {
             let listed = list.or_else(|| out.config.get("layers")?.as_array());
             let listed = listed.ok_or_else(|| bad("a `Sequential` without `layers`"))?;
             out.net = Some(Box::new(sequential(listed, &out.config, budget, depth)?));
         }
         "Model" | "Functional" | "ModuleWrapper" | "Container" if out.config.contains_key("layers") => {
-            out.net = Some(Box::new(functional(&out.config, budget, depth)?));
-        }
-        // A class of one's own that keeps the layers of a functional model.
-        _ if ["layers", "input_layers", "output_layers"].iter().all(|k| out.config.contains_key(*k)) => {
             out.net = Some(Box::new(functional(&out.config, budget, depth)?));
         }
         _ => {
@@ -142,7 +168,7 @@ fn stated_shape(config: &Map<String, Json>) -> Option<Json> {
 fn sequential(
     listed: &[Json],
     config: &Map<String, Json>,
-    budget: &mut usize,
+    budget: &mut Budget,
     depth: usize,
 ) -> Result<Net, Diag> {
     let mut net = Net::default();
@@ -150,7 +176,7 @@ fn sequential(
         listed.iter().map(|j| layer(j, budget, depth + 1)).collect::<Result<_, _>>()?;
     if layers.first().is_none_or(|l| &*l.class != "InputLayer") {
         let first = layers.first();
-        let shape = first.and_then(|l| first_shape(l)).or_else(|| config.get("build_input_shape").cloned());
+        let shape = first.and_then(first_shape).or_else(|| config.get("build_input_shape").cloned());
         let name = first.map_or_else(|| "input".to_owned(), |l| format!("{}_input", l.name));
         let dtype = first.and_then(|l| l.config.get("dtype")).cloned();
         let dtype = dtype.filter(|_| first.is_some_and(|l| l.config.contains_key("batch_input_shape")));
@@ -159,9 +185,9 @@ fn sequential(
         own.insert("dtype".into(), dtype.unwrap_or_else(|| "float32".into()));
         layers.insert(0, input_layer(&name, own));
     }
-    for i in 1..layers.len() {
-        let args = vec![Arg::Tensor(At { layer: i - 1, call: 0, port: 0 })];
-        layers[i].calls.push(Call { args, named: vec![] });
+    for (before, layer) in layers.iter_mut().skip(1).enumerate() {
+        let args = vec![Arg::Tensor(At { layer: before, call: 0, port: 0 })];
+        layer.calls.push(Call { args, named: vec![] });
     }
     net.inputs.push(At { layer: 0, call: 0, port: 0 });
     net.outputs.push(At { layer: layers.len() - 1, call: 0, port: 0 });
@@ -190,6 +216,7 @@ fn input_layer(name: &str, config: Map<String, Json>) -> Layer {
         config,
         trainable: false,
         is_op: false,
+        foreign: false,
         calls: vec![],
         net: None,
         inner: vec![],
@@ -206,7 +233,7 @@ fn unique_names(net: &Net) -> Result<HashMap<Arc<str>, usize>, Diag> {
     Ok(found)
 }
 
-fn functional(config: &Map<String, Json>, budget: &mut usize, depth: usize) -> Result<Net, Diag> {
+fn functional(config: &Map<String, Json>, budget: &mut Budget, depth: usize) -> Result<Net, Diag> {
     let listed = config.get("layers").and_then(Json::as_array);
     let listed = listed.ok_or_else(|| bad("the `layers` of a model are no list"))?;
     let mut net = Net::default();

@@ -93,7 +93,8 @@ impl DerefMut for Kx<'_, '_, '_> {
 impl Kx<'_, '_, '_> {
     /// All tensors of the call, by place and then by name.
     pub fn tensors(&self) -> Vec<Tv> {
-        let named = self.named.iter().filter(|(key, _)| key != "mask").map(|(_, v)| v);
+        let named =
+            self.named.iter().filter(|(key, _)| key != "mask" && !key.ends_with("_mask")).map(|(_, v)| v);
         self.args.iter().chain(named).flat_map(Value::tensors).collect()
     }
     /// The first tensor.

@@ -27,6 +27,7 @@ mod hdf5;
 mod kx;
 mod layers;
 mod net;
+mod upgrade;
 mod weights;
 
 /// Largest configuration, in bytes.
@@ -53,9 +54,14 @@ pub fn read_h5(source: &Source) -> Result<Model, Diags> {
         Some(v) => Some(v),
         None => file.group("model_weights").ok().and_then(|g| file.text(&g, "keras_version").ok().flatten()),
     };
-    let layer = config::read(&parsed(text.as_bytes(), "model_config")?)?;
+    let first = version.as_deref().is_none_or(|v| v.starts_with("1."));
+    let layer = config::read(&parsed(text.as_bytes(), "model_config")?, first)?;
     let net = net_of(&layer)?;
-    let weights = Weights::of_whole(file, net, is_old(version.as_deref()))?;
+    let backend = file.text(&root, "backend").ok().flatten();
+    let backend = backend
+        .or_else(|| file.group("model_weights").ok().and_then(|g| file.text(&g, "backend").ok().flatten()));
+    let mut weights = Weights::of_whole(file, net, is_old(version.as_deref()))?;
+    weights.mirrored = backend.as_deref() == Some("theano");
     model(net, &weights)
 }
 
@@ -66,7 +72,7 @@ pub fn read_h5(source: &Source) -> Result<Model, Diags> {
 pub fn read_archive(source: &Source) -> Result<Model, Diags> {
     let wrong = |e: crate::zip::ZipError| Diag::error("E0201", e.to_string());
     let archive = Archive::open(source.bytes().clone()).map_err(wrong)?;
-    let layer = config::read(&parsed(&archive.read("config.json").map_err(wrong)?, "config.json")?)?;
+    let layer = config::read(&parsed(&archive.read("config.json").map_err(wrong)?, "config.json")?, false)?;
     let metadata = parsed(&archive.read("metadata.json").map_err(wrong)?, "metadata.json")?;
     let version = metadata.get("keras_version").and_then(Json::as_str);
     if !archive.contains("model.weights.h5") && archive.contains("model.weights.npz") {

@@ -2,6 +2,7 @@
 use super::config::{Arg, At, Layer, Net};
 use super::kx::{Kx, Mask, Tv, Value};
 use super::layers;
+use super::upgrade;
 use super::weights::Weights;
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::bad;
@@ -162,6 +163,12 @@ pub(super) fn call(
     args: Vec<Value>,
     named: Vec<(String, Value)>,
 ) -> R<Vec<Tv>> {
+    // Keras 3 notes the argument with every call, and what runs the model decides.
+    let training = |v: &Value| matches!(v, Value::Json(serde_json::Value::Bool(true)));
+    if weights.is_old() && named.iter().any(|(k, v)| k == "training" && training(v)) {
+        let d = Diag::error("E0301", format!("`{}` called with `training=True` is not read", layer.class));
+        return Err(d.op(&*layer.class).hint("save the model as it is to run: training=False"));
+    }
     if let Some(net) = &layer.net {
         let inputs: Vec<Tv> = args.iter().flat_map(Value::tensors).collect();
         let failed = || bad(format!("model `{}` could not be read", layer.name)).node(&*layer.name);
@@ -180,10 +187,19 @@ pub(super) fn call(
     };
     let cx = Cx { l, b, node: &node, attrs: &node.attrs, inputs: vec![] };
     let mut kx = Kx { cx, layer, weights, prefix, args, named };
+    if layer.foreign {
+        return Err(not_read(layer));
+    }
     if let Some(name) = layers::operation(layer) {
-        return layers::lift_operation(&mut kx, &name);
+        let masked = weights.is_old() && kx.tensors().iter().any(|t| t.mask != Mask::None);
+        let mut out = layers::lift_operation(&mut kx, &name)?;
+        out.iter_mut().filter(|_| masked).for_each(|t| t.mask = Mask::Odd);
+        return Ok(out);
     }
     let row = layers::find(&layer.class).ok_or_else(|| not_read(layer))?;
+    if let Some(why) = layer.config.get(upgrade::REFUSED).and_then(|w| w.as_str()) {
+        return Err(kx.unsupported(why));
+    }
     converted(&mut kx)?;
     let operands = kx.tensors();
     let mut out = (row.2)(&mut kx)?;
@@ -224,6 +240,9 @@ fn not_read(layer: &Layer) -> Diag {
     let d = Diag::error("E0301", format!("Keras layer `{class}` is not supported")).op(class);
     if class == "Lambda" {
         return d.hint("a Lambda layer is a program; export a SavedModel: model.export(\"folder\")");
+    }
+    if layer.foreign {
+        return d.hint("layers of one's own are programs; export a SavedModel: model.export(\"folder\")");
     }
     let near = layers::covered().map(|(_, name)| (strsim::jaro_winkler(name, class), name));
     match near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike > 0.93) {

@@ -72,6 +72,8 @@ pub(super) struct Weights {
     paths: HashMap<String, Result<String, Diag>>,
     /// Whether Keras before 3 wrote the file.
     old: bool,
+    /// Whether kernels are stored as Theano applies them, from their last element to their first.
+    pub mirrored: bool,
     calls: Cell<usize>,
 }
 
@@ -102,7 +104,7 @@ impl Weights {
                 Err(d) => paths.extend(slots.into_iter().map(|s| (s.key, Err(d.clone())))),
             }
         }
-        Ok(Self { file, paths, old, calls: Cell::new(0) })
+        Ok(Self { file, paths, old, mirrored: false, calls: Cell::new(0) })
     }
     /// Weights of the model in an archive.
     pub fn of_archive(file: Hdf5, net: &Net, old: bool) -> Self {
@@ -119,7 +121,7 @@ impl Weights {
             }
         };
         let paths = slots.iter().map(|s| (s.key.clone(), place(s, &mut names))).collect();
-        Self { file, paths, old, calls: Cell::new(0) }
+        Self { file, paths, old, mirrored: false, calls: Cell::new(0) }
     }
     /// The weight called `key`.
     ///

@@ -189,6 +189,51 @@ def sequence_keras():
     return keras.Model(x, keras.layers.Dense(2)(y))
 
 
+def randomized(model):
+    rng = np.random.default_rng(7)
+    for w in model.weights:
+        if "float" in w.dtype:
+            w.assign(rng.uniform(0.3, 1.3, w.shape) if "variance" in w.path else rng.normal(0, 0.6, w.shape))
+    return model
+
+
+def images_keras():
+    """Layers of images with settings that are easily taken for others: even windows, borders, layouts, shared layers, operations without layers."""
+    layers, ops = tf.keras.layers, tf.keras.ops
+    x = tf.keras.Input((9, 8, 4), name="image")
+    a = layers.Conv2D(6, (2, 3), strides=(2, 1), padding="same", activation="hard_silu")(x)
+    b = layers.Conv2D(6, 3, dilation_rate=2, groups=2, padding="same")(x)
+    c = layers.Conv2DTranspose(3, (4, 3), strides=(2, 3), padding="same", output_padding=1)(x)
+    d = layers.SeparableConv2D(5, 2, depth_multiplier=2, padding="same", strides=2)(x)
+    d = layers.PReLU(shared_axes=[1, 2])(layers.DepthwiseConv2D(3, depth_multiplier=2)(d))
+    e = layers.BatchNormalization(axis=1, center=False)(x)
+    f = layers.GroupNormalization(2)(layers.LayerNormalization(axis=[1, 3])(x))
+    g = layers.AveragePooling2D((3, 2), strides=2, padding="same")(layers.ReLU(max_value=1.0, negative_slope=0.1, threshold=0.3)(x))
+    h = layers.UpSampling2D((2, 3), interpolation="bilinear")(layers.Cropping2D(((1, 2), (0, 1)))(x))
+    i = layers.Resizing(5, 4, interpolation="bicubic")(layers.ZeroPadding2D(((1, 0), (0, 2)))(x))
+    twice = layers.Dense(4, activation="gelu")
+    j = twice(twice(layers.Permute((2, 1, 3))(x)))
+    k = ops.concatenate([x[:, ::2, -1], x[:, 1::2, 0]], axis=1) * 2.0 - ops.mean(x, axis=(1, 2), keepdims=True)[:, 0]
+    return randomized(tf.keras.Model(x, [a, b, c, d, e, f, g, h, i, j, k]))
+
+
+def texts_keras():
+    """Recurrent layers over masks, in both directions, with states; attention."""
+    layers = tf.keras.layers
+    ids, state = tf.keras.Input((7,), dtype="int32", name="ids"), tf.keras.Input((3,), name="state")
+    e = layers.Embedding(5, 4, mask_zero=True)(ids)
+    a = layers.LSTM(3, return_sequences=True)(e)
+    b = layers.GRU(3, go_backwards=True, return_sequences=True, return_state=True)(e)
+    c = layers.Bidirectional(layers.SimpleRNN(2, return_sequences=True), merge_mode="sum")(e)
+    plain = layers.Embedding(5, 4)(ids)
+    d = layers.Bidirectional(layers.GRU(3, reset_after=False), merge_mode="ave")(plain)
+    f = layers.LSTM(3, recurrent_activation="hard_sigmoid", activation="relu")(plain, initial_state=[state, state])
+    g = layers.MultiHeadAttention(2, 3, value_dim=2)(plain, plain, use_causal_mask=True)
+    h = layers.TimeDistributed(layers.Dense(4, activation="relu"))(plain)
+    i = layers.Dot(axes=(2, 2), normalize=True)([g, h])
+    return randomized(tf.keras.Model([ids, state], [a, *b, c, d, f, g, h, i]))
+
+
 def keras_case(folder, model, x, how):
     if how == "saved_model":
         target = folder / "saved_model"
@@ -197,13 +242,20 @@ def keras_case(folder, model, x, how):
         (target / "fingerprint.pb").unlink(missing_ok=True)
     else:
         model.save(folder / how)
-    arrays(folder / "io.npz", [x], [model(x, training=False)])
+    y = model(x, training=False)
+    arrays(folder / "io.npz", x if isinstance(x, list) else [x], y if isinstance(y, (list, tuple)) else [y])
     meta(folder)
 
 
 for name, make, x in (("image", small_keras, normal(2, 8, 8, 3)), ("sequence", sequence_keras, np.arange(12, dtype=np.int32).reshape(2, 6) % 11)):
     for how in ("saved_model", "model.keras", "model.h5"):
         kind = {"saved_model": "saved", "model.keras": "keras", "model.h5": "h5"}[how]
+        CASES[f"{kind}_{name}"] = lambda folder, make=make, x=x, how=how: keras_case(folder, make(), x, how)
+
+
+TEXTS = [np.random.default_rng(5).integers(0, 3, (3, 7)).astype(np.int32), normal(3, 3)]
+for name, make, x in (("layers", images_keras, normal(2, 9, 8, 4)), ("masks", texts_keras, TEXTS)):
+    for how, kind in (("model.keras", "keras"), ("model.h5", "h5")):
         CASES[f"{kind}_{name}"] = lambda folder, make=make, x=x, how=how: keras_case(folder, make(), x, how)
 
 

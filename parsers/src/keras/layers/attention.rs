@@ -79,19 +79,31 @@ fn refuse_special(kx: &Kx<'_, '_, '_>) -> R<()> {
     Ok(())
 }
 
-/// Query, value and key of a call, which are of three axes; without a key, values serve as keys.
-fn operands(kx: &Kx<'_, '_, '_>) -> R<[V; 3]> {
+/// Query, value and key of a call, which are of three axes, each with the mask of its steps; without a key, values serve as keys, and their mask
+/// for both.
+fn operands(kx: &Kx<'_, '_, '_>) -> R<[Tv; 3]> {
     let tensor = |i: usize, name: &str| match kx.given(i, name) {
-        Some(Value::Tensor(t)) if t.mask == Mask::None => Ok(Some(t.v)),
-        Some(Value::Tensor(_)) => Err(kx.unsupported("operands with masks of steps")),
+        Some(Value::Tensor(t)) => {
+            let stated = kx.named.iter().find(|(k, _)| k.strip_suffix("_mask") == Some(name)).map(|(_, v)| v);
+            let mask = match stated {
+                Some(Value::Tensor(m)) => Mask::Some(m.v),
+                Some(v) if !v.is_null() => Mask::Odd,
+                _ => t.mask,
+            };
+            // Whether masks of steps count depends on the version before Keras 3.
+            if mask == Mask::Odd || (mask != Mask::None && kx.weights.is_old()) {
+                return Err(kx.unsupported("operands with masks of steps"));
+            }
+            Ok(Some(Tv { v: t.v, mask }))
+        }
         None => Ok(None),
         Some(_) => Err(kx.bad(format!("`{name}` is no tensor"))),
     };
     let query = tensor(0, "query")?.ok_or_else(|| kx.bad("`query` is left out"))?;
     let value = tensor(1, "value")?.ok_or_else(|| kx.bad("`value` is left out"))?;
     let key = tensor(2, "key")?.unwrap_or(value);
-    for v in [query, value, key] {
-        if kx.rank(v)? != 3 {
+    for t in [query, value, key] {
+        if kx.rank(t.v)? != 3 {
             return Err(kx.unsupported("operands of other than three axes"));
         }
     }
@@ -116,33 +128,32 @@ fn causal(kx: &mut Kx<'_, '_, '_>, query: V, value: V) -> R<V> {
     kx.cast(lower, DType::Bool)
 }
 
-/// The mask that the call gives, as `[batch, 1, query, value]`.
-fn masks(kx: &mut Kx<'_, '_, '_>, query: V, value: V) -> R<Option<V>> {
-    for name in ["query_mask", "value_mask", "key_mask"] {
-        if kx.named.iter().any(|(k, v)| k == name && !v.is_null()) {
-            return Err(kx.unsupported(format!("`{name}`")));
-        }
-    }
-    let mut found = match kx.given(6, "attention_mask").cloned() {
-        None => None,
+/// The mask that the call and its operands give, as `[batch, 1, query, value]`.
+fn masks(kx: &mut Kx<'_, '_, '_>, [query, value, key]: [Tv; 3]) -> R<Option<V>> {
+    let mut found = vec![];
+    match kx.given(6, "attention_mask").cloned() {
+        None => {}
         Some(Value::Tensor(t)) => {
             let mask = kx.cast(t.v, DType::Bool)?;
-            Some(match kx.rank(mask)? {
+            found.push(match kx.rank(mask)? {
                 2 | 4 => mask,
                 3 => kx.unsqueeze(mask, &[1])?,
                 n => return Err(kx.unsupported(format!("an attention mask of {n} axes"))),
-            })
+            });
         }
         Some(_) => return Err(kx.unsupported("an attention mask that is a constant")),
-    };
-    if switched(kx, "use_causal_mask")? {
-        let own = causal(kx, query, value)?;
-        found = Some(match found {
-            Some(other) => kx.named("and", &[other, own])?,
-            None => own,
-        });
     }
-    Ok(found)
+    for (t, axes) in [(query, [1, 3]), (value, [1, 2]), (key, [1, 2])] {
+        let Mask::Some(mask) = t.mask else { continue };
+        let mask = kx.cast(mask, DType::Bool)?;
+        found.push(kx.unsqueeze(mask, &axes)?);
+    }
+    if switched(kx, "use_causal_mask")? {
+        found.push(causal(kx, query.v, value.v)?);
+    }
+    let mut all = found.into_iter();
+    let Some(first) = all.next() else { return Ok(None) };
+    all.try_fold(first, |a, b| kx.named("and", &[a, b])).map(Some)
 }
 
 /// `softmax` of scores, where the mask is true.
@@ -201,12 +212,14 @@ fn multi_head(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
     }
     let (heads, width) = (count(kx, "num_heads")?, count(kx, "key_dim")?);
     let own = if kx.cfg("value_dim").is_some() { count(kx, "value_dim")? } else { width };
-    let mask = masks(kx, query, value)?;
+    let mask = masks(kx, [query, value, key])?;
+    let steps = query.mask;
+    let [query, value, key] = [query.v, value.v, key.v];
     let q = projected(kx, "query_dense", query, heads, width)?;
     let k = projected(kx, "key_dense", key, heads, width)?;
     let v = projected(kx, "value_dense", value, heads, own)?;
     let (y, shares) = attend(kx, [q, k, v], width, mask)?;
-    let mut out = vec![Tv::from(joined(kx, y, heads, own)?)];
+    let mut out = vec![Tv { v: joined(kx, y, heads, own)?, mask: steps }];
     if switched(kx, "return_attention_scores")? {
         out.push(shares.into());
     }
@@ -236,14 +249,16 @@ fn grouped(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
     if heads % shared != 0 {
         return Err(kx.bad(format!("{heads} heads share {shared}")));
     }
-    let mask = masks(kx, query, value)?;
+    let mask = masks(kx, [query, value, key])?;
+    let steps = query.mask;
+    let [query, value, key] = [query.v, value.v, key.v];
     let q = projected(kx, "query_dense", query, heads, width)?;
     let k = projected(kx, "key_dense", key, shared, width)?;
     let v = projected(kx, "value_dense", value, shared, width)?;
     let k = repeated(kx, k, heads / shared, heads, width)?;
     let v = repeated(kx, v, heads / shared, heads, width)?;
     let (y, shares) = attend(kx, [q, k, v], width, mask)?;
-    let mut out = vec![Tv::from(joined(kx, y, heads, width)?)];
+    let mut out = vec![Tv { v: joined(kx, y, heads, width)?, mask: steps }];
     if switched(kx, "return_attention_scores")? {
         out.push(shares.into());
     }

@@ -32,6 +32,9 @@ pub(super) struct Window {
 
 impl Window {
     fn read(kx: &Kx<'_, '_, '_>, n: usize) -> R<Self> {
+        if kx.weights.mirrored {
+            return Err(kx.unsupported("weights of the Theano backend"));
+        }
         let window = Self {
             kernel: kx.each("kernel_size", n, 0)?,
             strides: kx.each("strides", n, 1)?,
@@ -83,10 +86,22 @@ fn conv(kx: &mut Kx<'_, '_, '_>, n: usize) -> R<Vec<Tv>> {
     }
     let sizes: Vec<Option<i64>> =
         window.kernel.iter().copied().chain([inputs / group, filters]).map(Some).collect();
-    let kernel = kx.shaped("kernel", &sizes)?;
+    let kernel = flat_kernel(kx, n, &sizes)?;
     let w = turned(kx, &kernel, 1, 0)?;
     let y = convolved(kx, x, w, &window, group, filters)?;
     Ok(vec![kx.activated(y, "activation")?.into()])
+}
+
+/// The kernel of a convolution; over one axis, Keras 1 gave it a second one of size 1.
+fn flat_kernel(kx: &Kx<'_, '_, '_>, n: usize, sizes: &[Option<i64>]) -> R<Tensor> {
+    let t = kx.tensor("kernel")?;
+    if n == 1 && t.rank() == 4 {
+        let wide = [&sizes[..1], &[Some(1)], &sizes[1..]].concat();
+        let t = kx.shaped("kernel", &wide)?;
+        let s = t.shape();
+        return t.reshape(&[s[0], s[2], s[3]]).map_err(|e| kx.bad(e));
+    }
+    kx.shaped("kernel", sizes)
 }
 
 /// The convolution of `x` with `w`, with the layer's bias of `filters` numbers.

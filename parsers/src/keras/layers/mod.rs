@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 mod activation;
 mod attention;
+mod cell;
 mod conv;
 mod image;
 mod linear;
@@ -81,10 +82,10 @@ pub(super) use ops::lift as lift_operation;
 
 /// The class without the name of a package before it.
 pub(super) fn plain(class: &str) -> &str {
-    match class.strip_prefix("Keras>").unwrap_or(class) {
+    match class.rsplit('>').next().unwrap_or(class) {
         "GroupedQueryAttention" => "GroupQueryAttention",
-        "Convolution1D" => "Conv1D",
-        "Convolution2D" => "Conv2D",
+        "Convolution1D" | "AtrousConvolution1D" => "Conv1D",
+        "Convolution2D" | "AtrousConvolution2D" => "Conv2D",
         "Convolution3D" => "Conv3D",
         "Convolution2DTranspose" | "Deconvolution2D" => "Conv2DTranspose",
         "Convolution1DTranspose" => "Conv1DTranspose",
@@ -105,7 +106,6 @@ pub(super) fn plain(class: &str) -> &str {
         "GlobalAvgPool2D" => "GlobalAveragePooling2D",
         "GlobalAvgPool3D" => "GlobalAveragePooling3D",
         "BatchNormalizationV1" | "BatchNormalizationV2" | "SyncBatchNormalization" => "BatchNormalization",
-        "CuDNNLSTM" => "CuDNNLSTM",
         other => other,
     }
 }
@@ -143,6 +143,7 @@ pub(super) fn weights(layer: &Layer) -> Vec<Own> {
         "Embedding" => vec![("embeddings", true)],
         "PReLU" => vec![("alpha", true)],
         "RMSNormalization" => vec![("scale", true)],
+        "LayerScale" => vec![("gamma", true)],
         "BatchNormalization" => {
             let gamma = flag("scale", true).then_some(("gamma", true));
             let beta = flag("center", true).then_some(("beta", true));
@@ -165,7 +166,6 @@ pub(super) fn weights(layer: &Layer) -> Vec<Own> {
                 .collect()
         }
         "SpectralNormalization" => vec![("vector_u", false)],
-        "CuDNNLSTM" | "CuDNNGRU" => vec![("kernel", true), ("recurrent_kernel", true), ("bias", true)],
         _ => vec![],
     }
 }

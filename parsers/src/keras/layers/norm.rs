@@ -16,11 +16,12 @@ pub(super) const TABLE: &[Row] = &[
     ("BatchNormalization", same, batch),
     ("LayerNormalization", same, layer),
     ("GroupNormalization", same, group),
-    ("RMSNormalization", same, rms),
+    ("RMSNormalization", none, rms),
     ("UnitNormalization", same, unit),
+    ("LayerScale", none, scaled),
     ("Normalization", none, feature),
     ("Rescaling", same, rescaling),
-    ("SpectralNormalization", same, super::wrap::inner),
+    ("SpectralNormalization", none, super::wrap::inner),
 ];
 
 /// Least divisor of `Normalization`.
@@ -203,6 +204,14 @@ fn rms(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
         let scale = spread(kx, scale, x, &axes)?;
         kx.named("mul", &[y, scale])
     })
+}
+
+/// One factor for each element of the last axis.
+fn scaled(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
+    let x = kx.x()?;
+    let size = kx.int_of("projection_dim")?;
+    let gamma = kx.weight("gamma", &[Some(size)])?;
+    Ok(vec![kx.named("mul", &[x, gamma])?.into()])
 }
 
 fn unit(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {

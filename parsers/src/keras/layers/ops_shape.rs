@@ -68,53 +68,8 @@ pub(super) fn reduced(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<V> {
 /// Lifts operation `name` of those that move elements.
 pub(super) fn lift(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<Vec<Tv>> {
     let v = match name {
-        "reshape" => {
-            let x = first(kx)?;
-            let sizes =
-                wholes(kx, &["newshape", "shape"])?.ok_or_else(|| kx.unsupported("a computed shape"))?;
-            reshaped(kx, x, &sizes)?
-        }
-        "flatten" => {
-            let x = first(kx)?;
-            kx.reshape(x, &[-1])?
-        }
-        "transpose" => {
-            let x = first(kx)?;
-            let rank = kx.rank(x)? as i64;
-            let perm = wholes(kx, &["axes", "perm"])?.unwrap_or_else(|| (0..rank).rev().collect());
-            let perm: Vec<i64> =
-                perm.into_iter().map(|p| kx.axis(x, p).map(|a| a as i64)).collect::<R<_>>()?;
-            kx.transpose(x, &perm)?
-        }
-        "swapaxes" | "moveaxis" => moved(kx, name)?,
-        "concatenate" => {
-            let all = list(kx, &["xs", "values", "inputs", "tensors"])?;
-            let (Some(one), axis) = (all.first(), whole_of(kx, AXIS, Some(0))?) else {
-                return Err(kx.bad("no operands"));
-            };
-            let axis = kx.axis(*one, axis)? as i64;
-            kx.concat(&all, axis)?
-        }
-        "stack" => {
-            let all = list(kx, &["x", "values"])?;
-            let axis = whole_of(kx, AXIS, Some(0))?;
-            let parts = all.into_iter().map(|v| kx.unsqueeze(v, &[axis])).collect::<R<Vec<V>>>()?;
-            let Some(one) = parts.first() else { return Err(kx.bad("no operands")) };
-            let axis = kx.axis(*one, axis)? as i64;
-            kx.concat(&parts, axis)?
-        }
-        "expand_dims" => {
-            let x = first(kx)?;
-            let axes = wholes(kx, AXIS)?.ok_or_else(|| kx.bad("`axis` is missing"))?;
-            kx.unsqueeze(x, &axes)?
-        }
-        "squeeze" => {
-            let x = first(kx)?;
-            match wholes(kx, AXIS)? {
-                Some(axes) => kx.squeeze(x, &axes)?,
-                None => return Err(kx.unsupported("axes that are not named")),
-            }
-        }
+        "reshape" | "flatten" | "transpose" | "swapaxes" | "moveaxis" | "concatenate" | "stack"
+        | "expand_dims" | "squeeze" => arranged(kx, name)?,
         "argmax" | "argmin" => {
             let x = first(kx)?;
             let axis = whole_of(kx, &["axis"], None)?;
@@ -149,16 +104,7 @@ pub(super) fn lift(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<Vec<Tv>> {
         }
         "normalize" => normalized(kx)?,
         "pad" => padded(kx)?,
-        "tile" => {
-            let x = first(kx)?;
-            let rank = kx.rank(x)?;
-            let mut by =
-                wholes(kx, &["repeats", "multiples"])?.ok_or_else(|| kx.unsupported("computed repeats"))?;
-            while by.len() < rank {
-                by.insert(0, 1);
-            }
-            kx.aten("repeat", &[("self", Arg::T(x)), ("repeats", Arg::Is(by))])?
-        }
+        "tile" => tiled(kx)?,
         "repeat" => repeated(kx)?,
         "one_hot" => one_hot(kx)?,
         "take" | "gather" => taken(kx)?,
@@ -170,7 +116,7 @@ pub(super) fn lift(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<Vec<Tv>> {
             }
             kx.named("mat_mul", &[a, b])?
         }
-        "get_item" | "slicing_op_lambda" => picked(kx)?,
+        "get_item" => picked(kx)?,
         "split" | "unstack" => return parts(kx, name),
         other => {
             let m = format!("`{other}`, which is no layer,");
@@ -178,6 +124,59 @@ pub(super) fn lift(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<Vec<Tv>> {
         }
     };
     Ok(vec![v.into()])
+}
+
+fn tiled(kx: &mut Kx<'_, '_, '_>) -> R<V> {
+    let x = first(kx)?;
+    let rank = kx.rank(x)?;
+    let by = wholes(kx, &["repeats", "multiples"])?.ok_or_else(|| kx.unsupported("computed repeats"))?;
+    let by: Vec<i64> = std::iter::repeat_n(1, rank.saturating_sub(by.len())).chain(by).collect();
+    kx.aten("repeat", &[("self", Arg::T(x)), ("repeats", Arg::Is(by))])
+}
+
+/// Operations that arrange axes.
+fn arranged(kx: &mut Kx<'_, '_, '_>, name: &str) -> R<V> {
+    match name {
+        "reshape" => {
+            let x = first(kx)?;
+            let sizes =
+                wholes(kx, &["newshape", "shape"])?.ok_or_else(|| kx.unsupported("a computed shape"))?;
+            reshaped(kx, x, &sizes)
+        }
+        "flatten" => {
+            let x = first(kx)?;
+            kx.reshape(x, &[-1])
+        }
+        "transpose" => {
+            let x = first(kx)?;
+            let rank = kx.rank(x)? as i64;
+            let perm = wholes(kx, &["axes", "perm"])?.unwrap_or_else(|| (0..rank).rev().collect());
+            let perm: Vec<i64> =
+                perm.into_iter().map(|p| kx.axis(x, p).map(|a| a as i64)).collect::<R<_>>()?;
+            kx.transpose(x, &perm)
+        }
+        "swapaxes" | "moveaxis" => moved(kx, name),
+        "concatenate" | "stack" => {
+            let mut all = list(kx, &["xs", "x", "values", "inputs", "tensors"])?;
+            let axis = whole_of(kx, AXIS, Some(0))?;
+            if name == "stack" {
+                all = all.into_iter().map(|v| kx.unsqueeze(v, &[axis])).collect::<R<Vec<V>>>()?;
+            }
+            let Some(one) = all.first() else { return Err(kx.bad("no operands")) };
+            let axis = kx.axis(*one, axis)? as i64;
+            kx.concat(&all, axis)
+        }
+        "expand_dims" => {
+            let x = first(kx)?;
+            let axes = wholes(kx, AXIS)?.ok_or_else(|| kx.bad("`axis` is missing"))?;
+            kx.unsqueeze(x, &axes)
+        }
+        _ => {
+            let x = first(kx)?;
+            let axes = wholes(kx, AXIS)?.ok_or_else(|| kx.unsupported("axes that are not named"))?;
+            kx.squeeze(x, &axes)
+        }
+    }
 }
 
 /// `x` with other sizes, of which at most one is -1.

@@ -1,22 +1,19 @@
 //! Recurrent layers as the operators of ONNX: gates in its order, steps first.
 //!
 //! Steps that a mask leaves out are moved behind the others, which keeps what a cell computes exact for any mask.
+use super::cell::{Cell, spelled};
 use super::{Row, none};
 use crate::keras::config::Layer;
 use crate::keras::kx::{Kx, Mask, Tv};
+use crate::keras::upgrade::GATES;
 use crate::keras::weights::{Content, Own, Part};
 use crate::tensorflow::bad;
 use crate::tensorflow::lift::bridge::Arg;
 use crate::tensorflow::lift::cx::{R, V};
 use hoist_ir::dtype::DType;
-use hoist_ir::ops::Op;
 use hoist_ir::ops::index::gather_nd::GatherNd;
-use hoist_ir::ops::recurrent::Direction;
-use hoist_ir::ops::recurrent::gru::Gru;
-use hoist_ir::ops::recurrent::lstm::Lstm;
-use hoist_ir::ops::recurrent::rnn::Rnn;
 use hoist_ir::ops::reduce::reductions::ReduceSum;
-use hoist_ir::tensor::{Tensor, TensorError};
+use hoist_ir::tensor::Tensor;
 use serde_json::{Map, Value as Json};
 
 pub(super) const TABLE: &[Row] =
@@ -24,8 +21,40 @@ pub(super) const TABLE: &[Row] =
 
 type Config = Map<String, Json>;
 
+/// Weights of cells of Keras 1, gate by gate in its order.
+const LSTM_GATES: &[&str] = &[
+    "kernel i",
+    "recurrent_kernel i",
+    "bias i",
+    "kernel c",
+    "recurrent_kernel c",
+    "bias c",
+    "kernel f",
+    "recurrent_kernel f",
+    "bias f",
+    "kernel o",
+    "recurrent_kernel o",
+    "bias o",
+];
+const GRU_GATES: &[&str] = &[
+    "kernel z",
+    "recurrent_kernel z",
+    "bias z",
+    "kernel r",
+    "recurrent_kernel r",
+    "bias r",
+    "kernel h",
+    "recurrent_kernel h",
+    "bias h",
+];
+
 /// Weights of a cell.
 pub(super) fn cell_weights(config: &Config) -> Vec<Own> {
+    match config.get(GATES).and_then(Json::as_str) {
+        Some("icfo") => return LSTM_GATES.iter().map(|n| (*n, true)).collect(),
+        Some("zrh") => return GRU_GATES.iter().map(|n| (*n, true)).collect(),
+        _ => {}
+    }
     let bias = config.get("use_bias").and_then(Json::as_bool).unwrap_or(true);
     let names = ["kernel", "recurrent_kernel"].into_iter().chain(bias.then_some("bias"));
     names.map(|n| (n, true)).collect()
@@ -61,103 +90,6 @@ pub(super) fn cells_of(layer: &Layer) -> Vec<Part<'_>> {
         out.push(Part::cell(i, name, class, nth, cell_weights(config)));
     }
     out
-}
-
-/// What computes a step.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Simple,
-    Lstm,
-    Gru,
-}
-
-/// A cell with its weights as ONNX orders them.
-struct Cell {
-    kind: Kind,
-    units: usize,
-    w: Tensor,
-    r: Tensor,
-    b: Option<Tensor>,
-    activations: Vec<(&'static str, f32, f32)>,
-    /// The reset gate of a GRU acts behind the product.
-    reset_after: bool,
-    backwards: bool,
-}
-
-impl Cell {
-    fn read(kx: &Kx<'_, '_, '_>, class: &str, config: &Config, key: &str, inputs: Option<u64>) -> R<Self> {
-        let (kind, gates): (Kind, &[usize]) = match super::plain(class) {
-            "SimpleRNN" | "SimpleRNNCell" => (Kind::Simple, &[0]),
-            "LSTM" | "LSTMCell" => (Kind::Lstm, &[0, 3, 1, 2]),
-            "GRU" | "GRUCell" => (Kind::Gru, &[0, 1, 2]),
-            other => return Err(kx.unsupported(format!("cells of class `{other}`"))),
-        };
-        let units = config.get("units").and_then(Json::as_u64).and_then(|u| usize::try_from(u).ok());
-        let units = units.filter(|u| *u > 0 && *u < 1 << 31).ok_or_else(|| kx.bad("`units` is no size"))?;
-        let wide = (units * gates.len()) as i64;
-        let kernel = kx.shaped(&format!("{key}kernel"), &[inputs.map(|n| n as i64), Some(wide)])?;
-        let recurrent = kx.shaped(&format!("{key}recurrent_kernel"), &[Some(units as i64), Some(wide)])?;
-        let flag = |name: &str, default: bool| config.get(name).and_then(Json::as_bool).unwrap_or(default);
-        let reset_after = kind == Kind::Gru && flag("reset_after", false);
-        let bias = if flag("use_bias", true) {
-            let sizes = if reset_after { vec![Some(2), Some(wide)] } else { vec![Some(wide)] };
-            Some(kx.shaped(&format!("{key}bias"), &sizes)?)
-        } else {
-            None
-        };
-        let wrong = |e: TensorError| kx.bad(e);
-        let w = ordered(&kernel, gates, units).map_err(wrong)?;
-        let r = ordered(&recurrent, gates, units).map_err(wrong)?;
-        let b = bias.map(|b| biases(&b, gates, units, reset_after)).transpose().map_err(wrong)?;
-        let old = kx.weights.is_old();
-        let function = |name: &str| {
-            super::activation::recurrent(config.get(name), old).ok_or_else(|| {
-                let json = config.get(name).cloned().unwrap_or_default();
-                kx.unsupported(format!("the activation {json} in a cell"))
-            })
-        };
-        let own = function("activation")?;
-        let activations = match kind {
-            Kind::Simple => vec![own],
-            Kind::Gru => vec![function("recurrent_activation")?, own],
-            Kind::Lstm => vec![function("recurrent_activation")?, own, own],
-        };
-        Ok(Self { kind, units, w, r, b, activations, reset_after, backwards: false })
-    }
-    fn states(&self) -> usize {
-        if self.kind == Kind::Lstm { 2 } else { 1 }
-    }
-}
-
-/// `[inputs, gates * units]` as `[1, gates * units, inputs]` with the gates in this order.
-fn ordered(t: &Tensor, gates: &[usize], units: usize) -> Result<Tensor, TensorError> {
-    let turned = t.permute(&[1, 0])?.materialize()?;
-    let inputs = t.shape()[0];
-    let rows: Vec<Tensor> = gates
-        .iter()
-        .map(|g| turned.slice(&[g * units, 0], &[units, inputs])?.materialize())
-        .collect::<Result<_, _>>()?;
-    let all = if rows.len() == 1 { turned } else { Tensor::concat(&rows, 0)?.materialize()? };
-    all.reshape(&[1, gates.len() * units, inputs])
-}
-
-/// Biases of products with data and with states, one behind the other.
-fn biases(t: &Tensor, gates: &[usize], units: usize, both: bool) -> Result<Tensor, TensorError> {
-    let wide = gates.len() * units;
-    let rows = t.reshape(&[if both { 2 } else { 1 }, wide])?;
-    let row = |i: usize| -> Result<Tensor, TensorError> {
-        let parts: Vec<Tensor> = gates
-            .iter()
-            .map(|g| rows.slice(&[i, g * units], &[1, units])?.materialize())
-            .collect::<Result<_, _>>()?;
-        if parts.len() == 1 { Ok(parts[0].clone()) } else { Tensor::concat(&parts, 1)?.materialize() }
-    };
-    let second = if both {
-        row(1)?
-    } else {
-        Tensor::splat(&Tensor::scalar(0f32).cast(t.dtype(), false)?, &[1, wide])?
-    };
-    Tensor::concat(&[row(0)?, second.materialize()?], 1)?.materialize()
 }
 
 /// What a cell gave: all steps in the order of time, and its last states.
@@ -214,52 +146,6 @@ fn operator(
         ran.push(Ran { steps, last });
     }
     Ok(ran)
-}
-
-/// The operator of these cells, which are of one kind.
-fn spelled(cells: &[Cell], first: &Cell) -> Op {
-    let direction = match (cells.len(), first.backwards) {
-        (2, _) => Direction::Bidirectional,
-        (_, true) => Direction::Reverse,
-        (_, false) => Direction::Forward,
-    };
-    let all: Vec<(&str, f32, f32)> = cells.iter().flat_map(|c| c.activations.iter().copied()).collect();
-    let takes = |name: &str, beta: bool| match name {
-        "Affine" | "HardSigmoid" => true,
-        "Elu" | "LeakyRelu" => !beta,
-        _ => false,
-    };
-    let activation_alpha = all.iter().filter(|a| takes(a.0, false)).map(|a| a.1).collect();
-    let activation_beta = all.iter().filter(|a| takes(a.0, true)).map(|a| a.2).collect();
-    let usual = match first.kind {
-        Kind::Simple => vec!["Tanh"],
-        Kind::Gru => vec!["Sigmoid", "Tanh"],
-        Kind::Lstm => vec!["Sigmoid", "Tanh", "Tanh"],
-    };
-    let names: Vec<&str> = all.iter().map(|a| a.0).collect();
-    let plain = names.chunks(usual.len()).all(|c| c == usual);
-    let activations = (!plain).then(|| names.iter().map(|n| (*n).to_owned()).collect());
-    let hidden_size = Some(first.units as i64);
-    match first.kind {
-        Kind::Simple => {
-            Rnn { activation_alpha, activation_beta, activations, direction, hidden_size, ..Rnn::default() }
-                .into()
-        }
-        Kind::Gru => Gru {
-            activation_alpha,
-            activation_beta,
-            activations,
-            direction,
-            hidden_size,
-            linear_before_reset: first.reset_after,
-            ..Gru::default()
-        }
-        .into(),
-        Kind::Lstm => {
-            Lstm { activation_alpha, activation_beta, activations, direction, hidden_size, ..Lstm::default() }
-                .into()
-        }
-    }
 }
 
 /// `x` with its steps in reverse.
@@ -350,7 +236,6 @@ struct Settings {
     sequences: bool,
     state: bool,
     backwards: bool,
-    zero: bool,
 }
 
 impl Settings {
@@ -366,7 +251,6 @@ impl Settings {
             sequences: flag("return_sequences"),
             state: flag("return_state"),
             backwards: flag("go_backwards"),
-            zero: flag("zero_output_for_mask"),
         })
     }
 }
@@ -399,6 +283,7 @@ fn single(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
     }
     let mask = kx.mask_tensor()?;
     let many = list.len();
+    let zero_where_masked = kx.flag("zero_output_for_mask", false)?;
     let (mut output, mut last) = (x, vec![]);
     for (i, (class, config)) in list.into_iter().enumerate() {
         let key = if stacked { format!("cells/{i}/") } else { "cell/".to_owned() };
@@ -409,7 +294,7 @@ fn single(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
         }
         // Only the first cell turns the time around.
         cell.backwards = settings.backwards && i == 0;
-        let zero = settings.zero && i + 1 == many;
+        let zero = zero_where_masked && i + 1 == many;
         let states = std::mem::take(&mut given);
         (x, output, last) = one(kx, cell, x, mask.map(|mask| Masked { mask, zero }), &states)?;
         if many > 1 && settings.backwards && mask.is_some() {

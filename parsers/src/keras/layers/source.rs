@@ -25,7 +25,9 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 fn identity(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
-    if matches!(kx.given(1, "training").and_then(|v| v.json()), Some(serde_json::Value::Bool(true))) {
+    if kx.weights.is_old()
+        && matches!(kx.given(1, "training").and_then(|v| v.json()), Some(serde_json::Value::Bool(true)))
+    {
         return Err(kx.unsupported("`training=True`, by which it is random,"));
     }
     Ok(vec![kx.x()?.into()])

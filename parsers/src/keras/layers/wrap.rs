@@ -43,17 +43,14 @@ fn time_distributed(kx: &mut Kx<'_, '_, '_>) -> R<Vec<Tv>> {
     let shape = kx.shape_of(x)?;
     let behind: Option<Vec<i64>> =
         (2..rank).map(|a| kx.size(x, a).and_then(|n| i64::try_from(n).ok())).collect();
-    let flat = match behind {
-        Some(behind) => {
-            let sizes: Vec<i64> = std::iter::once(-1).chain(behind).collect();
-            kx.reshape(x, &sizes)?
-        }
-        None => {
-            let rest = kx.slice(shape, 0, 2, i64::MAX)?;
-            let open = kx.int_list(&[-1]);
-            let list = kx.concat(&[open, rest], 0)?;
-            kx.reshape_to(x, list)?
-        }
+    let flat = if let Some(behind) = behind {
+        let sizes: Vec<i64> = std::iter::once(-1).chain(behind).collect();
+        kx.reshape(x, &sizes)?
+    } else {
+        let rest = kx.slice(shape, 0, 2, i64::MAX)?;
+        let open = kx.int_list(&[-1]);
+        let list = kx.concat(&[open, rest], 0)?;
+        kx.reshape_to(x, list)?
     };
     let results = call(kx, "layer/", vec![Value::Tensor(flat.into())])?;
     let mut out = vec![];
