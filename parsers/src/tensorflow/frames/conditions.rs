@@ -43,7 +43,7 @@ pub(super) fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
         groups.entry(key).or_default().push(choice);
     }
     for ((_, _, outer, pred), group) in groups {
-        branch(body, &mut states, outer.into_iter().collect(), pred, &group, made)?;
+        branch(body, &mut states, &outer.into_iter().collect(), pred, &group, made)?;
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ fn choice(body: &Body, states: &States, merge: usize) -> Option<Choice> {
 fn branch(
     body: &mut Body,
     states: &mut States,
-    outer: State,
+    outer: &State,
     pred: Ref,
     group: &[Choice],
     made: &mut Made,
@@ -227,12 +227,12 @@ fn branch(
     let attrs = Attrs::calling(&[("then_branch", &then.name), ("else_branch", &other.name)]);
     let inputs = std::iter::once(pred).chain(sources).collect();
     let node = Node { name: name.into(), op: "StatelessIf".into(), inputs, controls: vec![], attrs };
-    let at = states.add(body, node, &outer);
+    let at = states.add(body, node, outer);
     for (k, choice) in group.iter().enumerate() {
-        let which = which(body, states, &outer, pred, choice.truth_first);
+        let which = which(body, states, outer, pred, choice.truth_first);
         let both = vec![Ref::Node(at, k), which];
         handing_on(&mut body.nodes[choice.merge], "IdentityN", both);
-        states.of[choice.merge].clone_from(&outer);
+        states.of[choice.merge].clone_from(outer);
     }
     for function in functions {
         made.insert(function)?;

@@ -108,10 +108,14 @@ fn cubic_weights(cx: &Cx<'_, '_, '_>, size: i64, out: i64) -> R<Vec<Vec<(i64, f6
             }
             let sum: f64 = all.iter().map(|p| p.1).sum();
             if sum.abs() >= 1000.0 * f64::from(f32::MIN_POSITIVE) {
-                all.iter_mut().for_each(|p| p.1 /= sum);
+                for p in &mut all {
+                    p.1 /= sum;
+                }
             }
         }
-        all.iter_mut().for_each(|p| p.0 = p.0.clamp(0, size - 1));
+        for p in &mut all {
+            p.0 = p.0.clamp(0, size - 1);
+        }
         all
     };
     Ok((0..out).map(row).collect())

@@ -29,12 +29,12 @@ impl Inner {
         for arg in args {
             let mut parts = vec![];
             for v in arg.parts() {
-                parts.push(*map.entry(v).or_insert_with(|| match outer.constant(v) {
-                    Some(t) => self.graph.add_const(t.clone()),
-                    None => {
-                        self.outside.push(v);
-                        self.graph.add_input(&outer.value_label(v), outer.ty(v).clone())
+                parts.push(*map.entry(v).or_insert_with(|| {
+                    if let Some(t) = outer.constant(v) {
+                        return self.graph.add_const(t.clone());
                     }
+                    self.outside.push(v);
+                    self.graph.add_input(&outer.value_label(v), outer.ty(v).clone())
                 }));
             }
             self.args.push(arg.rebuilt(&mut parts.into_iter()));

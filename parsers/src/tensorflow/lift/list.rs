@@ -174,13 +174,12 @@ fn write(cx: &mut Cx<'_, '_, '_>, [at, index, item]: [usize; 3]) -> R<Vec<Val>> 
     }
     let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
     let mut len = list.len;
-    let base = match list.stacked {
-        Some(v) => v,
-        None => {
-            let (rows, tail) = (single(cx, list.len)?, cx.shape_of(item)?);
-            let sizes = cx.concat(&[rows, tail], 0)?;
-            zeros(cx, list.dtype, sizes)?
-        }
+    let base = if let Some(v) = list.stacked {
+        v
+    } else {
+        let (rows, tail) = (single(cx, list.len)?, cx.shape_of(item)?);
+        let sizes = cx.concat(&[rows, tail], 0)?;
+        zeros(cx, list.dtype, sizes)?
     };
     let place = single(cx, index)?;
     let mut v = base;

@@ -18,7 +18,7 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 /// Steps of a grid from `min` to `max` that holds 0: its step, and the number of the step that is 0.
-/// As TensorFlow moves both ends (`Nudge` in fake_quant_ops_functor.h).
+/// As TensorFlow moves both ends (`Nudge` in `fake_quant_ops_functor.h`).
 fn nudged(min: f32, max: f32, low: f32, high: f32) -> (f32, i64) {
     let scale = (max - min) / (high - low);
     let zero = low - min / scale;

@@ -20,7 +20,7 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 fn dtype(cx: &Cx<'_, '_, '_>) -> R<DType> {
-    Ok(cx.attrs.dtype("dtype")?)
+    cx.attrs.dtype("dtype")
 }
 
 /// As many numbers as `sizes` say, each as likely, from 0 to below 1.

@@ -115,12 +115,11 @@ fn lstm_layer(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let mut captured = vec![*x];
     let mut own = vec![];
     for v in weights {
-        own.push(match outer.constant(*v) {
-            Some(t) => body.add_const(t.clone()),
-            None => {
-                captured.push(*v);
-                body.add_input("w", outer.ty(*v).clone())
-            }
+        own.push(if let Some(t) = outer.constant(*v) {
+            body.add_const(t.clone())
+        } else {
+            captured.push(*v);
+            body.add_input("w", outer.ty(*v).clone())
         });
     }
     let mut b = Builder::at_end(&mut body, Origin::default());

@@ -137,10 +137,9 @@ fn settled(
             return Err(cx.bad("a body gives what it takes"));
         }
         let mut same = true;
-        for k in 0..args.len() {
-            let next = next_way(cx, &ways[k], args, k, &tried, round)?;
-            if let Some(next) = next {
-                ways[k] = next;
+        for (k, way) in ways.iter_mut().enumerate() {
+            if let Some(next) = next_way(cx, way, args, k, &tried, round)? {
+                *way = next;
                 same = false;
             }
         }
@@ -197,7 +196,7 @@ fn next_way(
                 && let Some(v) = list.stacked
             {
                 // The body knows how large the elements are.
-                let made = filled(cx, given, tried.graph.ty(v).clone())?;
+                let made = filled(cx, given, tried.graph.ty(v))?;
                 args[k] = Val::List(Arc::new(made));
                 return Ok(Some(Way::Carried(types(cx.b.graph(), &args[k]))));
             }
@@ -228,7 +227,7 @@ fn widened(cx: &Cx<'_, '_, '_>, old: &Type, new: &Type, round: usize) -> R<Type>
 }
 
 /// `list`, nothing of which is written, with zeros of the type `ty` of all elements.
-fn filled(cx: &mut Cx<'_, '_, '_>, list: &List, ty: Type) -> R<List> {
+fn filled(cx: &mut Cx<'_, '_, '_>, list: &List, ty: &Type) -> R<List> {
     let unknown = "a list of elements whose sizes are not known before it";
     let shape = ty.as_tensor().and_then(|t| t.shape.clone()).ok_or_else(|| cx.unsupported(unknown))?;
     let len = cx.reshape(list.len, &[1])?;
@@ -237,7 +236,7 @@ fn filled(cx: &mut Cx<'_, '_, '_>, list: &List, ty: Type) -> R<List> {
         sizes.push(match dim {
             Dim::Known(n) => cx.int_list(&[*n as i64]),
             Dim::Unknown => return Err(cx.unsupported(unknown)),
-            dim => {
+            dim @ Dim::Expr(_) => {
                 let at = place_of(cx, dim).ok_or_else(|| cx.unsupported(unknown))?;
                 cx.size_of(at.0, at.1)?
             }

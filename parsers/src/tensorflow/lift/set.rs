@@ -32,9 +32,8 @@ fn operation(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     }
     let what = cx.attrs.text("set_operation")?.to_owned();
     let (of, all) = match what.as_str() {
-        "a-b" => (x, x),
+        "a-b" | "intersection" => (x, x),
         "b-a" => (y, y),
-        "intersection" => (x, x),
         "union" => (x, cx.concat(&[x, y], -1)?),
         other => return Err(cx.bad(format!("set_operation {other}"))),
     };
