@@ -1,8 +1,6 @@
 //! Keras models to IR: whole models in HDF5, and archives of Keras 3.
 //!
 //! A configuration lists the layers and their calls; each becomes nodes by the function of its class. Weights stay where they lie in the file.
-#![allow(clippy::unnecessary_wraps, reason = "all rows of the tables have one signature")]
-
 use crate::source::Source;
 use crate::tensorflow::lift::Lifter;
 use crate::tensorflow::program::Program;

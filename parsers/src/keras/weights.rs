@@ -277,3 +277,26 @@ pub(super) fn snake(class: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::snake;
+
+    #[test]
+    fn classes_are_spelled_as_in_archives() {
+        let all = [
+            ("Dense", "dense"),
+            ("Conv2D", "conv2d"),
+            ("LSTM", "lstm"),
+            ("PReLU", "p_re_lu"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("GRUCell", "gru_cell"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("SeparableConv1D", "separable_conv1d"),
+            ("TFOpLambda", "tf_op_lambda"),
+        ];
+        for (class, word) in all {
+            assert_eq!(snake(class), word);
+        }
+    }
+}
