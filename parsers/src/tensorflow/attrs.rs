@@ -29,6 +29,12 @@ impl Attrs {
         };
         Self(functions.iter().map(call).collect())
     }
+    /// One attribute that lists functions.
+    pub fn choosing<'a>(key: &str, functions: impl Iterator<Item = &'a str>) -> Self {
+        let call = |name: &str| NameAttrList { name: name.into(), ..NameAttrList::default() };
+        let list = ListValue { func: functions.map(call).collect(), ..ListValue::default() };
+        Self([(key.to_owned(), AttrValue { value: Some(Value::List(Box::new(list))) })].into())
+    }
     /// One attribute: the number of an element type.
     pub fn of_type(key: &str, code: i32) -> Self {
         Self([(key.to_owned(), AttrValue { value: Some(Value::Type(code)) })].into())

@@ -1,4 +1,4 @@
-//! Pairs of `Switch` and `Merge` as `If`.
+//! Pairs of `Switch` and `Merge` as `If`, and those of several branches as `Case`.
 use super::{Extract, Made, View, handing_on, is};
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::program::{Arg, Body, Node, Ref};
@@ -15,11 +15,14 @@ const MOST_NAMES: usize = 64;
 /// Predicates that one value may depend on.
 const DEEPEST: usize = 256;
 
+/// One of the results of a `Switch`: its number, and whether the predicate is that number and no truth value.
+type Branch = (usize, bool);
+
 /// The branches that a value is alive in: predicates and what they must be.
-type State = BTreeMap<Ref, bool>;
+type State = BTreeMap<Ref, Branch>;
 
 /// `Merge`s that one `If` takes the place of: how deep they lie, how many others lie ahead of them, where, and what decides.
-type Group = (Reverse<usize>, usize, Vec<(Ref, bool)>, Ref);
+type Group = (Reverse<usize>, usize, Vec<(Ref, Branch)>, Ref, usize);
 
 /// Replaces the `Merge`s of `body`, the innermost first; the functions of branches go to `made`.
 pub(super) fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
@@ -38,11 +41,12 @@ pub(super) fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
             continue;
         }
         let Some(choice) = choice(body, &states, n) else { continue };
-        let outer: Vec<(Ref, bool)> = states.of[n].iter().map(|(r, b)| (*r, *b)).collect();
-        let key = (Reverse(outer.len()), states.levels[n], outer, choice.pred);
+        let outer: Vec<(Ref, Branch)> = states.of[n].iter().map(|(r, b)| (*r, *b)).collect();
+        let count = choice.branches.len();
+        let key = (Reverse(outer.len()), states.levels[n], outer, choice.pred, count);
         groups.entry(key).or_default().push(choice);
     }
-    for ((_, _, outer, pred), group) in groups {
+    for ((_, _, outer, pred, _), group) in groups {
         branch(body, &mut states, &outer.into_iter().collect(), pred, &group, made)?;
     }
     Ok(())
@@ -56,12 +60,14 @@ struct States {
     levels: Vec<usize>,
 }
 
-/// A `Merge` of two branches.
+/// A `Merge` of branches.
 struct Choice {
     merge: usize,
     pred: Ref,
-    /// Inputs where the predicate is true, and where it is false.
-    branches: [Ref; 2],
+    /// Inputs by the number of the branch: that of falsehood is the first.
+    branches: Vec<Ref>,
+    /// Whether the predicate is a number.
+    indexed: bool,
     /// Whether the first input is the one of truth.
     truth_first: bool,
 }
@@ -78,13 +84,18 @@ fn predicate(body: &Body, mut at: Ref) -> Ref {
     at
 }
 
+/// Whether a node hands its operand on to one of its results.
+fn switches(node: &Node) -> bool {
+    is(&node.op, "Switch") || &*node.op == "_SwitchN"
+}
+
 fn port_state(body: &Body, of: &[State], at: Ref) -> State {
     let Ref::Node(n, port) = at else { return State::new() };
     let mut state = of[n].clone();
-    if is(&body.nodes[n].op, "Switch")
+    if switches(&body.nodes[n])
         && let Some(pred) = body.nodes[n].inputs.get(1)
     {
-        state.insert(predicate(body, *pred), port == 1);
+        state.insert(predicate(body, *pred), (port, &*body.nodes[n].op == "_SwitchN"));
     }
     state
 }
@@ -116,7 +127,7 @@ fn states(body: &Body) -> Result<States, Diag> {
                 state.extend(input);
             }
             for c in &node.controls {
-                let pivot = is(&body.nodes[*c].op, "Switch");
+                let pivot = switches(&body.nodes[*c]);
                 if !pivot {
                     state.extend(of[*c].iter().map(|(k, v)| (*k, *v)));
                 }
@@ -156,21 +167,39 @@ fn ordered(body: &Body) -> Vec<usize> {
     out
 }
 
-/// What a `Merge` chooses by: a predicate that its two inputs need different values of.
+/// What a `Merge` chooses by: a predicate that each of its inputs needs another value of.
 fn choice(body: &Body, states: &States, merge: usize) -> Option<Choice> {
-    let [first, second] = body.nodes[merge].inputs[..] else { return None };
-    let [a, b] = [first, second].map(|r| port_state(body, &states.of, r));
-    let differ = |(p, v): (&Ref, &bool)| b.get(p).is_some_and(|w| w != v).then_some((*p, *v));
-    let only = |x: &State, y: &State, flip: bool| -> Option<(Ref, bool)> {
+    let inputs = &body.nodes[merge].inputs;
+    let all: Vec<State> = inputs.iter().map(|r| port_state(body, &states.of, *r)).collect();
+    for (pred, (_, indexed)) in all.first()? {
+        let numbers: Option<Vec<usize>> = all.iter().map(|s| s.get(pred).map(|b| b.0)).collect();
+        let Some(numbers) = numbers else { continue };
+        let mut branches = vec![None; inputs.len()];
+        for (number, at) in numbers.iter().zip(inputs) {
+            if let Some(slot) = branches.get_mut(*number) {
+                *slot = Some(*at);
+            }
+        }
+        let branches: Option<Vec<Ref>> = branches.into_iter().collect();
+        if let Some(branches) = branches.filter(|b| *indexed || b.len() == 2) {
+            let truth_first = numbers.first() == Some(&1);
+            return Some(Choice { merge, pred: *pred, branches, indexed: *indexed, truth_first });
+        }
+    }
+    // A branch that is a constant may not say where it is alive.
+    let ([a, b], &[first, second]) = (&all[..], &inputs[..]) else { return None };
+    let only = |x: &State, y: &State| -> Option<(Ref, Branch)> {
         let mut own = x.iter().filter(|(p, _)| !y.contains_key(p));
         let (p, v) = own.next()?;
-        own.next().is_none().then_some((*p, *v != flip))
+        own.next().is_none().then_some((*p, *v))
     };
-    // A branch that is a constant may not say where it is alive.
-    let (pred, truth_first) =
-        a.iter().find_map(differ).or_else(|| only(&a, &b, false)).or_else(|| only(&b, &a, true))?;
-    let branches = if truth_first { [first, second] } else { [second, first] };
-    Some(Choice { merge, pred, branches, truth_first })
+    let (pred, truth_first) = match (only(a, b), only(b, a)) {
+        (Some((p, (n, false))), _) => (p, n == 1),
+        (_, Some((p, (n, false)))) => (p, n == 0),
+        _ => return None,
+    };
+    let branches = if truth_first { vec![second, first] } else { vec![first, second] };
+    Some(Choice { merge, pred, branches, indexed: false, truth_first })
 }
 
 /// Puts an `If` in the place of `group`.
@@ -186,15 +215,15 @@ fn branch(
     let name = format!("{}/{}", body.name, body.nodes[first.merge].name);
     let mut functions = vec![];
     let mut sources: Vec<Ref> = vec![];
-    for (side, suffix) in ["then", "else"].into_iter().enumerate() {
+    for side in 0..first.branches.len() {
         let view = View {
             // What a `Switch` on the predicate hands on is its operand.
             resolve: &|mut at| {
                 for _ in 0..MOST_NAMES {
                     let Ref::Node(n, _) = at else { break };
                     let node = &body.nodes[n];
-                    let mine = is(&node.op, "Switch")
-                        && node.inputs.get(1).is_some_and(|p| predicate(body, *p) == pred);
+                    let mine =
+                        switches(node) && node.inputs.get(1).is_some_and(|p| predicate(body, *p) == pred);
                     match node.inputs.first() {
                         Some(data) if mine => at = *data,
                         _ => break,
@@ -205,12 +234,13 @@ fn branch(
             outside: &|at| !port_state(body, &states.of, at).contains_key(&pred),
             waited_for: &|_| false,
         };
-        let mut e = Extract::new(body, &format!("{name}/{suffix}"));
+        let mut e = Extract::new(body, &format!("{name}/branch{side}"));
         for source in &sources {
             e.argument(*source);
         }
         for (k, choice) in group.iter().enumerate() {
-            let value = e.value(choice.branches[side], &view)?;
+            let at = choice.branches.get(side).copied().ok_or_else(|| bad("a branch is missing"))?;
+            let value = e.value(at, &view)?;
             e.out.results.push((format!("r{k}"), value));
         }
         sources.clone_from(&e.sources);
@@ -223,14 +253,20 @@ fn branch(
             function.args.push(Arg { name, code: 0, attrs: Attrs::default() });
         }
     }
-    let [then, other] = &functions[..] else { return Err(bad("an `If` of other than two branches")) };
-    let attrs = Attrs::calling(&[("then_branch", &then.name), ("else_branch", &other.name)]);
+    let (op, attrs) = match &functions[..] {
+        [other, then] if !first.indexed => {
+            ("StatelessIf", Attrs::calling(&[("then_branch", &then.name), ("else_branch", &other.name)]))
+        }
+        all => ("StatelessCase", Attrs::choosing("branches", all.iter().map(|f| &*f.name))),
+    };
     let inputs = std::iter::once(pred).chain(sources).collect();
-    let node = Node { name: name.into(), op: "StatelessIf".into(), inputs, controls: vec![], attrs };
+    let node = Node { name: name.into(), op: op.into(), inputs, controls: vec![], attrs };
     let at = states.add(body, node, outer);
     for (k, choice) in group.iter().enumerate() {
-        let which = which(body, states, outer, pred, choice.truth_first);
-        let both = vec![Ref::Node(at, k), which];
+        let mut both = vec![Ref::Node(at, k)];
+        if !choice.indexed {
+            both.push(which(body, states, outer, pred, choice.truth_first));
+        }
         handing_on(&mut body.nodes[choice.merge], "IdentityN", both);
         states.of[choice.merge].clone_from(outer);
     }

@@ -52,7 +52,7 @@ fn is(op: &str, name: &str) -> bool {
 }
 
 fn rewrite(body: &mut Body, made: &mut Made) -> Result<(), Diag> {
-    if !body.nodes.iter().any(|n| is(&n.op, "Switch") || is(&n.op, "Merge") || is(&n.op, "Enter")) {
+    if !body.nodes.iter().any(|n| is(&n.op, "Merge") || is(&n.op, "Enter")) {
         return Ok(());
     }
     let mut loops = Made::default();

@@ -70,7 +70,7 @@ fn branch(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
         return cx.l.call(cx.b, name, &args, attrs);
     }
     let cond = truth(cx, cond)?;
-    let Some(bodies) = bodies(cx, &callees, &args, 0)? else { return Ok(vec![]) };
+    let Some(bodies) = bodies(cx, &callees, &args, 0)? else { return Ok(vec![Val::Failed]) };
     let captures = bodies.captured.len();
     let operands: Vec<Option<V>> = std::iter::once(cond).chain(bodies.captured).map(Some).collect();
     let outputs = bodies.results;
@@ -146,7 +146,7 @@ fn case(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     }
     // The number is captured ahead of what the branches take: the tests inside need it too.
     let all = cx.inputs.clone();
-    let Some(bodies) = bodies(cx, &callees, &all, 1)? else { return Ok(vec![]) };
+    let Some(bodies) = bodies(cx, &callees, &all, 1)? else { return Ok(vec![Val::Failed]) };
     let types: Vec<Type> = bodies.captured.iter().map(|v| cx.b.graph().ty(*v).clone()).collect();
     let mut graphs = bodies.graphs.into_iter().enumerate().rev();
     let mut rest = graphs.next().map(|g| g.1).ok_or_else(|| cx.bad("there are no branches"))?;

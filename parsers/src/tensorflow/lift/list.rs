@@ -146,7 +146,7 @@ fn elements(cx: &mut Cx<'_, '_, '_>, list: &List, shape: Option<usize>) -> R<V> 
 }
 
 fn stack(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, 0)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, 0)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, Some(1))?;
     if let Some(n) = cx.attrs.int("num_elements").and_then(|n| u64::try_from(n).ok())
         && let Some(shape) = cx.shape(v).cloned()
@@ -158,7 +158,7 @@ fn stack(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 }
 
 fn read(cx: &mut Cx<'_, '_, '_>, at: usize, index: usize) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, at)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, Some(2).filter(|_| at == 0))?;
     let index = cx.arg(index)?;
     let index = scalar(cx, index)?;
@@ -172,7 +172,7 @@ fn write(cx: &mut Cx<'_, '_, '_>, [at, index, item]: [usize; 3]) -> R<Vec<Val>> 
     if list.slot.is_some() && list.stacked.is_none() && list.write.is_none() {
         return Ok(listed(List { write: Some((index, item)), grows, ..List::clone(&list) }));
     }
-    let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, at)? else { return Ok(vec![Val::Failed]) };
     let mut len = list.len;
     let base = if let Some(v) = list.stacked {
         v
@@ -209,13 +209,13 @@ fn length(cx: &mut Cx<'_, '_, '_>, at: usize) -> R<Vec<Val>> {
     let list = list(cx, at)?;
     if list.grows && list.write.is_some() {
         cx.l.unread(&[Val::List(list)]);
-        return Ok(vec![]);
+        return Ok(vec![Val::Failed]);
     }
     Ok(vec![cx.cast(list.len, DType::I32)?.into()])
 }
 
 fn gather(cx: &mut Cx<'_, '_, '_>, at: usize, indices: usize) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, at)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, Some(2).filter(|_| at == 0))?;
     let indices = cx.wide(indices)?;
     if all_of(cx, indices, &list) {
@@ -251,18 +251,27 @@ fn all_of(cx: &Cx<'_, '_, '_>, indices: V, list: &List) -> bool {
         && range.input(1).is_some_and(|limit| behind(limit) == behind(list.len))
 }
 
+/// One more than the largest of `places`, as a list; 0 where there are none.
+fn behind_last(cx: &mut Cx<'_, '_, '_>, places: V) -> R<V> {
+    let (ahead, one) = (cx.int_list(&[-1]), cx.int_list(&[1]));
+    let all = cx.concat(&[ahead, places], 0)?;
+    let most = cx.op(ReduceMax { keepdims: true, noop_with_empty_axes: false }, &[all])?;
+    cx.named("add", &[most, one])
+}
+
 /// A new list, element `i` of which is where the indices name it.
 fn scatter_new(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let (x, places) = (cx.arg(0)?, cx.wide(1)?);
     let dtype = cx.dtype(x)?;
-    let stated = if cx.len() > 3 { cx.known_ints(cx.arg(3)?).and_then(|n| n.first().copied()) } else { None };
-    let rows = match stated {
-        Some(n) if n >= 0 => cx.int_list(&[n]),
-        _ => {
-            let most = cx.op(ReduceMax { keepdims: true, noop_with_empty_axes: false }, &[places])?;
-            let one = cx.int_list(&[1]);
-            cx.named("add", &[most, one])?
-        }
+    let needed = behind_last(cx, places)?;
+    let rows = if cx.len() > 3 {
+        // A negative number leaves the length to the indices.
+        let stated = cx.arg(3)?;
+        let (stated, zero) = (single(cx, stated)?, cx.int_list(&[0]));
+        let open = cx.named("less", &[stated, zero])?;
+        cx.named("where", &[open, needed, stated])?
+    } else {
+        needed
     };
     let shape = cx.shape_of(x)?;
     let tail = cx.slice(shape, 0, 1, i64::MAX)?;
@@ -276,17 +285,15 @@ fn scatter_new(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 
 /// Several elements of a list become others; places of list, indices and elements.
 fn scatter(cx: &mut Cx<'_, '_, '_>, [at, indices, items]: [usize; 3]) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, at)? else { return Ok(vec![Val::Failed]) };
     let (places, x) = (cx.wide(indices)?, cx.arg(items)?);
     if all_of(cx, places, &list) {
         return Ok(listed(List { stacked: Some(x), ..List::clone(&list) }));
     }
     let mut rows = single(cx, list.len)?;
     if list.grows {
-        let most = cx.op(ReduceMax { keepdims: true, noop_with_empty_axes: false }, &[places])?;
-        let one = cx.int_list(&[1]);
-        let most = cx.named("add", &[most, one])?;
-        rows = cx.named("max", &[rows, most])?;
+        let needed = behind_last(cx, places)?;
+        rows = cx.named("max", &[rows, needed])?;
     }
     let base = if let Some(v) = list.stacked {
         if list.grows { lengthened(cx, v, rows)? } else { v }
@@ -303,7 +310,7 @@ fn scatter(cx: &mut Cx<'_, '_, '_>, [at, indices, items]: [usize; 3]) -> R<Vec<V
 }
 
 fn push(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, 0)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, 0)? else { return Ok(vec![Val::Failed]) };
     let item = cx.arg(1)?;
     let item = cx.unsqueeze(item, &[0])?;
     let v = match list.stacked {
@@ -318,7 +325,7 @@ fn push(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 }
 
 fn pop(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, 0)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, 0)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, Some(1))?;
     let last = cx.konst(Tensor::scalar(-1i64));
     let item = cx.gather(v, last, 0)?;
@@ -330,7 +337,7 @@ fn pop(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 }
 
 fn element_shape(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, 0)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, 0)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, None)?;
     let shape = cx.shape_of(v)?;
     let tail = cx.slice(shape, 0, 1, i64::MAX)?;
@@ -339,7 +346,7 @@ fn element_shape(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 }
 
 fn resize(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, 0)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, 0)? else { return Ok(vec![Val::Failed]) };
     let rows = cx.arg(1)?;
     let (rows, len) = (single(cx, rows)?, scalar(cx, rows)?);
     let stacked = match list.stacked {
@@ -356,7 +363,7 @@ fn resize(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
 
 /// All elements one behind the other along their first axis, and how long each is.
 fn joined(cx: &mut Cx<'_, '_, '_>, at: usize) -> R<Vec<Val>> {
-    let Some(list) = opened(cx, at)? else { return Ok(vec![]) };
+    let Some(list) = opened(cx, at)? else { return Ok(vec![Val::Failed]) };
     let v = elements(cx, &list, None)?;
     if cx.rank(v)? < 2 {
         return Err(cx.bad("elements without axes"));
@@ -375,7 +382,7 @@ fn joined(cx: &mut Cx<'_, '_, '_>, at: usize) -> R<Vec<Val>> {
 fn split(cx: &mut Cx<'_, '_, '_>, at: usize, lengths: usize) -> R<Vec<Val>> {
     let (x, lengths) = (cx.arg(at)?, cx.ints(lengths, "lengths")?);
     let each = lengths.first().copied().unwrap_or(0);
-    if lengths.iter().any(|n| *n != each) {
+    if each < 0 || lengths.iter().any(|n| *n != each) {
         return Err(cx.unsupported("elements of several lengths"));
     }
     let shape = cx.shape_of(x)?;

@@ -56,18 +56,18 @@ pub(super) fn repeat(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
     let (test, step) = (function("cond")?, function("body")?);
     let mut args = cx.inputs.clone();
     if cx.l.unread(&changed(cx, &step.0, &args)) {
-        return Ok(vec![]);
+        return Ok(vec![Val::Failed]);
     }
     let before = cx.l.blocked();
     let first = condition(cx, &test, &args)?;
-    let Some(first) = first else { return Ok(vec![]) };
+    let Some(first) = first else { return Ok(vec![Val::Failed]) };
     if cx.constant(first).and_then(Tensor::as_f64) == Some(0.0) {
         return Ok(args);
     }
-    let Some((ways, tried)) = settled(cx, &step, &mut args)? else { return Ok(vec![]) };
+    let Some((ways, tried)) = settled(cx, &step, &mut args)? else { return Ok(vec![Val::Failed]) };
     let bounds = trips::bounds(cx, &test, &args, &tried.args, &tried.results, &tried.graph)?;
     if cx.l.blocked() > before {
-        return Ok(vec![]);
+        return Ok(vec![Val::Failed]);
     }
     build(cx, &test, args, &ways, tried, (first, bounds))
 }
@@ -311,7 +311,7 @@ fn build(
     } else {
         let mut inner = Cx { l: cx.l, b: &mut b, node: cx.node, attrs: cx.attrs, inputs: vec![] };
         let go = condition(&mut inner, test, &tried.results)?;
-        let Some(go) = go else { return Ok(vec![]) };
+        let Some(go) = go else { return Ok(vec![Val::Failed]) };
         go
     };
     tried.graph.add_output("go", go);
