@@ -1,4 +1,5 @@
 //! Tensor expressions computed while they are read, so that rewriting weights costs no memory.
+mod permute;
 mod quantize;
 
 use super::{Sizes, Storage, Tensor, TensorError, strides};
@@ -200,7 +201,7 @@ impl Lazy {
         let first = start / width;
         match self {
             Self::Reshape { .. } | Self::Quantize { .. } | Self::Dequantize { .. } => Ok(()),
-            Self::Permute { x, perm } => read_permute(this, x, perm, first, out),
+            Self::Permute { x, perm } => permute::read(this, x, perm, first, out),
             Self::Cast { x, saturate } => {
                 let part = read_part(x, first, out.len() / width)?;
                 out.copy_from_slice(&part.cast(this.dtype(), *saturate)?.bytes()?);
@@ -247,50 +248,6 @@ fn read_part(x: &Tensor, first: usize, count: usize) -> Result<Tensor, TensorErr
     let mut bytes = vec![0; count * width];
     x.read_bytes(first * width, &mut bytes)?;
     Tensor::from_bytes(x.dtype(), &[count], bytes.into(), None)
-}
-
-fn read_permute(
-    this: &Tensor,
-    x: &Tensor,
-    perm: &[usize],
-    first: usize,
-    out: &mut [u8],
-) -> Result<(), TensorError> {
-    let width = this.dtype().bits() as usize / 8;
-    let source = x.bytes()?;
-    let in_strides = strides(x.shape());
-    let steps: Sizes = perm.iter().map(|p| in_strides[*p]).collect();
-    match width {
-        1 => gather::<1>(&source, this.shape(), &steps, first, out),
-        2 => gather::<2>(&source, this.shape(), &steps, first, out),
-        4 => gather::<4>(&source, this.shape(), &steps, first, out),
-        8 => gather::<8>(&source, this.shape(), &steps, first, out),
-        _ => gather::<16>(&source, this.shape(), &steps, first, out),
-    }
-    Ok(())
-}
-
-/// Fills `out` with the elements of `W` bytes from position `first` of the view of `shape` with `steps` between neighbours.
-fn gather<const W: usize>(source: &[u8], shape: &[usize], steps: &[usize], first: usize, out: &mut [u8]) {
-    let (mut index, rank) = (unravel(first, shape), shape.len());
-    let (row, step) = if rank == 0 { (1, 1) } else { (shape[rank - 1], steps[rank - 1]) };
-    let (mut done, total) = (0, out.len() / W);
-    while done < total {
-        let column = index.last().copied().unwrap_or(0);
-        let n = (row - column).min(total - done);
-        let start: usize = index.iter().zip(steps).map(|(i, s)| i * s).sum();
-        let to = &mut out[done * W..(done + n) * W];
-        if step == 1 {
-            to.copy_from_slice(&source[start * W..(start + n) * W]);
-        } else {
-            for (i, piece) in to.chunks_exact_mut(W).enumerate() {
-                let at = (start + i * step) * W;
-                piece.copy_from_slice(&source[at..at + W]);
-            }
-        }
-        done += n;
-        next_row(&mut index, shape);
-    }
 }
 
 /// The first position of the row behind that of `index`.
