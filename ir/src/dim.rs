@@ -200,8 +200,12 @@ impl SymInt {
         self.extremum(other, false)
     }
     fn extremum(&self, other: &Self, larger: bool) -> Option<Self> {
-        if let Some(d) = self.sub(other)?.as_const() {
-            return Some(if (d >= 0) == larger { self.clone() } else { other.clone() });
+        let difference = self.sub(other)?;
+        if difference.is_non_negative() {
+            return Some(if larger { self.clone() } else { other.clone() });
+        }
+        if difference.neg()?.is_non_negative() {
+            return Some(if larger { other.clone() } else { self.clone() });
         }
         let (a, b) = if self <= other { (self, other) } else { (other, self) };
         let pair = Arc::new((a.clone(), b.clone()));
@@ -244,16 +248,6 @@ impl SymInt {
             out = out.add(&product)?;
         }
         Some(out)
-    }
-    /// Whether the value cannot be negative, symbols being sizes: no term is subtracted. `false` when that does not tell.
-    pub fn is_surely_nonnegative(&self) -> bool {
-        let atom = |a: &Atom| match a {
-            Atom::Symbol(_) => true,
-            Atom::FloorDiv(p) | Atom::Min(p) => p.0.is_surely_nonnegative() && p.1.is_surely_nonnegative(),
-            Atom::Mod(p) => p.1.is_surely_nonnegative(),
-            Atom::Max(p) => p.0.is_surely_nonnegative() || p.1.is_surely_nonnegative(),
-        };
-        self.terms.iter().all(|(m, c)| *c >= 0 && m.iter().all(atom))
     }
     /// Names of all symbols that take part, sorted, without repeats.
     pub fn symbols(&self) -> Vec<Arc<str>> {

@@ -76,6 +76,7 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_conv_affine::FuseConvAffine,
         &fuse::fuse_pad::FusePad,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
+        &fuse::recurrence::fuse_recurrence::FuseRecurrence,
         &fuse::linear::fuse_conv_activation::FuseConvActivation,
         &fuse::linear::fuse_gemm_activation::FuseGemmActivation,
         &fuse::linear::fuse_product_transpose::FuseProductTranspose,

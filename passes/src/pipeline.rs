@@ -26,12 +26,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "O1",
         doc: "What is exact up to the rounding of weights, with the operators that the source has.",
-        text: "cleanup,fixpoint(fold,cleanup,fuse-weights),cleanup",
+        text: "cleanup,fixpoint(fold,cleanup,fuse-weights,fuse-recurrence),cleanup",
     },
     Group {
         name: "O2",
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
-        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish,\
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights,fuse-recurrence),fixpoint(fuse-target,cleanup),finish,\
                fixpoint(fuse-target,cleanup)",
     },
     Group {

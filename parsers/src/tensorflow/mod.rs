@@ -100,12 +100,19 @@ fn ports(program: &Program, names: &[String]) -> Result<Vec<Port>, Diags> {
     Ok(names.iter().map(port).collect::<Result<_, Diag>>()?)
 }
 
-/// All placeholders without a given value.
+/// All placeholders without a given value that something uses.
 fn placeholders(program: &Program, options: &Options) -> Vec<Port> {
+    let used = used(program);
     let nodes = program.main.nodes.iter().enumerate();
-    let open = nodes.filter(|(_, n)| matches!(&*n.op, "Placeholder" | "PlaceholderV2"));
+    let open = nodes.filter(|(i, n)| matches!(&*n.op, "Placeholder" | "PlaceholderV2") && used.contains(i));
     let free = open.filter(|(_, n)| !options.constants.iter().any(|(name, _)| plain(name) == &*n.name));
     free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0), stated: None }).collect()
+}
+
+/// Nodes of the graph whose results are operands.
+fn used(program: &Program) -> HashSet<usize> {
+    let operands = program.main.nodes.iter().flat_map(|n| n.inputs.iter());
+    operands.filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None }).collect()
 }
 
 /// The name of a node, of a value `node:0`.
@@ -117,18 +124,22 @@ fn plain(name: &str) -> &str {
 const SILENT: &[&str] =
     &["NoOp", "Assert", "Const", "Placeholder", "PlaceholderV2", "SaveV2", "Print", "PrintV2"];
 
-/// First results of nodes that nothing uses.
+/// First results of nodes that nothing uses. Those that others only wait for are left out, where that leaves any: freezing turns the reading of a
+/// variable into a node that gives a constant to nobody.
 fn ends(program: &Program) -> Vec<Port> {
-    let used: HashSet<usize> = program
-        .main
-        .nodes
-        .iter()
-        .flat_map(|n| n.inputs.iter())
-        .filter_map(|at| if let Ref::Node(n, _) = at { Some(*n) } else { None })
-        .collect();
+    let used = used(program);
+    let waited: HashSet<usize> =
+        program.main.nodes.iter().flat_map(|n| n.controls.iter().copied()).collect();
     let nodes = program.main.nodes.iter().enumerate();
-    let free = nodes.filter(|(i, n)| !used.contains(i) && !SILENT.contains(&&*n.op));
-    free.map(|(i, n)| Port { name: n.name.to_string(), at: Ref::Node(i, 0), stated: None }).collect()
+    let free: Vec<usize> =
+        nodes.filter(|(i, n)| !used.contains(i) && !SILENT.contains(&&*n.op)).map(|(i, _)| i).collect();
+    let last: Vec<usize> = free.iter().copied().filter(|i| !waited.contains(i)).collect();
+    let ends = if last.is_empty() { free } else { last };
+    let port = |i: usize| {
+        let node = program.main.nodes.get(i)?;
+        Some(Port { name: node.name.to_string(), at: Ref::Node(i, 0), stated: None })
+    };
+    ends.into_iter().filter_map(port).collect()
 }
 
 /// The model that computes `outputs` of `inputs`. Variables that it assigns become inputs and outputs.

@@ -7,14 +7,17 @@
 //! ```
 //! - A value that a loop carries and its body gives back as it is is captured instead; where the loop is done it is what it was.
 //! - A result of an `if`, and one that a loop stacks, goes when nothing uses it, and so does what bodies show for it. One result stays.
+//! - What a loop carries goes when nothing uses where it ends and no iteration needs it but for carrying it on.
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::builder::Builder;
 use hoist_ir::diag::Diag;
 use hoist_ir::edit::NewNode;
-use hoist_ir::graph::{Graph, NodeId, Origin, ValueId};
+use hoist_ir::graph::{Def, Graph, NodeId, Origin, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::splice::Splicer;
+use hoist_ir::tensor::Tensor;
+use std::collections::HashSet;
 
 /// The pass.
 pub struct TrimControlFlow;
@@ -99,7 +102,9 @@ fn rounds(g: &Graph, n: NodeId) -> Option<Trimmed> {
         let back = body.outputs().get(1 + k).map(|o| o.value);
         own.is_none() || own != back || node.input(2 + k).is_none()
     };
+    let needed = needed(g, n, body, carried);
     let (stay, same): (Vec<usize>, Vec<usize>) = (0..carried).partition(kept);
+    let stay: Vec<usize> = stay.into_iter().filter(|k| needed.get(*k) == Some(&true)).collect();
     let scans: Vec<usize> = used(g, n, carried).into_iter().filter(|i| *i >= carried).collect();
     let results: Vec<usize> = stay.iter().chain(&scans).copied().collect();
     if results.is_empty() || results.len() == node.outputs().len() {
@@ -120,23 +125,65 @@ fn rounds(g: &Graph, n: NodeId) -> Option<Trimmed> {
     })
 }
 
+/// Which carried values of loop `n` somebody needs: whoever uses where they end, the condition, what is stacked, or a carried value that is needed.
+fn needed(g: &Graph, n: NodeId, body: &Graph, carried: usize) -> Vec<bool> {
+    let results = g.node(n).outputs();
+    let used = |i: usize| results.get(i).is_some_and(|v| !g.value(*v).uses().is_empty());
+    let shown = |k: usize| body.outputs().get(1 + k).map(|o| o.value);
+    let mut needed: Vec<bool> = (0..carried).map(used).collect();
+    let mut seen = HashSet::new();
+    let ends = (0..results.len()).filter(|k| used(*k)).filter_map(shown);
+    let mut open: Vec<ValueId> = body.outputs().first().map(|o| o.value).into_iter().chain(ends).collect();
+    while let Some(v) = open.pop() {
+        if !seen.insert(v) {
+            continue;
+        }
+        match body.value(v).def() {
+            Def::Node { node, .. } => open.extend(body.node(node).inputs().iter().flatten()),
+            Def::Input(i) => {
+                let k = (i as usize).wrapping_sub(2);
+                if let Some(slot) = needed.get_mut(k) {
+                    *slot = true;
+                    open.extend(shown(k));
+                }
+            }
+            Def::Const | Def::Erased => {}
+        }
+    }
+    needed
+}
+
 /// `body` with its inputs in another order and fewer outputs.
 fn rebuilt(body: &Graph, t: &Trimmed) -> Result<Graph, Diag> {
+    let mut body = body.clone();
     let mut out = Graph::new(&body.name);
-    let mut args: Vec<Option<ValueId>> = vec![None; body.inputs().len()];
+    // What only outputs that go need goes first, so that inputs that go are not used.
+    let nothing = body.add_const(Tensor::scalar(0i64));
+    for i in (0..body.outputs().len()).filter(|i| !t.shown.contains(i)) {
+        body.redirect_output(i, nothing)?;
+    }
+    for n in body.order_list().into_iter().rev() {
+        body.erase_dead(n);
+    }
+    let nothing = out.add_const(Tensor::scalar(0i64));
+    let mut args: Vec<ValueId> = vec![nothing; body.inputs().len()];
     for i in &t.inputs {
         let (Some(v), Some(slot)) = (body.inputs().get(*i), args.get_mut(*i)) else { continue };
         let value = body.value(*v);
-        *slot = Some(out.add_input(value.name.as_deref().unwrap_or("x"), value.ty().clone()));
+        *slot = out.add_input(value.name.as_deref().unwrap_or("x"), value.ty().clone());
     }
     let missing = || Diag::error("E0401", "a body takes or shows too little");
-    let args: Vec<ValueId> = args.into_iter().collect::<Option<_>>().ok_or_else(missing)?;
+    let used = |(v, arg): (&ValueId, &ValueId)| *arg == nothing && !body.value(*v).uses().is_empty();
+    if body.inputs().iter().zip(&args).any(used) {
+        return Err(missing());
+    }
     let mut b = Builder::at_end(&mut out, Origin::default());
-    let shown = Splicer::new(body).splice(&mut b, &args)?;
+    let shown = Splicer::new(&body).splice(&mut b, &args)?;
     for i in &t.shown {
         let (Some(v), Some(old)) = (shown.get(*i), body.outputs().get(*i)) else { return Err(missing()) };
         out.add_output(&old.name, *v);
     }
+    out.drop_unused_const(nothing);
     Ok(out)
 }
 

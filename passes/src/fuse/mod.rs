@@ -19,3 +19,4 @@ pub mod fuse_skip_norm;
 pub mod fuse_sums;
 pub mod linear;
 pub mod quantized;
+pub mod recurrence;

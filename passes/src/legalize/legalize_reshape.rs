@@ -71,7 +71,7 @@ fn computed(g: &mut Graph, n: NodeId, op: &Op) -> Outcome {
     };
     let means_the_same = |(i, v): (usize, &Option<SymInt>)| {
         let Some(v) = v else { return false };
-        let positive = v.sub(&1.into()).is_some_and(|v| v.is_surely_nonnegative());
+        let positive = v.sub(&1.into()).is_some_and(|v| v.is_non_negative());
         positive || planted("legalize-reshape") || own.get(i).is_some_and(|o| o.as_ref() == Some(v))
     };
     // Beside -1, which stands for what is left, a zero is not allowed.

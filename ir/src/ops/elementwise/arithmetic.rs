@@ -57,7 +57,7 @@ crate::op! {
     contents = |op: &Mod, cx| contents2(cx, |a, b| match (a.as_const(), b.as_const()) {
         (_, Some(0)) => None,
         (Some(a), Some(b)) if op.fmod => a.checked_rem(b).map(SymInt::from),
-        _ if op.fmod && !(a.is_surely_nonnegative() && b.is_surely_nonnegative()) => None,
+        _ if op.fmod && !(a.is_non_negative() && b.is_non_negative()) => None,
         _ => a.modulo(b),
     }),
     expand = expansions::modulo;
@@ -67,7 +67,7 @@ crate::op! {
 fn quotients(_: &Div, cx: &InferCx<'_>) -> Vec<Option<Content>> {
     contents2(cx, |a, b| match (a.as_const(), b.as_const()) {
         (Some(a), Some(b)) => a.checked_div(b).map(SymInt::from),
-        _ if a.is_surely_nonnegative() && b.is_surely_nonnegative() => a.floor_div(b),
+        _ if a.is_non_negative() && b.is_non_negative() => a.floor_div(b),
         _ => a.exact_div(b),
     })
 }

@@ -111,7 +111,7 @@ fn converted(cx: &InferCx<'_>, to: DType) -> Vec<Option<Content>> {
     if to == DType::Bool {
         let truth = |v: &SymInt| match v.as_const() {
             Some(c) => Some(SymInt::from(i64::from(c != 0))),
-            None => v.sub(&1.into())?.is_surely_nonnegative().then(|| 1.into()),
+            None => v.sub(&1.into())?.is_non_negative().then(|| 1.into()),
         };
         return map_contents(cx, to, |[x]| truth(x?));
     }

@@ -93,10 +93,10 @@ pub fn compared(cx: &InferCx<'_>, f: impl Fn(&SymInt, &SymInt) -> Option<bool>) 
 /// Whether `a < b`, where that is the same for all sizes.
 pub fn surely_less(a: &SymInt, b: &SymInt) -> Option<bool> {
     let difference = b.sub(a)?;
-    if difference.sub(&1.into())?.is_surely_nonnegative() {
+    if difference.sub(&1.into())?.is_non_negative() {
         Some(true)
     } else {
-        difference.neg()?.is_surely_nonnegative().then_some(false)
+        difference.neg()?.is_non_negative().then_some(false)
     }
 }
 

@@ -15,7 +15,7 @@ crate::op! {
     eval = |_: &Abs, cx| number_map(cx, f32::abs, f64::abs, i64::wrapping_abs, |v| v),
     contents = |_: &Abs, cx| contents1(cx, |v| match v.as_const() {
         Some(c) => c.checked_abs().map(SymInt::from),
-        None => v.is_surely_nonnegative().then(|| v.clone()),
+        None => v.is_non_negative().then(|| v.clone()),
     });
 }
 crate::op! {

@@ -106,20 +106,9 @@ pub fn product(dims: &[Dim]) -> Dim {
     dims.iter().fold(Dim::Known(1), |p, d| p.combine(d, SymInt::mul))
 }
 
-/// `max(e, 0)`, without the `max` where it is not needed.
+/// `max(e, 0)`.
 pub fn at_least_zero(e: SymInt) -> Option<SymInt> {
-    if e.is_non_negative() { Some(e) } else { e.larger(&SymInt::default()) }
-}
-
-/// `min(a, b)`, decided where the difference has a sure sign.
-pub fn least(a: &SymInt, b: &SymInt) -> Option<SymInt> {
-    if b.sub(a)?.is_non_negative() {
-        Some(a.clone())
-    } else if a.sub(b)?.is_non_negative() {
-        Some(b.clone())
-    } else {
-        a.smaller(b)
-    }
+    e.larger(&SymInt::default())
 }
 
 /// The integers of a tensor operand of an operator being evaluated.

@@ -1,7 +1,5 @@
 //! `slice`
-use super::lists::{
-    SymList, at_least_zero, elements, int_list, least, resolve_axes, steps, sym_list, tensor_list,
-};
+use super::lists::{SymList, at_least_zero, elements, int_list, resolve_axes, steps, sym_list, tensor_list};
 use super::strided::copy_strided;
 use crate::dim::{Dim, SymInt};
 use crate::dtype::{ANY, INDEX};
@@ -68,19 +66,19 @@ fn distance(start: &SymInt, end: &SymInt, d: &SymInt) -> Option<SymInt> {
     match (at(start, d)?, at(end, d)?) {
         (At::End, _) => Some(SymInt::default()),
         (At::Front(s), At::End) => at_least_zero(d.sub(&s)?),
-        (At::Back(s), At::End) => least(&d.sub(&s)?, d),
-        (At::Front(s), At::Front(e)) if s.as_const() == Some(0) => least(&e, d),
+        (At::Back(s), At::End) => d.sub(&s)?.smaller(d),
+        (At::Front(s), At::Front(e)) if s.as_const() == Some(0) => e.smaller(d),
         (At::Front(s), At::Front(e)) => {
             let count = at_least_zero(e.sub(&s)?)?;
             if d.sub(&e)?.is_non_negative() {
                 return Some(count);
             }
-            least(&count, &at_least_zero(d.sub(&s)?)?)
+            count.smaller(&at_least_zero(d.sub(&s)?)?)
         }
         // Where `e` is before the front the result is empty, and `e - s` is negative too.
         (At::Front(s), At::Back(e)) => at_least_zero(e.sub(&s)?),
         (At::Back(s), At::Back(e)) => at_least_zero(at_least_zero(e)?.sub(&at_least_zero(s)?)?),
-        (At::Back(s), At::Front(e)) => at_least_zero(least(&e, d)?.sub(&at_least_zero(s)?)?),
+        (At::Back(s), At::Front(e)) => at_least_zero(e.smaller(d)?.sub(&at_least_zero(s)?)?),
     }
 }
 

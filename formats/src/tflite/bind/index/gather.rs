@@ -30,7 +30,7 @@ fn proven(g: &Graph, v: ValueId, depth: usize) -> bool {
         return t.dtype().is_int() && t.to_i64s().is_ok_and(|l| l.iter().all(|n| *n >= 0));
     }
     if let Some(content) = g.value(v).content()
-        && content.iter().all(|e| e.as_ref().is_some_and(hoist_ir::dim::SymInt::is_surely_nonnegative))
+        && content.iter().all(|e| e.as_ref().is_some_and(hoist_ir::dim::SymInt::is_non_negative))
     {
         return true;
     }

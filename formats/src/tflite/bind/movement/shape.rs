@@ -81,7 +81,7 @@ fn never_zero(cx: &Cx<'_>) -> bool {
     content.iter().all(|v| {
         v.as_ref().is_some_and(|v| match v.as_const() {
             Some(c) => c != 0,
-            None => v.sub(&1.into()).is_some_and(|v| v.is_surely_nonnegative()),
+            None => v.sub(&1.into()).is_some_and(|v| v.is_non_negative()),
         })
     })
 }
