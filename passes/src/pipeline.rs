@@ -26,12 +26,12 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "O1",
         doc: "What is exact up to the rounding of weights, with the operators that the source has.",
-        text: "cleanup,fixpoint(fold,cleanup,fuse-weights,fuse-recurrence),cleanup",
+        text: "cleanup,fixpoint(fold,cleanup,fuse-weights),cleanup",
     },
     Group {
         name: "O2",
         doc: "What `hoist optimize` runs: also operators that stand for several others, where the target has them.",
-        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights,fuse-recurrence),fixpoint(fuse-target,cleanup),finish,\
+        text: "cleanup,fixpoint(fold,simplify,movement,cleanup,fuse,fuse-weights),fixpoint(fuse-target,cleanup),finish,\
                fixpoint(fuse-target,cleanup)",
     },
     Group {
@@ -109,7 +109,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,unroll-loops,\
+        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,fuse-recurrence,unroll-loops,\
                fold-sequences",
     },
     Group {

@@ -128,8 +128,7 @@ const SILENT: &[&str] =
 /// variable into a node that gives a constant to nobody.
 fn ends(program: &Program) -> Vec<Port> {
     let used = used(program);
-    let waited: HashSet<usize> =
-        program.main.nodes.iter().flat_map(|n| n.controls.iter().copied()).collect();
+    let waited: HashSet<usize> = program.main.nodes.iter().flat_map(|n| n.controls.iter().copied()).collect();
     let nodes = program.main.nodes.iter().enumerate();
     let free: Vec<usize> =
         nodes.filter(|(i, n)| !used.contains(i) && !SILENT.contains(&&*n.op)).map(|(i, _)| i).collect();

@@ -48,7 +48,7 @@ const TANH_CUBIC: f64 = 0.044_715 * TANH_LINEAR;
 pub fn find(g: &Graph, n: NodeId) -> Found {
     let by_arithmetic = match g.node(n).op().name() {
         "mul" | "div" | "add" => arithmetic(g, n),
-        "clip" | "min" => bare_clip(g, n),
+        "clip" | "min" | "max" | "relu" => bare_clip(g, n),
         _ => Ok(None),
     };
     match by_arithmetic {
@@ -87,7 +87,7 @@ fn function(g: &Graph, f: ValueId, inside: &mut Inside) -> Option<Function> {
     let n = g.producer(f)?;
     let node = g.node(n);
     let name = node.op().name();
-    if let "clip" | "min" = name {
+    if let "clip" | "min" | "max" | "relu" = name {
         return relu_to(g, n, inside);
     }
     if !matches!(name, "erf" | "tanh" | "sigmoid" | "hard_sigmoid" | "softplus") {
@@ -97,7 +97,7 @@ fn function(g: &Graph, f: ValueId, inside: &mut Inside) -> Option<Function> {
     Some(Function { name, argument: node.input(0)?, high: 1.0 })
 }
 
-/// `clip(u, 0, h)`, or that spelled `min(relu(u), h)`.
+/// `clip(u, 0, h)`, or that spelled with `min`, and `relu` or `max`.
 fn relu_to(g: &Graph, n: NodeId, inside: &mut Inside) -> Option<Function> {
     let node = g.node(n);
     inside.nodes.push(n);
@@ -105,14 +105,39 @@ fn relu_to(g: &Graph, n: NodeId, inside: &mut Inside) -> Option<Function> {
         let (low, high) = (g.const_f64(node.input(1))?, g.const_f64(node.input(2))?);
         return (low == 0.0).then_some(Function { name: "clip", argument: node.input(0)?, high });
     }
-    let (a, b) = (node.input(0)?, node.input(1)?);
-    let (relu, bound) = if g.constant(b).is_some() { (a, b) } else { (b, a) };
-    let high = g.const_f64(Some(bound)).filter(|_| node.inputs().len() == 2)?;
+    let (bound, inner) = bounded(g, n, inside)?;
+    let inner = g.producer(inner).filter(|p| g.single_user(g.node(*p).outputs()[0]) == Some(n))?;
+    inside.nodes.push(inner);
+    let (other, argument) = bounded(g, inner, inside)?;
+    match (bound, other) {
+        (Bound::Low, Bound::High(high)) | (Bound::High(high), Bound::Low) if high > 0.0 => {
+            Some(Function { name: "clip", argument, high })
+        }
+        _ => None,
+    }
+}
+
+/// One side of a `clip` from 0.
+enum Bound {
+    Low,
+    High(f64),
+}
+
+/// The bound that node `n` keeps its operand within, and the operand.
+fn bounded(g: &Graph, n: NodeId, inside: &mut Inside) -> Option<(Bound, ValueId)> {
+    let node = g.node(n);
+    let name = node.op().name();
+    if name == "relu" {
+        return Some((Bound::Low, node.input(0)?));
+    }
+    let (a, b) = (node.input(0)?, node.input(1).filter(|_| node.inputs().len() == 2)?);
+    let (x, bound) = if g.constant(b).is_some() { (a, b) } else { (b, a) };
     inside.rank = inside.rank.max(g.constant(bound)?.rank());
-    let relu =
-        g.producer(relu).filter(|p| g.node(*p).op().name() == "relu" && g.single_user(relu).is_some())?;
-    inside.nodes.push(relu);
-    Some(Function { name: "clip", argument: g.node(relu).input(0)?, high })
+    match (name, g.const_f64(Some(bound))?) {
+        ("max", 0.0) => Some((Bound::Low, x)),
+        ("min", high) => Some((Bound::High(high), x)),
+        _ => None,
+    }
 }
 
 /// Normal form of the argument of a function as a polynomial of one value, and that value.

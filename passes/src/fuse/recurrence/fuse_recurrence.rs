@@ -15,10 +15,12 @@
 //! - The trip count alone ends the loop. The cell reads position `i` of its sequences, or `i` and a number; weights are constant; data are `f32`.
 //! - The loop stays with what else it computes, and reads the hidden states from the operator's result: a second cell that takes them as its input is found next.
 //!   Where nothing is left of it, it goes.
+//! - States may be columns of one value, and may stay as they are behind the end of each sequence, where steps give 0: `sequence_lens`.
 //! - A value that each iteration writes anew from the hidden state is that of the last state; both are zeros before the first iteration then.
 //!
 //! Sums are rounded in another order.
 use super::cell::{Cell, Function, Kind, find};
+use super::state::{Held, Lengths, State, states};
 use super::step::{Sequence, Step};
 use super::weights::Weights;
 use crate::fault::planted;
@@ -30,10 +32,11 @@ use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::edit::NewNode;
-use hoist_ir::graph::{Graph, NodeId, ValueId};
+use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::ops::Op;
 use hoist_ir::ops::elementwise::arithmetic::{Add, Mul};
-use hoist_ir::ops::elementwise::variadic::Max;
+use hoist_ir::ops::elementwise::cast::Cast;
+use hoist_ir::ops::elementwise::variadic::{Max, Min};
 use hoist_ir::ops::index::gather::Gather;
 use hoist_ir::ops::index::scatter::Reduction;
 use hoist_ir::ops::movement::concat::Concat;
@@ -84,18 +87,23 @@ struct Plan {
     trips: ValueId,
     /// Whether there are surely as many positions in each sequence as iterations.
     whole: bool,
+    /// The values of the body that are the operator's result of a step.
+    steps: Vec<ValueId>,
     /// Results that show the hidden state, with the steps from it.
     shown: Vec<(usize, Vec<NodeId>)>,
     /// Numbers that count iterations: result, value before, what is added.
     counted: Vec<(usize, ValueId, i64)>,
+    /// Carried values that are nothing but states of the cell, with the positions of these.
+    ended: Vec<(usize, Vec<usize>)>,
 }
 
 fn plan(g: &Graph, n: NodeId) -> Result<Plan, &'static str> {
     let step = Step::of(g, n)?;
+    let states = states(&step);
     let mut why = "the body holds no recurrent cell";
-    for k in 0..step.carried {
-        let Some(cell) = find(&step, k) else { continue };
-        match planned(&step, cell) {
+    for own in &states {
+        let Some(cell) = find(&step, &states, own) else { continue };
+        match planned(&step, &states, cell) {
             Ok(plan) => return Ok(plan),
             Err(reason) => why = reason,
         }
@@ -109,48 +117,88 @@ fn is_zero(g: &Graph, v: ValueId) -> bool {
         || by(g, v, "expand").and_then(|n| g.node(n).input(0)).is_some_and(|v| is_all(g, v, 0.0))
 }
 
-fn planned(step: &Step<'_>, cell: Cell) -> Result<Plan, &'static str> {
-    let (g, n) = (step.g, step.n);
-    let hidden = step.size(cell.result, 1).ok_or("the size of the state is not known")?;
-    let weights = Weights::of(&cell, hidden).map_err(|_| "weights do not fit each other")?;
+/// States of the cell before the first step, where they are not zeros.
+fn initial(step: &Step<'_>, cell: &Cell, weights: &Weights) -> Result<Vec<Option<ValueId>>, &'static str> {
+    let g = step.g;
     let f32s = |v: ValueId| g.ty(v).as_tensor().is_some_and(|t| t.dtype == DType::F32);
-    let mut initial = vec![];
-    for k in [Some(cell.h), cell.c].into_iter().flatten() {
-        let v = step.initial(k).filter(|v| f32s(*v)).ok_or("a state is not f32")?;
-        let state = dims(g, v).ok_or("the rank of a state is not known")?;
+    let one = |state: &State| {
+        let v = step.initial(state.k).filter(|v| f32s(*v)).ok_or("a state is not f32")?;
+        let sizes = dims(g, v).filter(|d| d.len() == 2).ok_or("the rank of a state is not known")?;
         let fits = |s: &Sequence| {
             let x = dims(g, s.x).filter(|d| d.len() == 3);
-            f32s(s.x) && x.is_some_and(|x| state.len() == 2 && x[1].surely_equals(&state[0]))
+            f32s(s.x) && x.is_some_and(|x| x[1].surely_equals(&sizes[0]))
         };
         if !weights.inputs.iter().all(fits) {
             return Err("state and sequences may differ in their batch");
         }
-        initial.push(Some(v).filter(|v| !is_zero(g, *v)));
-    }
+        let v = Some(v).filter(|v| !is_zero(g, *v));
+        // Of a sequence of no steps, the operators give zeros.
+        if v.is_some() && state.held.is_some() {
+            return Err("a sequence may have no step, whose state is not zero");
+        }
+        Ok(v)
+    };
+    cell.states.iter().map(one).collect()
+}
+
+fn planned(step: &Step<'_>, states: &[State], cell: Cell) -> Result<Plan, &'static str> {
+    let (g, n) = (step.g, step.n);
+    let Some(own) = cell.states.first() else { return Err("a cell without state") };
+    let hidden = own.before.len;
+    let weights = Weights::of(&cell, hidden).map_err(|_| "weights do not fit each other")?;
+    let initial = initial(step, &cell, &weights)?;
     let trips = g.value(step.trips).content().and_then(|c| c.first().cloned().flatten());
     let trips = trips.or_else(|| g.constant(step.trips)?.as_int().map(Into::into));
     let length = trips.and_then(at_least_zero).map_or(Dim::Unknown, |t| Dim::from_sym(Some(t)));
     let reads_all = |s: &Sequence| s.offset == 0 && dims(g, s.x).is_some_and(|d| d[0].surely_equals(&length));
     let whole = weights.inputs.iter().all(reads_all);
     let runs = length.known().is_some_and(|n| n > 0);
-    let carried = (0..step.carried).filter(|k| Some(*k) != cell.c && *k != cell.h);
-    let (mut shown, mut counted) = (vec![], vec![]);
-    for k in carried {
+    let steps = match &own.held {
+        None => vec![own.next],
+        Some(held) => {
+            results_of(step, own, held).ok_or("steps that do not count give something else than zeros")?
+        }
+    };
+    let is_of_cell = |s: &State| cell.states.iter().position(|c| c.before == s.before);
+    let (mut shown, mut counted, mut ended) = (vec![], vec![], vec![]);
+    for k in 0..step.carried {
         let Some(v) = step.initial(k) else { continue };
-        if let Some(by) = step.step_of(k) {
+        let parts: Option<Vec<usize>> = states.iter().filter(|s| s.k == k).map(is_of_cell).collect();
+        if let Some(parts) = parts.filter(|p| !p.is_empty()) {
+            ended.push((k, parts));
+        } else if let Some(by) = step.step_of(k) {
             counted.push((k, v, by));
-        } else if let Some(path) = step.next(k).and_then(|v| path(step, v, cell.result)) {
-            if runs || (is_zero(g, v) && initial[0].is_none()) {
-                shown.push((k, path));
-            }
+        } else if own.held.is_none()
+            && let Some(path) = step.next(k).and_then(|v| path(step, v, own.next))
+            && (runs || (is_zero(g, v) && initial[0].is_none()))
+        {
+            shown.push((k, path));
         }
     }
     for (k, output) in step.body.outputs().iter().enumerate().skip(1 + step.carried) {
-        if output.value == cell.result {
+        if steps.contains(&output.value) {
             shown.push((k - 1, vec![]));
         }
     }
-    Ok(Plan { n, cell, weights, hidden, initial, trips: step.trips, whole, shown, counted })
+    Ok(Plan { n, cell, weights, hidden, initial, trips: step.trips, whole, steps, shown, counted, ended })
+}
+
+/// The values of the body that are the new hidden state in steps that count and 0 in others, if nothing but these and the state uses it.
+fn results_of(step: &Step<'_>, own: &State, held: &Held) -> Option<Vec<ValueId>> {
+    let mut found = vec![];
+    for user in step.body.value(own.next).uses() {
+        let Use::Node { node: n, .. } = user else { return None };
+        if own.carriers.contains(n) {
+            continue;
+        }
+        let node = step.body.node(*n);
+        let (Op::Where(_), Some(a), Some(b)) = (node.op(), node.input(1), node.input(2)) else { return None };
+        let (new, other) = if held.live { (a, b) } else { (b, a) };
+        let zero = step.constant(other).is_some_and(|_| is_all(step.body, other, 0.0));
+        (node.input(0) == Some(held.condition) && new == own.next && zero).then_some(())?;
+        found.push(*node.outputs().first()?);
+    }
+    Some(found)
 }
 
 /// Nodes of the body that give `v` of `from` without another value that changes, the last one first.
@@ -179,35 +227,40 @@ fn overwritten(step: &Step<'_>, n: NodeId) -> Option<ValueId> {
     let Op::ScatterNd(op) = node.op() else { return None };
     let at = step.body.constant(node.input(1)?)?;
     let first = at.shape() == [1, 1] && at.as_int() == Some(0);
-    (op.reduction == Reduction::Replace && first && step.size(node.input(0)?, 0) == Some(1)).then_some(node.input(2)?)
+    (op.reduction == Reduction::Replace && first && step.size(node.input(0)?, 0) == Some(1))
+        .then_some(node.input(2)?)
 }
 
 impl Plan {
     fn build(self, b: &mut Builder<'_>) -> Result<Vec<ValueId>, Diag> {
         let node = b.graph().node(self.n);
-        let mut results = node.outputs().to_vec();
-        let bodies = node.bodies().to_vec();
         let carried = node.inputs().len().saturating_sub(2 + node.captures());
-        let like = NewNode::like(node, node.inputs().to_vec());
+        let mut like = NewNode::like(node, node.inputs().to_vec());
+        let paths = self.paths(b);
         let ran = self.operator(b)?;
-        let Some((steps, last)) = ran.split_first() else { return Ok(results) };
-        let mut bodies = bodies;
-        let Some(body) = bodies.first_mut() else { return Ok(results) };
-        let y = body.add_input("steps", b.graph().ty(*steps).clone());
-        let i = body.inputs().first().copied();
-        if let Some(root) = body.producer(self.cell.result) {
-            body.rewrite(root, &[], |b| b.add(Gather { axis: 0 }, &[Some(y), i]))?;
+        let nothing = || Diag::error("E0901", "a loop without body");
+        let (steps, last) = ran.split_first().ok_or_else(nothing)?;
+        let body = like.bodies.first_mut().ok_or_else(nothing)?;
+        if !self.steps.is_empty() {
+            let y = body.add_input("steps", b.graph().ty(*steps).clone());
+            let i = body.inputs().first().copied();
+            for v in &self.steps {
+                let root = body.producer(*v).ok_or_else(nothing)?;
+                body.rewrite(root, &[], |b| b.add(Gather { axis: 0 }, &[Some(y), i]))?;
+            }
+            like.inputs.push(Some(*steps));
+            like.captures += 1;
         }
-        let mut inputs = like.inputs.clone();
-        inputs.push(Some(*steps));
-        let path = self.paths(b);
-        let new = b.add_node(NewNode { inputs, bodies, captures: like.captures + 1, ..like })?;
-        results.splice(.., new);
-        let states = [Some(self.cell.h), self.cell.c].into_iter().flatten();
-        for (k, v) in states.zip(last) {
-            set(&mut results, k, *v);
+        let mut results = b.add_node(like)?;
+        for (k, parts) in &self.ended {
+            let parts: Vec<Option<ValueId>> = parts.iter().map(|i| last.get(*i).copied()).collect();
+            let v = match parts.as_slice() {
+                [one] => *one,
+                many => b.add(Concat { axis: 1 }, many)?.first().copied(),
+            };
+            set(&mut results, *k, v.ok_or_else(nothing)?);
         }
-        for ((k, _), ops) in self.shown.iter().zip(path) {
+        for ((k, _), ops) in self.shown.iter().zip(paths) {
             let mut v = if *k < carried { last.first().copied().unwrap_or(*steps) } else { *steps };
             for (op, operands) in ops.into_iter().rev() {
                 let mut inputs = vec![Some(v)];
@@ -218,9 +271,8 @@ impl Plan {
         }
         for (k, first, step) in &self.counted {
             let count = self.count(b)?;
-            let dtype = b.graph().ty(*first).as_tensor().map_or(DType::I64, |t| t.dtype);
-            let count =
-                b.cast(hoist_ir::ops::elementwise::cast::Cast { to: dtype, ..Default::default() }, count)?;
+            let to = b.graph().ty(*first).as_tensor().map_or(DType::I64, |t| t.dtype);
+            let count = b.cast(Cast { to, ..Cast::default() }, count)?;
             let step = b.scalar_like(*step as f64, *first)?;
             let added = b.mul(Mul {}, count, step)?;
             let v = b.plus(Add {}, *first, added)?;
@@ -257,10 +309,9 @@ impl Plan {
         let mut operands =
             vec![x, Some(b.constant(self.weights.w.clone())), Some(b.constant(self.weights.r.clone()))];
         let bias = self.weights.b.clone().map(|t| b.constant(t));
-        operands.extend([bias, None]);
-        for v in &self.initial {
-            let axis = b.ints(&[0]);
-            operands.push(v.map(|v| b.unsqueeze(Unsqueeze {}, v, axis)).transpose()?);
+        operands.extend([bias, self.lengths(b)?]);
+        for (v, state) in self.initial.iter().zip(&self.cell.states) {
+            operands.push(v.map(|v| first_state(b, v, state)).transpose()?);
         }
         operands.push(self.weights.p.clone().map(|t| b.constant(t)));
         while operands.last().is_some_and(Option::is_none) {
@@ -273,6 +324,21 @@ impl Plan {
             out.push(b.squeeze(Squeeze {}, v, Some(axis))?);
         }
         Ok(out)
+    }
+    /// How many steps of each sequence count, where not all do.
+    fn lengths(&self, b: &mut Builder<'_>) -> Result<Option<ValueId>, Diag> {
+        let Some(held) = self.cell.states.first().and_then(|s| s.held.clone()) else { return Ok(None) };
+        let lengths = match held.lengths {
+            Lengths::Value(v) => v,
+            Lengths::Constant(t) => b.constant(t),
+        };
+        let lengths = b.cast(Cast { to: DType::I64, ..Cast::default() }, lengths)?;
+        let (most, least) = (self.count(b)?, b.scalar(0i64));
+        let one =
+            |v: Vec<ValueId>| v.first().copied().ok_or_else(|| Diag::error("E0901", "a bound has no result"));
+        let lengths = one(b.add(Min {}, &[Some(lengths), Some(most)])?)?;
+        let lengths = one(b.add(Max {}, &[Some(lengths), Some(least)])?)?;
+        Ok(Some(b.cast(Cast { to: DType::I32, ..Cast::default() }, lengths)?))
     }
     /// The positions of `s` that the iterations read.
     fn cut(&self, b: &mut Builder<'_>, s: Sequence) -> Result<ValueId, Diag> {
@@ -318,6 +384,20 @@ impl Plan {
             }
         }
     }
+}
+
+/// `state` before the first step as an operand, of `v` which holds it.
+fn first_state(b: &mut Builder<'_>, v: ValueId, state: &State) -> Result<ValueId, Diag> {
+    let whole = dims(b.graph(), v).is_some_and(|d| d[1] == Dim::from(state.before.len));
+    let mut v = v;
+    if !whole {
+        let (start, end) = (state.before.start as i64, (state.before.start + state.before.len) as i64);
+        let (start, end, axis) = (b.ints(&[start]), b.ints(&[end]), b.ints(&[1]));
+        let cut = b.add(Slice {}, &[Some(v), Some(start), Some(end), Some(axis)])?;
+        v = cut.first().copied().unwrap_or(v);
+    }
+    let axis = b.ints(&[0]);
+    b.unsqueeze(Unsqueeze {}, v, axis)
 }
 
 fn set(results: &mut [ValueId], k: usize, v: ValueId) {

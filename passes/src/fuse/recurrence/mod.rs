@@ -2,5 +2,6 @@
 mod cell;
 pub mod fuse_recurrence;
 mod linear;
+mod state;
 mod step;
 mod weights;

@@ -160,19 +160,37 @@ impl<'g> Step<'g> {
                 let before = node.outputs().iter().take(slot as usize);
                 before.map(|v| self.size(*v, 1)).sum::<Option<usize>>()?
             }
-            Op::Slice(_) => {
-                let one =
-                    |i: usize| self.body.const_ints(node.input(i)).filter(|l| l.len() == 1).map(|l| l[0]);
-                let axis = node.input(3).map_or(Some(0), |_| one(3))?;
-                let step = node.input(4).map_or(Some(1), |_| one(4))?;
-                resolve_axis(axis, 2).ok().filter(|a| *a == 1 && step == 1)?;
-                let (start, width) = (one(1)?, self.size(x, 1)?);
-                usize::try_from(if start < 0 { start + i64::try_from(width).ok()? } else { start }).ok()?
-            }
+            Op::Slice(_) => self.first_column(n, x)?,
             _ => return None,
         };
         dims(self.body, x).filter(|d| d.len() == 2)?;
         Some(Columns { v: x, start: part.start + at, len: part.len })
+    }
+    /// The first column that slice `n` of `x` takes, where it takes all rows and leaves no column out between.
+    fn first_column(&self, n: NodeId, x: ValueId) -> Option<usize> {
+        let node = self.body.node(n);
+        let list = |i: usize| node.input(i).map(|v| self.body.const_ints(Some(v)));
+        let (starts, ends) = (list(1)??, list(2)??);
+        let axes = list(3).unwrap_or_else(|| Some((0..starts.len() as i64).collect()))?;
+        let steps = list(4).unwrap_or_else(|| Some(vec![1; starts.len()]))?;
+        (steps.iter().all(|s| *s == 1) && ends.len() == axes.len() && starts.len() == axes.len())
+            .then_some(())?;
+        let mut first = 0;
+        for ((start, end), axis) in starts.iter().zip(ends).zip(axes) {
+            let whole = *start == 0 && end >= i64::from(i32::MAX);
+            match resolve_axis(axis, 2) {
+                Ok(1) => {
+                    first = if *start < 0 { start + i64::try_from(self.size(x, 1)?).ok()? } else { *start }
+                }
+                Ok(0) if whole => {}
+                _ => return None,
+            }
+        }
+        usize::try_from(first).ok()
+    }
+    /// Whether `v` of the body is `part` and nothing else.
+    pub fn is(&self, v: ValueId, part: Columns) -> bool {
+        self.whole(v).is_some_and(|v| self.source(v) == part)
     }
     /// Whether only output `output` of the body and nodes that are `inside` use `v` of the body.
     pub fn uses_are(&self, v: ValueId, output: usize, inside: impl Fn(NodeId) -> bool) -> bool {
