@@ -77,6 +77,8 @@ pub fn registry() -> &'static [&'static dyn Pass] {
         &fuse::fuse_pad::FusePad,
         &fuse::fuse_matmul_add::FuseMatmulAdd,
         &fuse::recurrence::fuse_recurrence::FuseRecurrence,
+        &fuse::recurrence::fuse_reversed_sequence::FuseReversedSequence,
+        &fuse::recurrence::merge_directions::MergeDirections,
         &fuse::linear::fuse_conv_activation::FuseConvActivation,
         &fuse::linear::fuse_gemm_activation::FuseGemmActivation,
         &fuse::linear::fuse_product_transpose::FuseProductTranspose,

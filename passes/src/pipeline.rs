@@ -109,8 +109,13 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "fold",
         doc: "Computes now what does not depend on the inputs.",
-        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,fuse-recurrence,unroll-loops,\
+        text: "infer-shapes,simplify-casts,fold-constants,fold-branches,merge-branches,trim-control-flow,recurrence,unroll-loops,\
                fold-sequences",
+    },
+    Group {
+        name: "recurrence",
+        doc: "Recognizes recurrent layers in loops.",
+        text: "fuse-recurrence,fuse-reversed-sequence,merge-directions",
     },
     Group {
         name: "fuse-weights",
