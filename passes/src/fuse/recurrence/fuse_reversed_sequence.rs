@@ -8,14 +8,17 @@
 //! %u = slice(%t, [-1], [lowest], [1], [-1])  ->  %y, %h = lstm(%x, ..) {direction=reverse}, %s = .., %u = transpose(%s)
 //! ```
 //! - Likewise `gru` and `rnn`, and back from `reverse` to `forward`. Steps come first; no sequence ends before the others.
+//! - The sequence may be transposed between.
 //! - Nothing uses the results of the steps, or all that does turns them around again, behind `squeeze` and `transpose` at most.
 use super::operator::{self, Parts};
 use crate::fault::planted;
 use crate::pass::{Changed, Ctx, Outcome, Pass, PassInfo, sweep};
 use hoist_ir::diag::Diag;
+use hoist_ir::edit::NewNode;
 use hoist_ir::graph::{Graph, NodeId, Use, ValueId};
 use hoist_ir::infer::resolve_axis;
 use hoist_ir::ops::Op;
+use hoist_ir::ops::movement::transpose::Transpose;
 use hoist_ir::ops::recurrent::Direction;
 
 /// The pass.
@@ -44,7 +47,7 @@ impl Pass for FuseReversedSequence {
 fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
     let Some(parts) = Parts::of(g.node(n).op()) else { return Outcome::Skip };
     let node = g.node(n);
-    let Some(x) = node.input(0).and_then(|v| turned(g, g.producer(v)?, 0)) else { return Outcome::Skip };
+    let Some(x) = node.input(0).and_then(|v| sequence(g, v)) else { return Outcome::Skip };
     let direction = match parts.direction {
         Direction::Forward => Direction::Reverse,
         Direction::Reverse => Direction::Forward,
@@ -61,20 +64,40 @@ fn fuse(g: &mut Graph, n: NodeId) -> Outcome {
     Outcome::of(apply(g, n, x, direction, &back))
 }
 
-fn apply(g: &mut Graph, n: NodeId, x: ValueId, direction: Direction, back: &[NodeId]) -> Result<(), Diag> {
-    let op = operator::with_direction(g.node(n).op(), direction);
-    let before = g.node(n).input(0).and_then(|v| g.producer(v));
-    g.set_op(n, op)?;
-    g.set_operand(n, 0, Some(x))?;
+/// What a sequence is turned around of: the value, and how its axes are moved then.
+type Turned = (ValueId, Option<Vec<i64>>);
+
+/// What `v` is, its first axis turned around.
+fn sequence(g: &Graph, v: ValueId) -> Option<Turned> {
+    let n = g.producer(v)?;
+    if let Op::Transpose(op) = g.node(n).op() {
+        let axis = usize::try_from(*op.perm.first()?).ok()?;
+        let before = g.producer(g.node(n).input(0)?)?;
+        return Some((turned(g, before, axis)?, Some(op.perm.clone())));
+    }
+    Some((turned(g, n, 0)?, None))
+}
+
+fn apply(g: &mut Graph, n: NodeId, x: Turned, direction: Direction, back: &[NodeId]) -> Result<(), Diag> {
+    let node = g.node(n);
+    let op = operator::with_direction(node.op(), direction);
+    let new = NewNode { op, ..NewNode::like(node, node.inputs().to_vec()) };
+    let (x, perm) = x;
+    g.rewrite(n, &[], |b| {
+        let x = match perm {
+            Some(perm) => b.add(Transpose { perm }, &[Some(x)])?.first().copied(),
+            None => Some(x),
+        };
+        let mut new = new;
+        new.inputs[0] = x;
+        b.add_node(new)
+    })?;
     for slice in back {
         let node = g.node(*slice);
         if let (Some(x), Some(y)) = (node.input(0), node.outputs().first().copied()) {
             g.replace_uses(y, x)?;
             g.erase_dead(*slice);
         }
-    }
-    if let Some(before) = before {
-        g.erase_dead(before);
     }
     Ok(())
 }

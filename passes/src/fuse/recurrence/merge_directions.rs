@@ -103,6 +103,13 @@ fn join(g: &mut Graph, forward: NodeId, reverse: NodeId) -> Result<(), Diag> {
         .all(|v| g.producer(*v).is_none_or(|p| g.comes_before(p, early)));
     let root = if known { early } else { late };
     let other = if root == forward { reverse } else { forward };
+    let follows = |u: &Use| match u {
+        Use::Node { node, .. } => g.comes_before(root, *node),
+        Use::Output(_) => true,
+    };
+    if !g.node(other).outputs().iter().flat_map(|v| g.value(*v).uses()).all(follows) {
+        return Err(Diag::error("E0403", "the results of one are used before the other can run"));
+    }
     let (mut results, mut both) = ([vec![], vec![]], None);
     g.rewrite(root, &[other], |b| {
         let ran = operator_of_both(b, forward, reverse)?;

@@ -23,62 +23,45 @@ pub struct Parts<'a> {
     pub beta: &'a [f32],
 }
 
+/// `$body` with `$o` as the operator in `$op`, whichever it is; `$other` where it is none of them.
+macro_rules! each {
+    ($op:expr, $o:ident => $body:expr, $other:expr) => {
+        match $op {
+            Op::Lstm($o) => $body,
+            Op::Gru($o) => $body,
+            Op::Rnn($o) => $body,
+            _ => $other,
+        }
+    };
+}
+
 impl<'a> Parts<'a> {
     /// Those of `op`, when it is one of them.
     pub fn of(op: &'a Op) -> Option<Self> {
-        macro_rules! parts {
-            ($o:expr) => {
-                Some(Parts {
-                    direction: $o.direction,
-                    layout: $o.layout,
-                    activations: $o.activations.as_deref(),
-                    alpha: &$o.activation_alpha,
-                    beta: &$o.activation_beta,
-                })
-            };
-        }
-        match op {
-            Op::Lstm(o) => parts!(o),
-            Op::Gru(o) => parts!(o),
-            Op::Rnn(o) => parts!(o),
-            _ => None,
-        }
+        each!(op, o => Some(Parts {
+            direction: o.direction,
+            layout: o.layout,
+            activations: o.activations.as_deref(),
+            alpha: &o.activation_alpha,
+            beta: &o.activation_beta,
+        }), None)
     }
 }
 
 /// `op` in another direction.
 pub fn with_direction(op: &Op, direction: Direction) -> Op {
     let mut op = op.clone();
-    match &mut op {
-        Op::Lstm(o) => o.direction = direction,
-        Op::Gru(o) => o.direction = direction,
-        Op::Rnn(o) => o.direction = direction,
-        _ => {}
-    }
+    each!(&mut op, o => o.direction = direction, ());
     op
 }
 
 /// `op` in both directions, with the functions of one for each.
 pub fn with_both(op: &Op) -> Op {
-    let twice = |names: &Option<Vec<String>>| names.as_ref().map(|n| [n.as_slice(), n].concat());
     let mut op = with_direction(op, Direction::Bidirectional);
-    match &mut op {
-        Op::Lstm(o) => {
-            o.activations = twice(&o.activations);
-            (o.activation_alpha, o.activation_beta) =
-                (o.activation_alpha.repeat(2), o.activation_beta.repeat(2));
-        }
-        Op::Gru(o) => {
-            o.activations = twice(&o.activations);
-            (o.activation_alpha, o.activation_beta) =
-                (o.activation_alpha.repeat(2), o.activation_beta.repeat(2));
-        }
-        Op::Rnn(o) => {
-            o.activations = twice(&o.activations);
-            (o.activation_alpha, o.activation_beta) =
-                (o.activation_alpha.repeat(2), o.activation_beta.repeat(2));
-        }
-        _ => {}
-    }
+    each!(&mut op, o => {
+        o.activations = o.activations.as_ref().map(|names| [names.as_slice(), names].concat());
+        o.activation_alpha = o.activation_alpha.repeat(2);
+        o.activation_beta = o.activation_beta.repeat(2);
+    }, ());
     op
 }
