@@ -8,6 +8,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_parsers::source::Source;
 use hoist_parsers::{keras, tensorflow};
+use hoist_passes::Pipeline;
 use recorded::Meta;
 use std::path::Path;
 
@@ -36,4 +37,25 @@ fn lift(folder: &Path, meta: &Meta) -> Result<Model, Diags> {
 #[test]
 fn every_model_computes_what_tensorflow_computes() {
     recorded::check_all("testdata/tensorflow", lift);
+}
+
+/// Operators of the model in `folder` of `testdata/tensorflow`, as `hoist convert` leaves them.
+fn operators(folder: &str) -> Vec<&'static str> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/tensorflow").join(folder);
+    let meta = Meta::read(&folder).expect("meta.json is read");
+    let mut model = lift(&folder, &meta).expect("the model is read");
+    hoist_passes::run(&Pipeline::standard(), &mut model, &mut hoist_passes::Options::default())
+        .unwrap_or_else(|f| panic!("{}: {:?}", folder.display(), f.diags));
+    let g = &model.graph;
+    g.order_list().into_iter().map(|n| g.node(n).op().name()).collect()
+}
+
+#[test]
+fn recurrent_layers_are_found_in_loops() {
+    let ops = operators("saved_sequence");
+    assert!(ops.contains(&"lstm") && ops.contains(&"gru") && !ops.contains(&"loop"), "{ops:?}");
+    for folder in ["recurrent_frames", "recurrent_functions"] {
+        let ops = operators(folder);
+        assert!(ops.contains(&"lstm") && ops.contains(&"gru"), "{folder}: {ops:?}");
+    }
 }

@@ -41,7 +41,8 @@ pub struct Meta {
 pub type Lift = fn(&Path, &Meta) -> Result<Model, Diags>;
 
 impl Meta {
-    fn read(folder: &Path) -> Result<Self, String> {
+    /// What the folder says.
+    pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join("meta.json");
         let json: Json = if path.is_file() {
             let text = fs::read(path).map_err(|e| e.to_string())?;
