@@ -44,7 +44,7 @@ fn surely_true(body: &Graph, mut v: ValueId, input_true: bool) -> bool {
 
 /// Number of iterations, where only the trip count decides it.
 fn trips(cx: &InferCx<'_>, body: &Graph) -> Dim {
-    let count = || elements(cx, 0)?.first().cloned().flatten().and_then(at_least_zero);
+    let count = || elements(cx, 0)?.first()?.as_ref().and_then(at_least_zero);
     let starts_true = match cx.constant(1) {
         Some(c) => truth(&Value::Tensor(c.clone())).unwrap_or(false),
         None if cx.has(1) => return Dim::Unknown,

@@ -107,7 +107,7 @@ pub fn product(dims: &[Dim]) -> Dim {
 }
 
 /// `max(e, 0)`.
-pub fn at_least_zero(e: SymInt) -> Option<SymInt> {
+pub fn at_least_zero(e: &SymInt) -> Option<SymInt> {
     e.larger(&SymInt::default())
 }
 

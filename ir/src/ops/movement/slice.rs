@@ -65,20 +65,20 @@ fn at(v: &SymInt, d: &SymInt) -> Option<At> {
 fn distance(start: &SymInt, end: &SymInt, d: &SymInt) -> Option<SymInt> {
     match (at(start, d)?, at(end, d)?) {
         (At::End, _) => Some(SymInt::default()),
-        (At::Front(s), At::End) => at_least_zero(d.sub(&s)?),
+        (At::Front(s), At::End) => at_least_zero(&d.sub(&s)?),
         (At::Back(s), At::End) => d.sub(&s)?.smaller(d),
         (At::Front(s), At::Front(e)) if s.as_const() == Some(0) => e.smaller(d),
         (At::Front(s), At::Front(e)) => {
-            let count = at_least_zero(e.sub(&s)?)?;
+            let count = at_least_zero(&e.sub(&s)?)?;
             if d.sub(&e)?.is_non_negative() {
                 return Some(count);
             }
-            count.smaller(&at_least_zero(d.sub(&s)?)?)
+            count.smaller(&at_least_zero(&d.sub(&s)?)?)
         }
         // Where `e` is before the front the result is empty, and `e - s` is negative too.
-        (At::Front(s), At::Back(e)) => at_least_zero(e.sub(&s)?),
-        (At::Back(s), At::Back(e)) => at_least_zero(at_least_zero(e)?.sub(&at_least_zero(s)?)?),
-        (At::Back(s), At::Front(e)) => at_least_zero(e.smaller(d)?.sub(&at_least_zero(s)?)?),
+        (At::Front(s), At::Back(e)) => at_least_zero(&e.sub(&s)?),
+        (At::Back(s), At::Back(e)) => at_least_zero(&at_least_zero(&e)?.sub(&at_least_zero(&s)?)?),
+        (At::Back(s), At::Front(e)) => at_least_zero(&e.smaller(d)?.sub(&at_least_zero(&s)?)?),
     }
 }
 

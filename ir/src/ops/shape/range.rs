@@ -60,7 +60,7 @@ fn symbolic(cx: &InferCx<'_>) -> Option<SymInt> {
     let steps = limit.sub(&start)?.ceil_div(&delta)?;
     // `ceil(e / d)` is not negative where `e` is not, for `d > 0`.
     let surely = delta.as_const()? > 0 && limit.sub(&start)?.is_non_negative();
-    if surely { Some(steps) } else { at_least_zero(steps) }
+    if surely { Some(steps) } else { at_least_zero(&steps) }
 }
 
 impl Semantics for Range {

@@ -149,7 +149,7 @@ fn planned(step: &Step<'_>, states: &[State], cell: Cell) -> Result<Plan, &'stat
     let initial = initial(step, &cell, &weights)?;
     let trips = g.value(step.trips).content().and_then(|c| c.first().cloned().flatten());
     let trips = trips.or_else(|| g.constant(step.trips)?.as_int().map(Into::into));
-    let length = trips.and_then(at_least_zero).map_or(Dim::Unknown, |t| Dim::from_sym(Some(t)));
+    let length = trips.as_ref().and_then(at_least_zero).map_or(Dim::Unknown, |t| Dim::from_sym(Some(t)));
     let reads_all = |s: &Sequence| s.offset == 0 && dims(g, s.x).is_some_and(|d| d[0].surely_equals(&length));
     let whole = weights.inputs.iter().all(reads_all);
     let runs = length.known().is_some_and(|n| n > 0);

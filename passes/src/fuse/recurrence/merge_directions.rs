@@ -116,7 +116,7 @@ fn join(g: &mut Graph, forward: NodeId, reverse: NodeId) -> Result<(), Diag> {
         both = ran.first().copied();
         for (d, n) in [forward, reverse].into_iter().enumerate() {
             for (i, v) in ran.iter().enumerate().take(b.graph().node(n).outputs().len()) {
-                results[d].push(part(b, *v, if i == 0 { 1 } else { 0 }, d as i64)?);
+                results[d].push(part(b, *v, i64::from(i == 0), d as i64)?);
             }
         }
         Ok(results[usize::from(root == reverse)].clone())

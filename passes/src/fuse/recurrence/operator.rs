@@ -1,6 +1,6 @@
 //! What passes ask and change of `lstm`, `gru` and `rnn` alike.
 use hoist_ir::ops::Op;
-use hoist_ir::ops::recurrent::Direction;
+use hoist_ir::ops::recurrent::{Direction, gru::Gru, lstm::Lstm, rnn::Rnn};
 
 /// Their names.
 pub const NAMES: &[&str] = &["lstm", "gru", "rnn"];
@@ -23,45 +23,47 @@ pub struct Parts<'a> {
     pub beta: &'a [f32],
 }
 
-/// `$body` with `$o` as the operator in `$op`, whichever it is; `$other` where it is none of them.
-macro_rules! each {
-    ($op:expr, $o:ident => $body:expr, $other:expr) => {
-        match $op {
-            Op::Lstm($o) => $body,
-            Op::Gru($o) => $body,
-            Op::Rnn($o) => $body,
-            _ => $other,
-        }
-    };
-}
-
 impl<'a> Parts<'a> {
     /// Those of `op`, when it is one of them.
     pub fn of(op: &'a Op) -> Option<Self> {
-        each!(op, o => Some(Parts {
-            direction: o.direction,
-            layout: o.layout,
-            activations: o.activations.as_deref(),
-            alpha: &o.activation_alpha,
-            beta: &o.activation_beta,
-        }), None)
+        match op {
+            Op::Lstm(Lstm { direction, layout, activations, activation_alpha, activation_beta, .. })
+            | Op::Gru(Gru { direction, layout, activations, activation_alpha, activation_beta, .. })
+            | Op::Rnn(Rnn { direction, layout, activations, activation_alpha, activation_beta, .. }) => {
+                Some(Self {
+                    direction: *direction,
+                    layout: *layout,
+                    activations: activations.as_deref(),
+                    alpha: activation_alpha,
+                    beta: activation_beta,
+                })
+            }
+            _ => None,
+        }
     }
 }
 
 /// `op` in another direction.
-pub fn with_direction(op: &Op, direction: Direction) -> Op {
+pub fn with_direction(op: &Op, to: Direction) -> Op {
     let mut op = op.clone();
-    each!(&mut op, o => o.direction = direction, ());
+    if let Op::Lstm(Lstm { direction, .. }) | Op::Gru(Gru { direction, .. }) | Op::Rnn(Rnn { direction, .. }) =
+        &mut op
+    {
+        *direction = to;
+    }
     op
 }
 
 /// `op` in both directions, with the functions of one for each.
 pub fn with_both(op: &Op) -> Op {
     let mut op = with_direction(op, Direction::Bidirectional);
-    each!(&mut op, o => {
-        o.activations = o.activations.as_ref().map(|names| [names.as_slice(), names].concat());
-        o.activation_alpha = o.activation_alpha.repeat(2);
-        o.activation_beta = o.activation_beta.repeat(2);
-    }, ());
+    if let Op::Lstm(Lstm { activations, activation_alpha, activation_beta, .. })
+    | Op::Gru(Gru { activations, activation_alpha, activation_beta, .. })
+    | Op::Rnn(Rnn { activations, activation_alpha, activation_beta, .. }) = &mut op
+    {
+        *activations = activations.as_ref().map(|names| [names.as_slice(), names].concat());
+        *activation_alpha = activation_alpha.repeat(2);
+        *activation_beta = activation_beta.repeat(2);
+    }
     op
 }

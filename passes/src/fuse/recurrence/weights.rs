@@ -34,7 +34,7 @@ impl Weights {
                 Some((_, w)) => Ok(w.clone()),
                 None => zeros(&[*rows, hidden]),
             });
-            joined(parts.collect::<Result<_, _>>()?, 0)
+            joined(&parts.collect::<Result<Vec<_>, _>>()?, 0)
         };
         let w: Vec<Tensor> = cell.gates.iter().map(gate_inputs).collect::<Result<_, _>>()?;
         let r: Vec<Tensor> = cell.gates.iter().filter_map(|g| g.r.clone()).collect();
@@ -46,16 +46,16 @@ impl Weights {
         let b = if biased {
             let rows = cell.gates.iter().map(|g| &g.bias).chain(cell.gates.iter().map(|g| &g.inner_bias));
             let rows: Vec<Tensor> = rows.map(|rows| sum(rows, hidden)).collect::<Result<_, _>>()?;
-            Some(joined(rows, 0)?)
+            Some(joined(&rows, 0)?)
         } else {
             None
         };
         let row = |t: Tensor| t.reshape(&[1, t.len()]);
         Ok(Self {
-            w: rows(w)?,
-            r: rows(r)?,
+            w: rows(&w)?,
+            r: rows(&r)?,
             b: b.map(row).transpose()?,
-            p: if p.is_empty() { None } else { Some(row(joined(p, 0)?)?) },
+            p: if p.is_empty() { None } else { Some(row(joined(&p, 0)?)?) },
             inputs: inputs.into_iter().map(|(s, _)| s).collect(),
         })
     }
@@ -65,15 +65,15 @@ fn zeros(shape: &[usize]) -> Result<Tensor, TensorError> {
     Tensor::splat(&Tensor::scalar(0f32), shape)
 }
 
-fn joined(parts: Vec<Tensor>, axis: usize) -> Result<Tensor, TensorError> {
-    match parts.as_slice() {
+fn joined(parts: &[Tensor], axis: usize) -> Result<Tensor, TensorError> {
+    match parts {
         [one] => Ok(one.clone()),
         parts => Tensor::concat(parts, axis),
     }
 }
 
 /// Matrices `[n, hidden]` side by side, as `[1, gates * hidden, n]`.
-fn rows(gates: Vec<Tensor>) -> Result<Tensor, TensorError> {
+fn rows(gates: &[Tensor]) -> Result<Tensor, TensorError> {
     let all = joined(gates, 1)?.permute(&[1, 0])?;
     all.reshape(&[1, all.shape()[0], all.shape()[1]])
 }
