@@ -3,6 +3,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use hoist_ir::diag::Diag;
 use hoist_parsers::tensorflow::bundle::looks_like_bundle;
+use hoist_parsers::tensorflow_js::looks_like_model;
 use hoist_parsers::weights::looks_like_index;
 use hoist_parsers::zip::{Archive, looks_like_zip};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ pub enum InputFormat {
     KerasH5,
     /// Keras 3 archive
     Keras,
+    /// Description of a TensorFlow.js model, model.json
+    #[value(name = "tfjs")]
+    TfJs,
     /// Hoist's text form
     Hir,
     /// PyTorch weights written by torch.save
@@ -95,6 +99,7 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::KerasH5 | InputFormat::Keras)) => {
                 Err(unwritten(path, "Keras models"))
             }
+            Some(Kind::Input(InputFormat::TfJs)) => Err(unwritten(path, "TensorFlow.js models")),
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
                 .hint("name the file .onnx, .tflite, .hir or, for weights, .safetensors, or add --to")),
@@ -215,11 +220,13 @@ pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
 
 /// The file that makes a folder a `SavedModel`.
 pub const SAVED_MODEL: &str = "saved_model.pb";
+/// The file that makes a folder a model of TensorFlow.js.
+const MODEL_JSON: &str = "model.json";
 
 /// The model in a folder: the file to read, and its format.
 pub fn in_folder(folder: &Path) -> Option<(PathBuf, InputFormat)> {
-    let saved = folder.join(SAVED_MODEL);
-    saved.is_file().then_some((saved, InputFormat::SavedModel))
+    let named = |name: &str, format| Some((folder.join(name), format)).filter(|(path, _)| path.is_file());
+    named(SAVED_MODEL, InputFormat::SavedModel).or_else(|| named(MODEL_JSON, InputFormat::TfJs))
 }
 
 /// The graph of the checkpoint that `path` is the prefix of, as TensorFlow names checkpoints; without a graph, its index.
@@ -276,6 +283,9 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
     }
     if looks_like_index(bytes) {
         return Some(Kind::Input(InputFormat::Index));
+    }
+    if looks_like_model(bytes) {
+        return Some(Kind::Input(InputFormat::TfJs));
     }
     if looks_like_bundle(bytes) {
         return Some(Kind::Input(InputFormat::TensorBundle));
@@ -445,6 +455,7 @@ mod tests {
         assert_eq!(kind("m.hir", b""), Ok(Kind::Input(InputFormat::Hir)));
         assert_eq!(kind("m", b"\x02\0\0\0\0\0\0\0{\"..."), Ok(Kind::Input(InputFormat::Safetensors)));
         assert_eq!(kind("m", b" {\"metadata\":{},\"weight_map\":{}}"), Ok(Kind::Input(InputFormat::Index)));
+        assert_eq!(kind("m", b"{\"format\":\"graph-model\""), Ok(Kind::Input(InputFormat::TfJs)));
         assert_eq!(kind("m.pt2", b"PK\x03\x04"), Ok(Kind::Input(InputFormat::Pt2)));
     }
 

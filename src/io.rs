@@ -11,7 +11,7 @@ use hoist_ir::model::Model;
 use hoist_ir::types::{Shape, TensorType, Type};
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
-use hoist_parsers::{keras, onnx, pytorch, tensorflow, tflite};
+use hoist_parsers::{keras, onnx, pytorch, tensorflow, tensorflow_js, tflite};
 use pytorch::lift::state::StateMode;
 use std::path::{Path, PathBuf};
 
@@ -231,6 +231,7 @@ fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
         InputFormat::MetaGraph => tensorflow::saved_model::read_meta_graph(&source, &options.graph()),
         InputFormat::KerasH5 => keras::read_h5(&source),
         InputFormat::Keras => keras::read_archive(&source),
+        InputFormat::TfJs => tensorflow_js::read(&source, &options.graph()),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint
         | InputFormat::TensorBundle

@@ -1,4 +1,5 @@
-//! TensorFlow graphs and Keras models: each folder of `testdata/tensorflow` holds one (`frozen.pb`, `saved_model`, `model.keras` or `model.h5`) and what
+//! TensorFlow graphs and Keras models: each folder of `testdata/tensorflow` holds one (`frozen.pb`, `saved_model`, `model.keras`, `model.h5` or, of
+//! TensorFlow.js, `model.json`) and what
 //! TensorFlow itself computes with it. `meta.json` names the `inputs` and `outputs` of a frozen graph.
 #[path = "common/recorded.rs"]
 #[expect(dead_code, reason = "these programs say themselves what sizes their inputs have")]
@@ -7,7 +8,7 @@ mod recorded;
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;
 use hoist_parsers::source::Source;
-use hoist_parsers::{keras, tensorflow};
+use hoist_parsers::{keras, tensorflow, tensorflow_js};
 use hoist_passes::Pipeline;
 use recorded::Meta;
 use std::path::Path;
@@ -26,6 +27,9 @@ fn lift(folder: &Path, meta: &Meta) -> Result<Model, Diags> {
     }
     if let Some(source) = open("saved_model/saved_model.pb")? {
         return tensorflow::saved_model::read(&source, &options);
+    }
+    if let Some(source) = open("model.json")? {
+        return tensorflow_js::read(&source, &options);
     }
     if let Some(source) = open("model.keras")? {
         return keras::read_archive(&source);

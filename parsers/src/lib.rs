@@ -6,6 +6,7 @@ pub mod pytorch;
 pub mod safetensors;
 pub mod source;
 pub mod tensorflow;
+pub mod tensorflow_js;
 pub mod tflite;
 pub mod weights;
 pub mod zip;

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Opts {
-    /// Model to read (.onnx, .pt2, .tflite, .pb, a SavedModel, .hir), or weights (.pt, .pth, .bin, .ckpt, .index, .safetensors, *.index.json)
+    /// Model to read (.onnx, .pt2, .tflite, .pb, a SavedModel, model.json, .hir), or weights (.pt, .pth, .bin, .ckpt, .index, .safetensors, *.index.json)
     #[arg(value_name = "IN")]
     input: PathBuf,
     #[command(flatten)]

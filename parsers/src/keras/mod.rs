@@ -6,6 +6,7 @@ use crate::tensorflow::lift::Lifter;
 use crate::tensorflow::program::Program;
 use crate::tensorflow::{Options, SOURCE, bad};
 use crate::zip::Archive;
+use arrays::Arrays;
 use config::{Layer, Net};
 use hdf5::Hdf5;
 use hoist_ir::builder::Builder;
@@ -14,16 +15,21 @@ use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::graph::{Graph, Origin};
 use hoist_ir::model::Model;
+use hoist_ir::tensor::Tensor;
 use hoist_ir::types::{Shape, TensorType};
+use indexmap::IndexMap;
 use kx::Tv;
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use weights::Weights;
 
+mod arrays;
 mod config;
 mod hdf5;
+mod javascript;
 mod kx;
 mod layers;
+mod manifest;
 mod net;
 mod upgrade;
 mod weights;
@@ -79,8 +85,22 @@ pub fn read_archive(source: &Source) -> Result<Model, Diags> {
     }
     let file = Hdf5::open(archive.read("model.weights.h5").map_err(wrong)?)?;
     let net = net_of(&layer)?;
-    let weights = Weights::of_archive(file, net, is_old(version));
+    let weights = Weights::of_archive(Arrays::File(file), net, is_old(version));
     model(net, &weights)
+}
+
+/// Reads the layers that TensorFlow.js calls the topology of a model, with weights by name.
+///
+/// # Errors
+/// Everything that is wrong with them, and every layer that is not read.
+pub fn read_topology(topology: &Json, weights: IndexMap<String, Tensor>) -> Result<Model, Diags> {
+    let version = topology.get("keras_version").and_then(Json::as_str);
+    let old = is_old(version);
+    let config = topology.get("model_config").unwrap_or(topology);
+    javascript::check(config, old)?;
+    let layer = config::read(config, false)?;
+    let net = net_of(&layer)?;
+    model(net, &Weights::of_names(weights, net, old)?)
 }
 
 fn parsed(bytes: &[u8], what: &str) -> Result<Json, Diag> {

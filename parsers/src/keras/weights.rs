@@ -1,13 +1,16 @@
 //! Which array of a file is which weight of a layer.
 //!
 //! Whole models in HDF5 list the weights of each outer layer, those that are trained first. Archives have a group for each layer, named after its class and
-//! numbered, with an attribute that holds the layer's name.
+//! numbered, with an attribute that holds the layer's name. TensorFlow.js lists weights by names, which are those of either (see `manifest`).
+use super::arrays::Arrays;
 use super::config::{Layer, Net};
 use super::hdf5::Hdf5;
 use super::layers;
+use super::manifest;
 use crate::tensorflow::bad;
-use hoist_ir::diag::Diag;
+use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::tensor::Tensor;
+use indexmap::IndexMap;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,14 +19,14 @@ pub(super) type Own = (&'static str, bool);
 
 /// A weight of a layer or of what is inside of it.
 #[derive(Clone, Debug)]
-struct Slot {
+pub(super) struct Slot {
     /// What lifting asks for: names of layers and the weight, with `/` between.
-    key: String,
+    pub key: String,
     /// Number among the weights of its own layer.
     index: usize,
     /// Groups of an archive that lead to it.
     steps: Vec<Step>,
-    trainable: bool,
+    pub trainable: bool,
 }
 
 /// A step from a layer to one inside of it.
@@ -68,7 +71,7 @@ impl<'l> Part<'l> {
 
 /// Weights by key.
 pub(super) struct Weights {
-    file: Hdf5,
+    arrays: Arrays,
     paths: HashMap<String, Result<String, Diag>>,
     /// Whether Keras before 3 wrote the file.
     old: bool,
@@ -104,10 +107,25 @@ impl Weights {
                 Err(d) => paths.extend(slots.into_iter().map(|s| (s.key, Err(d.clone())))),
             }
         }
-        Ok(Self { file, paths, old, mirrored: false, calls: Cell::new(0) })
+        Ok(Self::at(Arrays::File(file), paths, old))
+    }
+    fn at(arrays: Arrays, paths: HashMap<String, Result<String, Diag>>, old: bool) -> Self {
+        Self { arrays, paths, old, mirrored: false, calls: Cell::new(0) }
+    }
+    /// Weights by the names that TensorFlow.js gives them.
+    ///
+    /// # Errors
+    /// When a name belongs to no layer, or to several.
+    pub fn of_names(named: IndexMap<String, Tensor>, net: &Net, old: bool) -> Result<Self, Diags> {
+        let arrays = Arrays::Named(named);
+        if arrays.is_archive() {
+            return Ok(Self::of_archive(arrays, net, old));
+        }
+        let paths = manifest::paths(arrays.names(), net)?;
+        Ok(Self::at(arrays, paths, old))
     }
     /// Weights of the model in an archive.
-    pub fn of_archive(file: Hdf5, net: &Net, old: bool) -> Self {
+    pub fn of_archive(file: Arrays, net: &Net, old: bool) -> Self {
         let mut slots = vec![];
         members(net, "", &[], true, &mut slots);
         let mut names = HashMap::new();
@@ -121,7 +139,7 @@ impl Weights {
             }
         };
         let paths = slots.iter().map(|s| (s.key.clone(), place(s, &mut names))).collect();
-        Self { file, paths, old, mirrored: false, calls: Cell::new(0) }
+        Self::at(file, paths, old)
     }
     /// The weight called `key`.
     ///
@@ -129,7 +147,7 @@ impl Weights {
     /// When the file does not hold it.
     pub fn get(&self, key: &str) -> Result<Tensor, Diag> {
         match self.paths.get(key) {
-            Some(Ok(path)) => self.file.array(path),
+            Some(Ok(path)) => self.arrays.array(path),
             Some(Err(d)) => Err(d.clone()),
             None => Err(bad(format!("there is no weight `{key}`"))),
         }
@@ -177,7 +195,7 @@ fn members(net: &Net, prefix: &str, steps: &[Step], trainable: bool, out: &mut V
 }
 
 /// Adds the weights of `layer` and of what is inside of it, in the order in which Keras makes them.
-fn collect(layer: &Layer, prefix: &str, steps: &[Step], trainable: bool, out: &mut Vec<Slot>) {
+pub(super) fn collect(layer: &Layer, prefix: &str, steps: &[Step], trainable: bool, out: &mut Vec<Slot>) {
     let trainable = trainable && layer.trainable;
     if let Some(net) = &layer.net {
         members(net, prefix, steps, trainable, out);
@@ -214,20 +232,20 @@ struct Members {
 }
 
 /// The group of the layer that has the weight, with `/` behind.
-fn place(file: &Hdf5, slot: &Slot, known: &mut HashMap<String, Members>) -> Result<String, Diag> {
+fn place(file: &Arrays, slot: &Slot, known: &mut HashMap<String, Members>) -> Result<String, Diag> {
     let mut at = String::new();
     for step in &slot.steps {
         match step {
             Step::Attribute(name) => {
                 let hidden = format!("{at}_{name}");
-                at = if file.group(&format!("{at}{name}")).is_err() && file.group(&hidden).is_ok() {
+                at = if !file.has_group(&format!("{at}{name}")) && file.has_group(&hidden) {
                     format!("{hidden}/")
                 } else {
                     format!("{at}{name}/")
                 };
             }
             Step::Member { lists, class, name, nth } => {
-                let list = lists.iter().map(|l| format!("{at}{l}")).find(|l| file.group(l).is_ok());
+                let list = lists.iter().map(|l| format!("{at}{l}")).find(|l| file.has_group(l));
                 let list = list.ok_or_else(|| bad(format!("weight `{}` is missing", slot.key)))?;
                 if !known.contains_key(&list) {
                     known.insert(list.clone(), listed(file, &list)?);
@@ -241,11 +259,10 @@ fn place(file: &Hdf5, slot: &Slot, known: &mut HashMap<String, Members>) -> Resu
     Ok(at)
 }
 
-fn listed(file: &Hdf5, list: &str) -> Result<Members, Diag> {
-    let mut out = Members { all: Hdf5::groups(&file.group(list)?)?, ..Members::default() };
+fn listed(file: &Arrays, list: &str) -> Result<Members, Diag> {
+    let mut out = Members { all: file.groups(list)?, ..Members::default() };
     for group in &out.all {
-        let Ok(vars) = file.group(&format!("{list}/{group}/vars")) else { continue };
-        if let Some(name) = file.text(&vars, "name")? {
+        if let Some(name) = file.layer_name(&format!("{list}/{group}/vars"))? {
             // A name that is there twice says nothing.
             out.by_name.entry(name).and_modify(|g| *g = None).or_insert_with(|| Some(group.clone()));
         }

@@ -16,7 +16,7 @@ use program::{Program, Ref};
 use prost::Message as _;
 use state::Lifted;
 use std::collections::{BTreeSet, HashSet};
-pub(crate) use tensor::bad;
+pub(crate) use tensor::{bad, shape};
 
 pub mod attrs;
 pub mod bundle;

@@ -191,19 +191,27 @@ fn read_meta(
         }
         return by_ends(&program, options);
     };
+    by_signature(&program, chosen, options)
+}
+
+/// The model that the signature `chosen` describes.
+///
+/// # Errors
+/// When the graph does not have what it names, and every operator that is not read.
+pub fn by_signature(program: &Program, chosen: &SignatureDef, options: &Options) -> Result<Model, Diags> {
     let mut inputs = match options.inputs.as_slice() {
-        [] => sides(&program, &chosen.inputs)?,
-        names => named(&program, &chosen.inputs, names)?,
+        [] => sides(program, &chosen.inputs)?,
+        names => named(program, &chosen.inputs, names)?,
     };
-    inputs.retain(|p| !options.constants.iter().any(|(name, _)| is_at(&program, name, p)));
+    inputs.retain(|p| !options.constants.iter().any(|(name, _)| is_at(program, name, p)));
     let outputs = match options.outputs.as_slice() {
-        [] => sides(&program, &chosen.outputs)?,
-        names => named(&program, &chosen.outputs, names)?,
+        [] => sides(program, &chosen.outputs)?,
+        names => named(program, &chosen.outputs, names)?,
     };
     if outputs.is_empty() {
         return Err(bad("the signature has no outputs").into());
     }
-    model(&program, options, &inputs, &outputs)
+    model(program, options, &inputs, &outputs)
 }
 
 /// The files that a graph needs; `SavedModel`s of TensorFlow 1 list them in a collection.
@@ -227,7 +235,10 @@ fn is_at(program: &Program, name: &str, port: &Port) -> bool {
 }
 
 /// A graph without signatures: its placeholders, and what they lead to.
-fn by_ends(program: &Program, options: &Options) -> Result<Model, Diags> {
+///
+/// # Errors
+/// When it gives nothing, and every operator that is not read.
+pub fn by_ends(program: &Program, options: &Options) -> Result<Model, Diags> {
     let mut inputs = match options.inputs.as_slice() {
         [] => placeholders(program, options),
         names => ports(program, names)?,

@@ -19,7 +19,7 @@ pub(crate) fn bad(what: impl Into<String>) -> Diag {
 ///
 /// # Errors
 /// For other negative sizes.
-pub(super) fn shape(proto: &TensorShapeProto) -> Result<Option<Shape>, Diag> {
+pub(crate) fn shape(proto: &TensorShapeProto) -> Result<Option<Shape>, Diag> {
     if proto.unknown_rank {
         return Ok(None);
     }

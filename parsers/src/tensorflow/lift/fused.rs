@@ -21,10 +21,10 @@ pub(super) const TABLE: &[Row] = &[
         let y = convolved(cx, 3)?;
         finished(cx, y, 2)
     }),
-    ("_FusedDepthwiseConv2dNative", "", |cx| {
-        let y = depthwise_convolved(cx)?;
-        finished(cx, y, 2)
-    }),
+    ("_FusedDepthwiseConv2dNative", "", depthwise),
+    // Those that TensorFlow.js's converter makes.
+    ("FusedDepthwiseConv2dNative", "", depthwise),
+    ("Prelu", "", |cx| Ok(vec![cx.named("p_relu", &[cx.arg(0)?, cx.arg(1)?])?.into()])),
     ("_FusedMatMul", "", |cx| {
         let y = product(cx)?;
         finished(cx, y, 2)
@@ -37,6 +37,11 @@ pub(super) const TABLE: &[Row] = &[
     ("FusedPadConv2D", "", padded_conv),
 ];
 
+fn depthwise(cx: &mut Cx<'_, '_, '_>) -> R<Vec<Val>> {
+    let y = depthwise_convolved(cx)?;
+    finished(cx, y, 2)
+}
+
 /// `y` after the operators that `fused_ops` lists, whose operands begin at `next`.
 fn finished(cx: &mut Cx<'_, '_, '_>, mut y: V, mut next: usize) -> R<Vec<Val>> {
     let names: Vec<String> = cx.attrs.texts("fused_ops")?.into_iter().map(str::to_owned).collect();
@@ -48,6 +53,10 @@ fn finished(cx: &mut Cx<'_, '_, '_>, mut y: V, mut next: usize) -> R<Vec<Val>> {
             }
             "Add" => {
                 y = cx.named("add", &[y, cx.arg(next)?])?;
+                next += 1;
+            }
+            "Prelu" => {
+                y = cx.named("p_relu", &[y, cx.arg(next)?])?;
                 next += 1;
             }
             "FusedBatchNorm" => {

@@ -46,8 +46,9 @@ impl<'a> Parts<'a> {
 /// `op` in another direction.
 pub fn with_direction(op: &Op, to: Direction) -> Op {
     let mut op = op.clone();
-    if let Op::Lstm(Lstm { direction, .. }) | Op::Gru(Gru { direction, .. }) | Op::Rnn(Rnn { direction, .. }) =
-        &mut op
+    if let Op::Lstm(Lstm { direction, .. })
+    | Op::Gru(Gru { direction, .. })
+    | Op::Rnn(Rnn { direction, .. }) = &mut op
     {
         *direction = to;
     }
