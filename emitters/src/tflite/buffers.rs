@@ -158,3 +158,38 @@ fn packed_strings(strings: &[String]) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(length: usize, last: u8) -> Tensor {
+        let mut bytes = vec![1; length];
+        *bytes.last_mut().expect("not empty") = last;
+        Tensor::from_bytes(DType::U8, &[length], bytes.into(), None).expect("fits")
+    }
+
+    #[test]
+    fn equal_constants_share_a_buffer_up_to_a_size() {
+        let mut buffers = Buffers::default();
+        let mut add = |t: Tensor| buffers.add(&t).expect("is added");
+        for length in [4, SHARED, SHARED + 1, COMPARED] {
+            let first = add(filled(length, 2));
+            assert_eq!(add(filled(length, 2)), first, "{length} bytes");
+            assert_ne!(add(filled(length, 3)), first, "{length} bytes that differ in the last");
+        }
+        // Larger ones are the same tensor or are written twice: their bytes may be expensive to get.
+        assert_ne!(add(filled(COMPARED + 1, 2)), add(filled(COMPARED + 1, 2)));
+    }
+
+    #[test]
+    fn elements_count_and_not_how_they_are_kept() {
+        let mut buffers = Buffers::default();
+        let mut add = |t: Tensor| buffers.add(&t).expect("is added");
+        let (rows, columns) = (40, 50);
+        let plain: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let turned: Vec<f32> = (0..rows * columns).map(|i| (i % rows * columns + i / rows) as f32).collect();
+        let lazy = Tensor::from_vec(&[rows, columns], plain).permute(&[1, 0]).expect("permutes");
+        assert_eq!(add(lazy), add(Tensor::from_vec(&[columns, rows], turned)));
+    }
+}

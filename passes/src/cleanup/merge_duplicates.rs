@@ -172,3 +172,40 @@ fn same_tensor(a: &Tensor, b: &Tensor) -> bool {
         _ => by_elements(a) && by_elements(b) && a.same_bits(b),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_ir::dtype::DType;
+
+    /// A matrix too large to be compared by its elements, in memory of its own.
+    fn matrix() -> Tensor {
+        let bytes = vec![7; 2 * MOST_COMPARED];
+        Tensor::from_bytes(DType::U8, &[2, MOST_COMPARED], bytes.into(), None).expect("fits")
+    }
+
+    fn alike(a: &Tensor, b: &Tensor) -> bool {
+        let same = same_tensor(a, b);
+        assert!(!same || tensor_hash(a) == tensor_hash(b), "the same have the same hash");
+        same
+    }
+
+    #[test]
+    fn the_same_memory_moved_alike_is_the_same() {
+        let x = matrix();
+        let turned = |t: &Tensor| t.permute(&[1, 0]).expect("permutes");
+        let halved = |t: &Tensor, at: usize| t.slice(&[0, at], &[MOST_COMPARED, 1]).expect("a part");
+        assert!(alike(&turned(&x), &turned(&x)));
+        assert!(alike(&halved(&turned(&x), 1), &halved(&turned(&x), 1)));
+        assert!(!alike(&turned(&x), &turned(&matrix())), "other memory is not looked into");
+        assert!(!alike(&halved(&turned(&x), 0), &halved(&turned(&x), 1)));
+    }
+
+    #[test]
+    fn small_ones_are_compared_by_their_elements() {
+        let row = |v: [f32; 2]| Tensor::from_vec(&[2], v.to_vec());
+        assert!(alike(&row([1.0, 2.0]), &row([1.0, 2.0])));
+        assert!(!alike(&row([0.0, 1.0]), &row([-0.0, 1.0])), "bits count");
+        assert!(!alike(&row([1.0, 2.0]), &row([1.0, 2.0]).reshape(&[1, 2]).expect("fits")));
+    }
+}
