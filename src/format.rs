@@ -2,9 +2,12 @@
 use bytes::Bytes;
 use clap::ValueEnum;
 use hoist_ir::diag::Diag;
+use hoist_parsers::safetensors;
+use hoist_parsers::safetensors::arch::folder::looks_like_config;
+use hoist_parsers::source::Source;
 use hoist_parsers::tensorflow::bundle::looks_like_bundle;
 use hoist_parsers::tensorflow_js::looks_like_model;
-use hoist_parsers::weights::looks_like_index;
+use hoist_parsers::weights::{self, looks_like_index};
 use hoist_parsers::zip::{Archive, looks_like_zip};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +41,9 @@ pub enum InputFormat {
     /// Description of a TensorFlow.js model, model.json
     #[value(name = "tfjs")]
     TfJs,
+    /// Folder of a published model: config.json with weights beside it
+    #[value(name = "hf")]
+    HuggingFace,
     /// Hoist's text form
     Hir,
     /// PyTorch weights written by torch.save
@@ -99,6 +105,7 @@ impl OutputFormat {
             Some(Kind::Input(InputFormat::KerasH5 | InputFormat::Keras)) => {
                 Err(unwritten(path, "Keras models"))
             }
+            Some(Kind::Input(InputFormat::HuggingFace)) => Err(unwritten(path, "folders of models")),
             Some(Kind::Input(InputFormat::TfJs)) => Err(unwritten(path, "TensorFlow.js models")),
             Some(Kind::Other(other)) => Err(unwritten(path, other.what().1)),
             None => Err(Diag::error("E0103", format!("{}: the extension names no format", path.display()))
@@ -222,11 +229,25 @@ pub fn detect(path: &Path, bytes: &Bytes) -> Result<Kind, Diag> {
 pub const SAVED_MODEL: &str = "saved_model.pb";
 /// The file that makes a folder a model of TensorFlow.js.
 const MODEL_JSON: &str = "model.json";
+/// The file that describes a published model, beside its weights.
+const CONFIG: &str = "config.json";
 
 /// The model in a folder: the file to read, and its format.
 pub fn in_folder(folder: &Path) -> Option<(PathBuf, InputFormat)> {
     let named = |name: &str, format| Some((folder.join(name), format)).filter(|(path, _)| path.is_file());
-    named(SAVED_MODEL, InputFormat::SavedModel).or_else(|| named(MODEL_JSON, InputFormat::TfJs))
+    named(SAVED_MODEL, InputFormat::SavedModel).or_else(|| named(MODEL_JSON, InputFormat::TfJs)).or_else(
+        || {
+            let weights = weights_in(folder)?;
+            config_beside(&weights).map(|config| (config, InputFormat::HuggingFace))
+        },
+    )
+}
+
+/// The configuration of the model whose weights are at `path`, where there is one.
+pub fn config_beside(path: &Path) -> Option<PathBuf> {
+    let config = path.with_file_name(CONFIG);
+    let text = Source::open(&config).ok()?;
+    looks_like_config(text.bytes()).then_some(config)
 }
 
 /// The graph of the checkpoint that `path` is the prefix of, as TensorFlow names checkpoints; without a graph, its index.
@@ -240,17 +261,9 @@ pub fn of_prefix(path: &Path) -> Option<(PathBuf, InputFormat)> {
     graph.or_else(|| with(".index").map(|p| (p, InputFormat::TensorBundle)))
 }
 
-/// Names of the weights in a folder of a published model, the first one that is there counts.
-const FOLDER_WEIGHTS: &[&str] = &[
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
-
 /// The file of weights in a folder.
 pub fn weights_in(folder: &Path) -> Option<PathBuf> {
-    FOLDER_WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file())
+    weights::in_folder(folder).map(|name| folder.join(name))
 }
 
 fn by_content(bytes: &Bytes) -> Option<Kind> {
@@ -274,7 +287,7 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
     if start.starts_with(b"\x1f\x8b\x08") {
         return other(Other::Gzip);
     }
-    if is_safetensors(bytes) {
+    if safetensors::looks_like(bytes) {
         return Some(Kind::Input(InputFormat::Safetensors));
     }
     // A pickle of protocol 2 to 5: the checkpoints of old PyTorch.
@@ -286,6 +299,9 @@ fn by_content(bytes: &Bytes) -> Option<Kind> {
     }
     if looks_like_model(bytes) {
         return Some(Kind::Input(InputFormat::TfJs));
+    }
+    if looks_like_config(bytes) {
+        return Some(Kind::Input(InputFormat::HuggingFace));
     }
     if looks_like_bundle(bytes) {
         return Some(Kind::Input(InputFormat::TensorBundle));
@@ -321,12 +337,6 @@ fn of_text(start: &[u8]) -> Option<Kind> {
         first.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '{', '(', '@']) || rest.is_empty())
     };
     (starts("model") || starts("graph")).then_some(Kind::Input(InputFormat::Hir))
-}
-
-/// A safetensors file: the length of a JSON object, then the object.
-fn is_safetensors(bytes: &[u8]) -> bool {
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
-    u64::from_le_bytes(*length) <= rest.len() as u64 && rest.starts_with(b"{\"")
 }
 
 fn of_zip(bytes: &Bytes) -> Kind {

@@ -9,6 +9,7 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::types::{Shape, TensorType, Type};
+use hoist_parsers::safetensors::arch::folder;
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
 use hoist_parsers::{keras, onnx, pytorch, tensorflow, tensorflow_js, tflite};
@@ -55,6 +56,12 @@ pub struct Reading {
     /// Tags of the graph of a SavedModel to take; without it, serve, or the only one
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,
+    /// What a model from config.json is for, such as text-classification; without it, its class says that
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// Keys and values of what came before as inputs `past_key_values.*`, and of all as outputs `present.*`, for models from config.json
+    #[arg(long)]
+    pub with_past: bool,
     /// Values of a TensorFlow graph that become inputs, and those that become outputs.
     #[arg(skip)]
     pub ends: (Vec<String>, Vec<String>),
@@ -70,6 +77,14 @@ impl Reading {
             signature: self.signature.clone(),
             tags: self.tags.clone(),
             state: self.state.into(),
+        }
+    }
+    /// What a folder of a published model does not say.
+    fn folder(&self) -> folder::Options {
+        folder::Options {
+            task: self.task.clone(),
+            with_past: self.with_past,
+            weights: WeightOptions { key: self.key.clone(), tensors_only: self.tensors_only },
         }
     }
     /// What a `TorchScript` file does not say.
@@ -232,6 +247,7 @@ fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
         InputFormat::KerasH5 => keras::read_h5(&source),
         InputFormat::Keras => keras::read_archive(&source),
         InputFormat::TfJs => tensorflow_js::read(&source, &options.graph()),
+        InputFormat::HuggingFace => folder::read(&source, &options.folder()),
         InputFormat::Hir => text(&source),
         InputFormat::Checkpoint
         | InputFormat::TensorBundle

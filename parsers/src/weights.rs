@@ -61,6 +61,19 @@ struct Index {
     weight_map: Table<String>,
 }
 
+/// Names of the weights in a folder of a published model, the first one that is there counts.
+const FOLDER_WEIGHTS: &[&str] = &[
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
+/// Name of the file of weights in a folder.
+pub fn in_folder(folder: &Path) -> Option<&'static str> {
+    FOLDER_WEIGHTS.iter().copied().find(|name| folder.join(name).is_file())
+}
+
 /// Whether `text` is the index of a sharded checkpoint, judged by its first bytes.
 pub fn looks_like_index(text: &[u8]) -> bool {
     let start = text.get(..4096).unwrap_or(text).trim_ascii_start();
@@ -78,6 +91,9 @@ pub fn read(source: &Source, options: &WeightOptions) -> Result<Weights, Diags> 
         read_index(source, options)
     } else if looks_like_bundle(bytes) || source.path().extension().is_some_and(|e| e == "index") {
         bundle::weights(source)
+    } else if safetensors::looks_like(bytes) {
+        // The length that it begins with may look like a pickle.
+        safetensors::read(source)
     } else if looks_like_zip(bytes) || bytes.first() == Some(&0x80) {
         state::read(source, options)
     } else {

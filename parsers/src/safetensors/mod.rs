@@ -18,6 +18,12 @@ use crate::weights::Weights;
 /// Most problems that are listed.
 const MAX_LISTED: usize = 50;
 
+/// Whether a file begins as a safetensors file does: with the length of a JSON object, then the object.
+pub fn looks_like(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
+    u64::from_le_bytes(*length) <= rest.len() as u64 && rest.starts_with(b"{\"")
+}
+
 /// Reads a safetensors file.
 ///
 /// # Errors

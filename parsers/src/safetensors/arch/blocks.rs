@@ -32,13 +32,18 @@ pub(super) type V = ValueId;
 
 /// A program under construction.
 pub(super) struct Net<'w> {
-    graph: Graph,
-    weights: &'w Weights,
-    dtype: DType,
-    /// Weights that were declared, and the constants that stand for them.
-    wanted: Vec<(Wanted, V)>,
+    pub(super) graph: Graph,
+    pub(super) weights: &'w Weights,
+    pub(super) dtype: DType,
+    /// Weights that were declared, and the constants that stand for them; these may have other orders of axes.
+    pub(super) wanted: Vec<(Wanted, V, Option<Vec<usize>>)>,
+    /// What the names of the model's weights begin with, where it has a head.
+    pub(super) base: &'static str,
     /// Module that is being built, for the origins of nodes.
-    module: String,
+    pub(super) module: String,
+    /// Outputs that come before the others.
+    first: Vec<(String, V)>,
+    rest: Vec<(String, V)>,
 }
 
 /// A 2-d convolution.
@@ -84,7 +89,21 @@ impl<'w> Net<'w> {
                 return Err(Diag::error("E0206", m));
             }
         };
-        Ok(Self { graph: Graph::new(name), weights, dtype, wanted: vec![], module: String::new() })
+        Ok(Self::of_type(name, weights, dtype))
+    }
+
+    /// A program that computes in `dtype`.
+    pub fn of_type(name: &str, weights: &'w Weights, dtype: DType) -> Self {
+        Self {
+            graph: Graph::new(name),
+            weights,
+            dtype,
+            wanted: vec![],
+            base: "",
+            module: String::new(),
+            first: vec![],
+            rest: vec![],
+        }
     }
 
     /// Size of axis 0 of the weight `name`, whatever prefix the file has; `default` when it has no such weight. For what the weights decide,
@@ -106,7 +125,12 @@ impl<'w> Net<'w> {
 
     /// An output.
     pub fn output(&mut self, name: &str, value: V) {
-        self.graph.add_output(name, value);
+        self.rest.push((name.to_owned(), value));
+    }
+
+    /// An output that comes before those that are there.
+    pub fn output_first(&mut self, name: &str, value: V) {
+        self.first.push((name.to_owned(), value));
     }
 
     /// Declares a weight.
@@ -115,10 +139,8 @@ impl<'w> Net<'w> {
         let zero = Tensor::scalar(0.0_f32).cast(self.dtype, false).map_err(bad)?;
         let v = self.graph.add_const(Tensor::splat(&zero, shape).map_err(bad)?);
         self.graph.set_name(v, Some(name.into()));
-        self.wanted.push((
-            Wanted { name: name.to_owned(), dtype: self.dtype, shape: shape.to_vec(), tied: vec![] },
-            v,
-        ));
+        let wanted = Wanted { name: name.to_owned(), dtype: self.dtype, shape: shape.to_vec(), tied: vec![] };
+        self.wanted.push((wanted, v, None));
         Ok(v)
     }
 
@@ -129,16 +151,28 @@ impl<'w> Net<'w> {
     }
 
     /// The model, with the weights of the file in the place of those declared.
-    pub fn finish(mut self) -> Result<Model, Diags> {
-        let wanted: Vec<Wanted> = self.wanted.iter().map(|(want, _)| want.clone()).collect();
-        let fitted = fit(self.weights, &wanted)?;
-        for ((_, tensor), (_, v)) in fitted.into_iter().zip(&self.wanted) {
+    pub fn finish(self) -> Result<Model, Diags> {
+        let weights = self.weights;
+        self.finish_with(weights)
+    }
+
+    /// The model, with these weights in the place of those declared.
+    pub fn finish_with(mut self, weights: &Weights) -> Result<Model, Diags> {
+        let wanted: Vec<Wanted> = self.wanted.iter().map(|(want, ..)| want.clone()).collect();
+        for (name, value) in self.first.iter().chain(&self.rest) {
+            self.graph.add_output(name, *value);
+        }
+        let fitted = fit(weights, &wanted)?;
+        for ((name, tensor), (_, v, order)) in fitted.into_iter().zip(&self.wanted) {
+            let bad =
+                |e: hoist_ir::tensor::TensorError| Diag::error("E0203", format!("tensor `{name}`: {e}"));
+            let tensor = order.as_ref().map_or(Ok(tensor.clone()), |o| tensor.permute(o)).map_err(bad)?;
             self.graph.set_const(*v, tensor)?;
         }
         Ok(Model { graph: self.graph, source: self.weights.format.into(), ..Model::default() })
     }
 
-    fn node(&mut self, op: impl Into<Op>, inputs: &[Option<V>]) -> R<V> {
+    pub(super) fn node(&mut self, op: impl Into<Op>, inputs: &[Option<V>]) -> R<V> {
         let part = OriginPart {
             name: self.module.as_str().into(),
             module: Some(self.module.as_str().into()),

@@ -4,11 +4,22 @@
 //! [`ARCHITECTURES`]. Weights are declared with the names and sizes that the original implementation gives them; when the program is
 //! complete all of them are taken from the file at once, and everything that does not fit is listed.
 
+mod attention;
+mod bert;
 mod blocks;
+mod config;
+mod decoder;
 mod densenet;
+pub mod folder;
+mod gemma;
+mod gpt;
+mod llama;
 mod mobilenet;
+mod ops;
+mod phi;
 mod plain;
 mod resnet;
+mod rotary;
 mod squeezenet;
 
 use hoist_ir::diag::{Diag, Diags};

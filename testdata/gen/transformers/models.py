@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Writes folders of testdata/transformers: tiny models with random weights, as they are published, and what transformers computes with them.
+
+    models.py FOLDER [NAME...]
+
+A folder gets `config.json`, `model.safetensors`, `io.npz` (in0.., out0..) and `meta.json`, which names inputs and outputs.
+
+Made with: pip install transformers==5.23.0 torch==2.15.0 numpy
+"""
+import json
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+import torch
+import transformers as t
+
+CASES = {}
+# Sizes that most configurations share.
+TEXT = dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, max_position_embeddings=32, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+GROUPED = dict(TEXT, num_key_value_heads=2)
+
+
+def disturb(model, seed=1):
+    """Weights of normalizations and biases begin as ones and zeros, which would hide mistakes."""
+    g = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        with torch.no_grad():
+            noise = torch.randn(p.shape, generator=g)
+            p.copy_(1 + 0.2 * noise if p.dim() == 1 and "norm" in name.lower() and name.endswith("weight") else 0.3 * noise)
+    for name, b in model.named_buffers():
+        if b.dtype.is_floating_point and ("running_var" in name):
+            b.uniform_(0.5, 2, generator=g)
+        elif b.dtype.is_floating_point and ("running_mean" in name):
+            b.normal_(0, 0.3, generator=g)
+
+
+def arrays(folder, given, computed, **what):
+    flat = {f"{kind}{i}": a.detach().numpy() for kind, all in (("in", given), ("out", computed)) for i, a in enumerate(all.values())}
+    np.savez(folder / "io.npz", **flat)
+    (folder / "meta.json").write_text(json.dumps(dict(inputs=list(given), outputs=list(computed), **what)) + "\n")
+
+
+def save(folder, model, feed, outputs, meta=None, **run):
+    torch.manual_seed(0)
+    disturb(model)
+    model.eval()
+    # With the shape of a file that was saved and read again.
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    model = type(model).from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        given = model(**feed, **run)
+    flat = {}
+    for name in outputs:
+        flat[name] = getattr(given, name)
+    arrays(folder, feed, flat, **(meta or {}))
+
+
+def ids(batch=2, length=9, padded=True, vocabulary=40):
+    x = torch.randint(3, vocabulary, (batch, length), generator=torch.Generator().manual_seed(7))
+    mask = torch.ones_like(x)
+    if padded:
+        # Padding behind the text.
+        mask[1, -3:] = 0
+        x[1, -3:] = 1
+    return dict(input_ids=x, attention_mask=mask)
+
+
+def case(name, config, kind, outputs, feed=None, meta=None, **more):
+    def make(folder):
+        c = getattr(t, config)(**more)
+        model = getattr(t, kind)(c)
+        save(folder, model, feed() if feed else ids(), outputs, meta)
+
+    CASES[name] = make
+
+
+def causal(name, config, kind, **more):
+    base = GROUPED if more.pop("grouped", True) else TEXT
+    case(name, config, kind, ["logits"], **{**base, **more})
+
+
+def encoder(name, config, kind, outputs, **more):
+    case(name, config, kind, outputs, **{**TEXT, **more})
+
+
+S = 4
+causal("llama3_rope", "LlamaConfig", "LlamaForCausalLM", rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16), attention_bias=True, mlp_bias=True)
+causal("llama_yarn", "LlamaConfig", "LlamaForCausalLM", rope_parameters=dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=8), tie_word_embeddings=True)
+causal("llama_linear", "LlamaConfig", "LlamaForCausalLM", rope_parameters=dict(rope_type="linear", rope_theta=500.0, factor=2.0), head_dim=8)
+causal("mistral", "MistralConfig", "MistralForCausalLM", sliding_window=S)
+causal("mixtral", "MixtralConfig", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2)
+causal("qwen2", "Qwen2Config", "Qwen2ForCausalLM", use_sliding_window=True, sliding_window=S, max_window_layers=1)
+causal("qwen3", "Qwen3Config", "Qwen3ForCausalLM", head_dim=8)
+causal("qwen3_moe", "Qwen3MoeConfig", "Qwen3MoeForCausalLM", head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=12, norm_topk_prob=True, mlp_only_layers=[0], decoder_sparse_step=1)
+causal("gemma", "GemmaConfig", "GemmaForCausalLM", head_dim=8)
+causal("gemma2", "Gemma2Config", "Gemma2ForCausalLM", head_dim=8, sliding_window=S, query_pre_attn_scalar=16)
+causal("gemma3", "Gemma3TextConfig", "Gemma3ForCausalLM", head_dim=8, sliding_window=S, num_hidden_layers=3, query_pre_attn_scalar=8, layer_types=["sliding_attention", "full_attention", "sliding_attention"])
+causal("phi", "PhiConfig", "PhiForCausalLM", grouped=False)
+causal("phi3", "Phi3Config", "Phi3ForCausalLM", sliding_window=S)
+causal("phi3_longrope", "Phi3Config", "Phi3ForCausalLM", original_max_position_embeddings=16, rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.1], long_factor=[2.0, 4.0], original_max_position_embeddings=16))
+causal("starcoder2", "Starcoder2Config", "Starcoder2ForCausalLM", sliding_window=S)
+causal("stablelm", "StableLmConfig", "StableLmForCausalLM", use_qkv_bias=True, num_attention_heads=2, num_key_value_heads=1)
+causal("stablelm_parallel", "StableLmConfig", "StableLmForCausalLM", use_parallel_residual=True, num_attention_heads=2)
+causal("olmo2", "Olmo2Config", "Olmo2ForCausalLM")
+causal("granite", "GraniteConfig", "GraniteForCausalLM", embedding_multiplier=3.0, attention_multiplier=0.4, residual_multiplier=0.7, logits_scaling=2.0)
+causal("smollm3", "SmolLM3Config", "SmolLM3ForCausalLM", num_hidden_layers=4)
+causal("gpt_neox", "GPTNeoXConfig", "GPTNeoXForCausalLM", grouped=False, rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5))
+causal("gpt_neox_serial", "GPTNeoXConfig", "GPTNeoXForCausalLM", grouped=False, use_parallel_residual=False)
+causal("falcon", "FalconConfig", "FalconForCausalLM", grouped=False, ffn_hidden_size=24)
+causal("falcon_new", "FalconConfig", "FalconForCausalLM", grouped=False, new_decoder_architecture=True, num_kv_heads=2, bias=True)
+causal("falcon_plain", "FalconConfig", "FalconForCausalLM", grouped=False, multi_query=False, parallel_attn=False, bias=True)
+case("gpt2", "GPT2Config", "GPT2LMHeadModel", ["logits"], vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=32)
+case("gpt2_base", "GPT2Config", "GPT2Model", ["last_hidden_state"], vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+case("bloom", "BloomConfig", "BloomForCausalLM", ["logits"], vocab_size=40, hidden_size=24, n_layer=2, n_head=6, pad_token_id=1)
+case("opt", "OPTConfig", "OPTForCausalLM", ["logits"], **{k: v for k, v in TEXT.items() if k != "intermediate_size"}, ffn_dim=24, word_embed_proj_dim=16)
+case("opt_after", "OPTConfig", "OPTForCausalLM", ["logits"], **{k: v for k, v in TEXT.items() if k != "intermediate_size"}, ffn_dim=24, word_embed_proj_dim=8, do_layer_norm_before=False)
+STATE = ["last_hidden_state", "pooler_output"]
+encoder("bert", "BertConfig", "BertModel", STATE)
+encoder("bert_masked", "BertConfig", "BertForMaskedLM", ["logits"], hidden_act="relu")
+encoder("bert_tokens", "BertConfig", "BertForTokenClassification", ["logits"], num_labels=3)
+encoder("bert_answers", "BertConfig", "BertForQuestionAnswering", ["start_logits", "end_logits"])
+encoder("roberta", "RobertaConfig", "RobertaForSequenceClassification", ["logits"], num_labels=3, type_vocab_size=1)
+encoder("roberta_masked", "RobertaConfig", "RobertaForMaskedLM", ["logits"])
+encoder("xlm_roberta", "XLMRobertaConfig", "XLMRobertaModel", STATE)
+encoder("camembert", "CamembertConfig", "CamembertForTokenClassification", ["logits"])
+encoder("electra", "ElectraConfig", "ElectraForSequenceClassification", ["logits"], embedding_size=8)
+encoder("electra_masked", "ElectraConfig", "ElectraForMaskedLM", ["logits"], embedding_size=8)
+encoder("albert", "AlbertConfig", "AlbertForMaskedLM", ["logits"], embedding_size=8)
+encoder("albert_classes", "AlbertConfig", "AlbertForSequenceClassification", ["logits"], embedding_size=8, num_hidden_groups=2)
+encoder("mpnet", "MPNetConfig", "MPNetForMaskedLM", ["logits"])
+DISTIL = dict(vocab_size=40, dim=16, hidden_dim=24, n_layers=2, n_heads=4, max_position_embeddings=32)
+case("distilbert", "DistilBertConfig", "DistilBertForMaskedLM", ["logits"], **DISTIL)
+case("distilbert_answers", "DistilBertConfig", "DistilBertForQuestionAnswering", ["start_logits", "end_logits"], **DISTIL)
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    for name in sys.argv[2:] or CASES:
+        folder = root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        CASES[name](folder)
+        print(name, sum(f.stat().st_size for f in folder.iterdir()), flush=True)
+
+
+main()
