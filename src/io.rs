@@ -84,6 +84,7 @@ impl Reading {
         folder::Options {
             task: self.task.clone(),
             with_past: self.with_past,
+            inputs: self.ends.0.clone(),
             weights: WeightOptions { key: self.key.clone(), tensors_only: self.tensors_only },
         }
     }

@@ -22,6 +22,8 @@ pub enum Open {
     Small,
     /// 256 along the last axis of an input, 1 along every other: for models that take one long signal or text.
     Long,
+    /// The same with 4096: for encoders of sound, whose windows leave one of hundreds of samples.
+    Longest,
 }
 
 /// Sizes of all symbols of one graph.
@@ -68,8 +70,9 @@ fn tensor_of(ty: &Type) -> Option<&TensorType> {
 
 /// The default of a batch or image axis, or of any axis where inputs are to be long.
 fn special(open: Open, symbol: Option<&str>, axis: usize, rank: usize) -> Option<u64> {
-    if open == Open::Long {
-        return Some(if axis + 1 == rank { 256 } else { 1 });
+    if open != Open::Small {
+        let long = if open == Open::Long { 256 } else { 4096 };
+        return Some(if axis + 1 == rank { long } else { 1 });
     }
     let name = symbol.unwrap_or_default().to_ascii_lowercase();
     if axis == 0 || name.contains("batch") || name == "n" || name == "b" {

@@ -205,6 +205,7 @@ fn long_inputs_are_long_along_the_last_axis_only() {
         all.iter().map(|v| v.ty().to_string()).collect()
     };
     assert_eq!(shapes(Open::Long), ["f32[1, 256]", "f32[2, 1, 3]", "i64[]"]);
+    assert_eq!(shapes(Open::Longest), ["f32[1, 4096]", "f32[2, 1, 3]", "i64[]"]);
     assert_eq!(shapes(Open::Small), ["f32[2, 8]", "f32[2, 8, 3]", "i64[]"]);
     let given = DimBindings([("T".to_owned(), 5)].into());
     let first = seeded_open(&g, 0, &given, Open::Long).expect("made up")[0].ty().to_string();

@@ -95,11 +95,16 @@ impl Encoder {
     fn name(&self, part: &str) -> String {
         format!("{}{part}", self.base)
     }
-    fn embedded(&self, net: &mut Net<'_>, ids: V) -> R<V> {
+    fn embedded(&self, net: &mut Net<'_>, inputs: &Inputs) -> R<V> {
+        let ids = inputs.ids;
         let at = self.name("embeddings");
         let mut x =
             net.embedding(&format!("{at}.word_embeddings"), ids, (self.vocabulary, self.embedding))?;
-        if self.types > 0 {
+        if let Some(types) = inputs.types {
+            let sizes = (self.types, self.embedding);
+            let y = net.embedding(&format!("{at}.token_type_embeddings"), types, sizes)?;
+            x = net.of("add", &[x, y])?;
+        } else if self.types > 0 {
             // All tokens are of the first kind.
             let name = format!("{at}.token_type_embeddings");
             net.at(&name);
@@ -108,9 +113,10 @@ impl Encoder {
             x = net.of("add", &[x, first])?;
         }
         net.at(&at);
-        let places = match self.padding {
-            None => net.places(ids)?,
-            Some(padding) => {
+        let places = match (inputs.places, self.padding) {
+            (Some(given), _) => given,
+            (None, None) => net.places(ids)?,
+            (None, Some(padding)) => {
                 let none = net.int(padding);
                 let same = net.of("equal", &[ids, none])?;
                 let real = net.of("not", &[same])?;
@@ -126,10 +132,10 @@ impl Encoder {
         let x = net.of("add", &[x, y])?;
         net.layer_norm(&format!("{at}.LayerNorm"), x, self.embedding, self.eps)
     }
-    fn layer(&self, net: &mut Net<'_>, at: &str, x: V, mask: V) -> R<V> {
+    fn layer(&self, net: &mut Net<'_>, at: &str, x: V, mask: Option<V>) -> R<V> {
         let n = &self.names;
         let heads = Heads::new(self.heads, self.hidden / self.heads);
-        let y = net.self_attention(at, x, n.attention, &heads, true, Some(mask))?;
+        let y = net.self_attention(at, x, n.attention, &heads, true, mask)?;
         let x = net.of("add", &[x, y])?;
         let x = net.layer_norm(&format!("{at}.{}", n.attention_norm), x, self.hidden, self.eps)?;
         let names = (format!("{at}.{}", n.mlp[0]), format!("{at}.{}", n.mlp[1]));
@@ -139,11 +145,11 @@ impl Encoder {
     }
     /// Hidden states, where each layer is below `names.layer`.
     fn states(&self, net: &mut Net<'_>, bias: bool) -> R<V> {
-        let (ids, mask) = inputs(net, self.base);
-        let mut x = self.embedded(net, ids)?;
-        let mut seen = net.encoder_mask(mask)?;
+        let inputs = inputs(net, self.base, self.types);
+        let mut x = self.embedded(net, &inputs)?;
+        let mut seen = inputs.seen(net)?;
         if bias {
-            seen = self.with_distances(net, x, seen)?;
+            seen = Some(self.with_distances(net, x, seen)?);
         }
         for i in 0..self.layers {
             let at = self.name(&format!("{}.{i}", self.names.layer));
@@ -152,7 +158,7 @@ impl Encoder {
         Ok(x)
     }
     /// A mask with learned biases of distances.
-    fn with_distances(&self, net: &mut Net<'_>, x: V, seen: V) -> R<V> {
+    fn with_distances(&self, net: &mut Net<'_>, x: V, seen: Option<V>) -> R<V> {
         let name = self.name("encoder.relative_attention_bias");
         let places = net.places(x)?;
         let bias = net.distances(
@@ -161,6 +167,7 @@ impl Encoder {
             &Buckets { count: 32, most: 128, both: true },
             self.heads,
         )?;
+        let Some(seen) = seen else { return Ok(bias) };
         let masked = net.as_bias(seen)?;
         net.of("add", &[bias, masked])
     }
@@ -179,13 +186,28 @@ pub(super) fn labels(c: &Config) -> usize {
 }
 
 /// The inputs of an encoder.
-pub(super) fn inputs(net: &mut Net<'_>, base: &'static str) -> (V, V) {
+struct Inputs {
+    ids: V,
+    mask: Option<V>,
+    types: Option<V>,
+    places: Option<V>,
+}
+
+fn inputs(net: &mut Net<'_>, base: &'static str, types: usize) -> Inputs {
     net.base = base;
     let axes = [Axis::Name("batch_size"), Axis::Name("sequence_length")];
-    (
-        net.input_of("input_ids", Some(DType::I64), &axes),
-        net.input_of("attention_mask", Some(DType::I64), &axes),
-    )
+    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
+    let mut more = |name: &str, usual: bool| net.optional_input(name, usual, Some(DType::I64), &axes);
+    let mask = more("attention_mask", true);
+    let types = if types > 0 { more("token_type_ids", false) } else { None };
+    Inputs { ids, mask, types, places: more("position_ids", false) }
+}
+
+impl Inputs {
+    /// Which tokens each sees; all where nothing is said.
+    fn seen(&self, net: &mut Net<'_>) -> R<Option<V>> {
+        self.mask.map(|mask| net.encoder_mask(mask)).transpose()
+    }
 }
 
 /// The first token's features, `[batch, hidden]`.
@@ -320,12 +342,12 @@ pub(super) fn electra(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), D
     let plain = Encoder::of(c, "electra.");
     let e = Encoder { embedding: c.size_or("embedding_size", plain.hidden), ..plain };
     c.check()?;
-    let (ids, mask) = inputs(net, e.base);
-    let mut x = e.embedded(net, ids)?;
+    let inputs = inputs(net, e.base, e.types);
+    let mut x = e.embedded(net, &inputs)?;
     if e.embedding != e.hidden {
         x = net.dense("electra.embeddings_project", x, (e.embedding, e.hidden), true)?;
     }
-    let seen = net.encoder_mask(mask)?;
+    let seen = inputs.seen(net)?;
     for i in 0..e.layers {
         x = e.layer(net, &e.name(&format!("encoder.layer.{i}")), x, seen)?;
     }
@@ -424,10 +446,10 @@ pub(super) fn albert(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Di
     let groups = c.size_or("num_hidden_groups", 1);
     let inner = c.size_or("inner_group_num", 1);
     c.check()?;
-    let (ids, mask) = inputs(net, e.base);
-    let x = e.embedded(net, ids)?;
+    let inputs = inputs(net, e.base, e.types);
+    let x = e.embedded(net, &inputs)?;
     let mut x = net.dense("albert.encoder.embedding_hidden_mapping_in", x, (e.embedding, e.hidden), true)?;
-    let seen = net.encoder_mask(mask)?;
+    let seen = inputs.seen(net)?;
     for i in 0..e.layers {
         let group = i * groups / e.layers;
         for j in 0..inner {

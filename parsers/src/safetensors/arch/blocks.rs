@@ -41,6 +41,8 @@ pub(super) struct Net<'w> {
     pub(super) base: &'static str,
     /// Module that is being built, for the origins of nodes.
     pub(super) module: String,
+    /// Names of the inputs that are wanted; empty for the usual ones.
+    pub(super) asked: Vec<String>,
     /// Outputs that come before the others.
     first: Vec<(String, V)>,
     rest: Vec<(String, V)>,
@@ -101,6 +103,7 @@ impl<'w> Net<'w> {
             wanted: vec![],
             base: "",
             module: String::new(),
+            asked: vec![],
             first: vec![],
             rest: vec![],
         }

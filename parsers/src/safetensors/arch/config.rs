@@ -171,6 +171,10 @@ impl Config {
         }
         found.as_str()
     }
+    /// Whether `key` is this text.
+    pub fn text_is(&self, key: &str, text: &str) -> bool {
+        self.get(key).and_then(Json::as_str) == Some(text)
+    }
     /// Texts of a list; none when there is no list.
     pub fn texts(&self, key: &str) -> Vec<&str> {
         let list = self.get(key).and_then(Json::as_array);

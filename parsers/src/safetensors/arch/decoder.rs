@@ -5,6 +5,7 @@ use super::config::{Act, Config};
 use super::ops::Axis;
 use super::rotary::{Angles, Rope};
 use hoist_ir::attr::Attr;
+use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
 
 /// Normalizations.
@@ -166,7 +167,7 @@ impl Decoder {
         let size = c.opt_size("head_dim").unwrap_or_else(|| c.head_size(hidden, count));
         if !count.is_multiple_of(groups) {
             let m = format!("config.json: {count} heads of queries do not divide into {groups} of keys");
-            c.problem(hoist_ir::diag::Diag::error("E0206", m));
+            c.problem(Diag::error("E0206", m));
         }
         Self {
             base: "model.",
@@ -219,8 +220,20 @@ impl Decoder {
         let text = [Axis::Name("batch_size"), Axis::Name("sequence_length")];
         let ids = net.input_of("input_ids", Some(DType::I64), &text);
         let all = Axis::Name(if wants.past { "total_sequence_length" } else { "sequence_length" });
-        let mask = net.input_of("attention_mask", Some(DType::I64), &[Axis::Name("batch_size"), all]);
-        let given = wants.past.then(|| net.input_of("position_ids", Some(DType::I64), &text));
+        let axes = [Axis::Name("batch_size"), all];
+        let mask = match net.optional_input("attention_mask", true, Some(DType::I64), &axes) {
+            Some(mask) => mask,
+            None if wants.past => {
+                return Err(Diag::error("E0603", "--with-past needs the input attention_mask"));
+            }
+            None => {
+                // All tokens count.
+                let sizes = net.op("shape", &[ids], &[])?;
+                let one = net.int(1);
+                net.of("expand", &[one, sizes])?
+            }
+        };
+        let given = net.optional_input("position_ids", wants.past, Some(DType::I64), &text);
         let mut past = vec![];
         if wants.past {
             let shape = [

@@ -2,7 +2,7 @@
 use super::blocks::{Net, R};
 use super::config::{Config, parse};
 use super::decoder::{Decoder, Wants};
-use super::{bert, gemma, gpt, llama, phi};
+use super::{bert, clip, gemma, gpt, llama, mamba, phi, pyramid, seq2seq, speech, vit};
 use crate::source::{Source, resolve_sidecar};
 use crate::weights::{WeightOptions, Weights, in_folder, read as read_weights};
 use hoist_ir::diag::{Diag, Diags};
@@ -19,6 +19,8 @@ pub struct Options {
     pub task: Option<String>,
     /// Keys and values of what came before as inputs, and of all as outputs.
     pub with_past: bool,
+    /// Names of the inputs, out of those that the model may have; empty for the usual ones.
+    pub inputs: Vec<String>,
     /// How the weights are read.
     pub weights: WeightOptions,
 }
@@ -63,9 +65,15 @@ enum Build {
 /// Families by `model_type`.
 const FAMILIES: &[(&str, Build)] = &[
     ("albert", Build::Other(bert::albert)),
+    ("bart", Build::Other(seq2seq::bart)),
+    ("beit", Build::Other(vit::beit)),
     ("bert", Build::Other(bert::bert)),
     ("bloom", Build::Decoder(gpt::bloom)),
     ("camembert", Build::Other(bert::roberta)),
+    ("clip", Build::Other(clip::clip)),
+    ("convnext", Build::Other(pyramid::convnext)),
+    ("deit", Build::Other(vit::deit)),
+    ("dinov2", Build::Other(vit::dinov2)),
     ("distilbert", Build::Other(bert::distilbert)),
     ("electra", Build::Other(bert::electra)),
     ("falcon", Build::Decoder(gpt::falcon)),
@@ -75,10 +83,14 @@ const FAMILIES: &[(&str, Build)] = &[
     ("gpt2", Build::Decoder(gpt::gpt2)),
     ("gpt_neox", Build::Decoder(gpt::gpt_neox)),
     ("granite", Build::Decoder(llama::granite)),
+    ("hubert", Build::Other(speech::hubert)),
     ("llama", Build::Decoder(llama::llama)),
+    ("mamba", Build::Other(mamba::mamba)),
+    ("marian", Build::Other(seq2seq::marian)),
     ("mistral", Build::Decoder(llama::mistral)),
     ("mixtral", Build::Decoder(llama::mixtral)),
     ("mpnet", Build::Other(bert::mpnet)),
+    ("mt5", Build::Other(seq2seq::t5)),
     ("olmo2", Build::Decoder(llama::olmo2)),
     ("opt", Build::Decoder(gpt::opt)),
     ("phi", Build::Decoder(phi::phi)),
@@ -87,9 +99,16 @@ const FAMILIES: &[(&str, Build)] = &[
     ("qwen3", Build::Decoder(llama::qwen3)),
     ("qwen3_moe", Build::Decoder(llama::qwen3_moe)),
     ("roberta", Build::Other(bert::roberta)),
+    ("segformer", Build::Other(pyramid::segformer)),
+    ("siglip", Build::Other(clip::siglip)),
     ("smollm3", Build::Decoder(llama::smollm3)),
     ("stablelm", Build::Decoder(llama::stablelm)),
     ("starcoder2", Build::Decoder(llama::starcoder2)),
+    ("swin", Build::Other(pyramid::swin)),
+    ("t5", Build::Other(seq2seq::t5)),
+    ("vit", Build::Other(vit::vit)),
+    ("wav2vec2", Build::Other(speech::wav2vec2)),
+    ("whisper", Build::Other(seq2seq::whisper)),
     ("xlm-roberta", Build::Other(bert::roberta)),
 ];
 
@@ -114,6 +133,10 @@ const COMPUTED: &[&str] = &[
     "attention.masked_bias",
     "num_batches_tracked",
     "embed_positions.weights",
+    "relative_position_index",
+    "mask_token",
+    "masked_spec_embed",
+    "logit_scale_init_value",
 ];
 
 /// Beginnings of names of heads: a model that is used without one leaves them.
@@ -153,6 +176,7 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let weights = weights(folder, options)?;
     let (weights, dtype) = of_one_type(weights)?;
     let mut net = Net::of_type(&kind, &weights, dtype);
+    net.asked.clone_from(&options.inputs);
     match build {
         Build::Decoder(spec) => {
             let spec = spec(&config);
@@ -166,10 +190,28 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
         Build::Other(make) => make(&config, &mut net, head)?,
     }
     config.check()?;
+    check_inputs(&net, options)?;
     let used: Vec<String> = net.wanted.iter().map(|(w, ..)| w.name.clone()).collect();
     let mut model = net.finish_with(&needed(&weights, &used))?;
     model.warnings.extend(weights.warnings.iter().cloned());
     Ok(model)
+}
+
+/// Whether the model has the inputs that are asked for, and needs no others.
+fn check_inputs(net: &Net<'_>, options: &Options) -> Result<(), Diag> {
+    let has = net.input_names();
+    let asked = &options.inputs;
+    let fail = |m: String| Err(Diag::error("E0603", m).hint(format!("--inputs: it has {}", has.join(", "))));
+    if asked.is_empty() {
+        return Ok(());
+    }
+    if let Some(name) = asked.iter().find(|n| !has.contains(n)) {
+        return fail(format!("the model has no input `{name}`"));
+    }
+    match has.iter().find(|n| !asked.contains(n)) {
+        Some(name) => fail(format!("the model needs its input `{name}`")),
+        None => Ok(()),
+    }
 }
 
 fn unknown(kind: &str) -> Diag {

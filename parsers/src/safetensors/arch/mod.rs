@@ -7,6 +7,7 @@
 mod attention;
 mod bert;
 mod blocks;
+mod clip;
 mod config;
 mod decoder;
 mod densenet;
@@ -14,13 +15,18 @@ pub mod folder;
 mod gemma;
 mod gpt;
 mod llama;
+mod mamba;
 mod mobilenet;
 mod ops;
 mod phi;
 mod plain;
+mod pyramid;
 mod resnet;
 mod rotary;
+mod seq2seq;
+mod speech;
 mod squeezenet;
+mod vit;
 
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::model::Model;

@@ -72,6 +72,21 @@ impl Net<'_> {
             TensorType { dtype: dtype.unwrap_or(self.dtype), shape: Some(axes.iter().map(dim).collect()) };
         self.graph.add_input(name, ty.into())
     }
+    /// An input that a model can do without: there when it is asked for, or where nothing is asked for and it is `usual`.
+    pub fn optional_input(
+        &mut self,
+        name: &str,
+        usual: bool,
+        dtype: Option<DType>,
+        axes: &[Axis],
+    ) -> Option<V> {
+        let wanted = if self.asked.is_empty() { usual } else { self.asked.iter().any(|n| n == name) };
+        wanted.then(|| self.input_of(name, dtype, axes))
+    }
+    /// Names of the inputs.
+    pub fn input_names(&self) -> Vec<String> {
+        self.graph.inputs().iter().map(|v| self.graph.value_label(*v)).collect()
+    }
     /// Number of axes of a value.
     pub fn rank(&self, x: V) -> usize {
         self.graph.ty(x).as_tensor().and_then(|t| t.shape.as_ref()).map_or(0, |s| s.len())

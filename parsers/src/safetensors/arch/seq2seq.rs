@@ -1,0 +1,343 @@
+//! Encoders with decoders: T5, `BART`, Marian and Whisper.
+use super::attention::Heads;
+use super::bert::Buckets;
+use super::blocks::{Net, R, V};
+use super::config::{Act, Config};
+use super::folder::Head;
+use super::ops::Axis;
+use super::vit::Window;
+use hoist_ir::diag::{Diag, Diags};
+use hoist_ir::dtype::DType;
+
+fn unbuilt(head: Head) -> Diag {
+    Diag::error("E0301", format!("{head:?} on top of an encoder with a decoder is not built"))
+}
+
+/// Numbers of tokens for the decoder.
+fn decoder_ids(net: &mut Net<'_>) -> V {
+    let axes = [Axis::Name("batch_size"), Axis::Name("decoder_sequence_length")];
+    net.input_of("decoder_input_ids", Some(DType::I64), &axes)
+}
+
+/// Sizes of T5.
+struct T5 {
+    hidden: usize,
+    inner: usize,
+    heads: Heads,
+    act: Act,
+    gated: bool,
+    eps: f64,
+    buckets: usize,
+    most: usize,
+}
+
+impl T5 {
+    fn attended(&self, net: &mut Net<'_>, at: &str, (x, memory): (V, V), mask: Option<V>) -> R<V> {
+        net.cross_attention(at, (x, memory), ["q", "k", "v", "o"], &self.heads, [false; 4], mask)
+    }
+    fn fed(&self, net: &mut Net<'_>, at: &str, x: V) -> R<V> {
+        let y = net.rms_norm(&format!("{at}.layer_norm"), x, self.hidden, self.eps, false)?;
+        let at = format!("{at}.DenseReluDense");
+        let sizes = (self.hidden, self.inner);
+        let y = if self.gated {
+            let gate = net.dense(&format!("{at}.wi_0"), y, sizes, false)?;
+            let gate = net.act(self.act, gate)?;
+            let up = net.dense(&format!("{at}.wi_1"), y, sizes, false)?;
+            net.of("mul", &[gate, up])?
+        } else {
+            let y = net.dense(&format!("{at}.wi"), y, sizes, false)?;
+            net.act(self.act, y)?
+        };
+        let y = net.dense(&format!("{at}.wo"), y, (self.inner, self.hidden), false)?;
+        net.of("add", &[x, y])
+    }
+    /// The bias of distances with a mask.
+    fn bias(&self, net: &mut Net<'_>, side: &str, ids: V, seen: Option<V>, both: bool) -> R<V> {
+        let name = format!("{side}.block.0.layer.0.SelfAttention.relative_attention_bias");
+        net.at(&name);
+        let places = net.places(ids)?;
+        let buckets = Buckets { count: self.buckets, most: self.most, both };
+        let bias = net.distances(&name, (places, places), &buckets, self.heads.count)?;
+        let Some(seen) = seen else { return Ok(bias) };
+        let masked = net.as_bias(seen)?;
+        net.of("add", &[bias, masked])
+    }
+}
+
+pub(super) fn t5(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    let hidden = c.size("d_model");
+    let way = c.text("feed_forward_proj").unwrap_or("relu").to_owned();
+    let gated = way.starts_with("gated-");
+    let plain = way.trim_start_matches("gated-");
+    let act = match Act::by_name(if gated && plain == "gelu" { "gelu_new" } else { plain }) {
+        Some(act) => act,
+        None => c.act("dense_act_fn", "relu"),
+    };
+    let t = T5 {
+        hidden,
+        inner: c.size("d_ff"),
+        // Products are not scaled.
+        heads: Heads { scale: Some(1.0), ..Heads::new(c.size("num_heads"), c.size("d_kv")) },
+        act,
+        gated,
+        eps: c.float_or("layer_norm_epsilon", 1e-6),
+        buckets: c.size_or("relative_attention_num_buckets", 32),
+        most: c.size_or("relative_attention_max_distance", 128),
+    };
+    let layers = c.layers("num_layers");
+    let below = if c.has("num_decoder_layers") { c.layers("num_decoder_layers") } else { layers };
+    let vocabulary = c.size("vocab_size");
+    let tied = c.flag("tie_word_embeddings", true);
+    let scaled = c.flag("scale_decoder_outputs", tied);
+    if !matches!(head, Head::None | Head::ConditionalGeneration) {
+        c.problem(unbuilt(head));
+    }
+    c.check()?;
+    let axes = [Axis::Name("batch_size"), Axis::Name("encoder_sequence_length")];
+    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
+    let mask = net.optional_input("attention_mask", false, Some(DType::I64), &axes);
+    let below_ids = decoder_ids(net);
+    let mut x = net.embedding("shared", ids, (vocabulary, hidden))?;
+    let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
+    let bias = t.bias(net, "encoder", ids, seen, true)?;
+    for i in 0..layers {
+        let at = format!("encoder.block.{i}.layer");
+        let y = net.rms_norm(&format!("{at}.0.layer_norm"), x, hidden, t.eps, false)?;
+        let y = t.attended(net, &format!("{at}.0.SelfAttention"), (y, y), Some(bias))?;
+        x = net.of("add", &[x, y])?;
+        x = t.fed(net, &format!("{at}.1"), x)?;
+    }
+    let memory = net.rms_norm("encoder.final_layer_norm", x, hidden, t.eps, false)?;
+    let mut x = net.embedding("shared", below_ids, (vocabulary, hidden))?;
+    let count = net.size_of(below_ids, 1)?;
+    let places = net.range(None, count)?;
+    let seen = net.causal_mask(places, places, None, None)?;
+    let bias = t.bias(net, "decoder", below_ids, Some(seen), false)?;
+    let over = mask.map(|m| net.memory_mask(m, below_ids)).transpose()?;
+    for i in 0..below {
+        let at = format!("decoder.block.{i}.layer");
+        let y = net.rms_norm(&format!("{at}.0.layer_norm"), x, hidden, t.eps, false)?;
+        let y = t.attended(net, &format!("{at}.0.SelfAttention"), (y, y), Some(bias))?;
+        x = net.of("add", &[x, y])?;
+        let y = net.rms_norm(&format!("{at}.1.layer_norm"), x, hidden, t.eps, false)?;
+        let y = t.attended(net, &format!("{at}.1.EncDecAttention"), (y, memory), over)?;
+        x = net.of("add", &[x, y])?;
+        x = t.fed(net, &format!("{at}.2"), x)?;
+    }
+    let mut x = net.rms_norm("decoder.final_layer_norm", x, hidden, t.eps, false)?;
+    if head == Head::None {
+        net.output("last_hidden_state", x);
+    } else {
+        if scaled {
+            x = net.scaled(x, libm::pow(hidden as f64, -0.5))?;
+        }
+        let y = net.dense(if tied { "shared" } else { "lm_head" }, x, (hidden, vocabulary), false)?;
+        net.output("logits", y);
+    }
+    net.output("encoder_last_hidden_state", memory);
+    Ok(())
+}
+
+/// One side of `BART` and what is like it.
+struct Side {
+    at: &'static str,
+    hidden: usize,
+    layers: usize,
+    heads: Heads,
+    inner: usize,
+    act: Act,
+    /// Whether normalizations come before the parts.
+    before: bool,
+    /// Biases of queries, keys, values and what comes out.
+    bias: [bool; 4],
+}
+
+const PARTS: [&str; 4] = ["q_proj", "k_proj", "v_proj", "out_proj"];
+const EPS: f64 = 1e-5;
+
+impl Side {
+    fn of(c: &Config, at: &'static str, side: &str, before: bool, bias: [bool; 4]) -> Self {
+        let hidden = c.size("d_model");
+        let heads = c.size(&format!("{side}_attention_heads"));
+        Self {
+            at,
+            hidden,
+            layers: c.layers(&format!("{side}_layers")),
+            heads: Heads::new(heads, c.head_size(hidden, heads)),
+            inner: c.size(&format!("{side}_ffn_dim")),
+            act: c.act("activation_function", "gelu"),
+            before,
+            bias,
+        }
+    }
+    /// `x` with `part` added, normalized before or behind.
+    fn with(&self, net: &mut Net<'_>, norm: &str, x: V, part: impl Fn(&mut Net<'_>, V) -> R<V>) -> R<V> {
+        let y = if self.before { net.layer_norm(norm, x, self.hidden, EPS)? } else { x };
+        let y = part(net, y)?;
+        let x = net.of("add", &[x, y])?;
+        if self.before { Ok(x) } else { net.layer_norm(norm, x, self.hidden, EPS) }
+    }
+    fn run(&self, net: &mut Net<'_>, mut x: V, mask: Option<V>, memory: Option<(V, Option<V>)>) -> R<V> {
+        for i in 0..self.layers {
+            let at = format!("{}.layers.{i}", self.at);
+            x = self.with(net, &format!("{at}.self_attn_layer_norm"), x, |net, y| {
+                net.cross_attention(&format!("{at}.self_attn"), (y, y), PARTS, &self.heads, self.bias, mask)
+            })?;
+            if let Some((memory, over)) = memory {
+                x = self.with(net, &format!("{at}.encoder_attn_layer_norm"), x, |net, y| {
+                    net.cross_attention(
+                        &format!("{at}.encoder_attn"),
+                        (y, memory),
+                        PARTS,
+                        &self.heads,
+                        self.bias,
+                        over,
+                    )
+                })?;
+            }
+            x = self.with(net, &format!("{at}.final_layer_norm"), x, |net, y| {
+                let names = (format!("{at}.fc1"), format!("{at}.fc2"));
+                net.mlp((&names.0, &names.1), y, (self.hidden, self.inner), self.act, true)
+            })?;
+        }
+        Ok(x)
+    }
+}
+
+pub(super) fn whisper(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    let bias = [true, false, true, true];
+    let (up, down) = (
+        Side::of(c, "model.encoder", "encoder", true, bias),
+        Side::of(c, "model.decoder", "decoder", true, bias),
+    );
+    let (hidden, bins) = (up.hidden, c.size("num_mel_bins"));
+    let (frames, places) = (c.size("max_source_positions"), c.size("max_target_positions"));
+    let vocabulary = c.size("vocab_size");
+    let scale = if c.flag("scale_embedding", false) { libm::sqrt(hidden as f64) } else { 1.0 };
+    let tied = c.flag("tie_word_embeddings", true);
+    if !matches!(head, Head::None | Head::ConditionalGeneration) {
+        c.problem(unbuilt(head));
+    }
+    c.check()?;
+    net.base = "model.";
+    let axes = [Axis::Name("batch_size"), Axis::Size(bins), Axis::Size(2 * frames)];
+    let features = net.input_of("input_features", None, &axes);
+    let ids = decoder_ids(net);
+    let x = net.conv_nd("model.encoder.conv1", features, (bins, hidden), &Window::line(3, 1, 1), true)?;
+    let x = net.act(Act::Gelu, x)?;
+    let x = net.conv_nd("model.encoder.conv2", x, (hidden, hidden), &Window::line(3, 2, 1), true)?;
+    let x = net.act(Act::Gelu, x)?;
+    let x = net.transpose(x, &[0, 2, 1])?;
+    let x = net.placed("model.encoder.embed_positions.weight", x, &[frames, hidden])?;
+    let x = up.run(net, x, None, None)?;
+    let memory = net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?;
+    let x = net.embedding("model.decoder.embed_tokens", ids, (vocabulary, hidden))?;
+    let x = net.scaled(x, scale)?;
+    let at = net.places(ids)?;
+    let y = net.embedding("model.decoder.embed_positions", at, (places, hidden))?;
+    let x = net.of("add", &[x, y])?;
+    let x = causal(net, &down, x, ids, (memory, None))?;
+    let x = net.layer_norm("model.decoder.layer_norm", x, hidden, EPS)?;
+    if head == Head::None {
+        net.output("last_hidden_state", x);
+    } else {
+        let table = if tied { "model.decoder.embed_tokens" } else { "proj_out" };
+        let y = net.dense(table, x, (hidden, vocabulary), false)?;
+        net.output("logits", y);
+    }
+    net.output("encoder_last_hidden_state", memory);
+    Ok(())
+}
+
+/// A decoder's layers, where no token sees a later one.
+fn causal(net: &mut Net<'_>, side: &Side, x: V, ids: V, memory: (V, Option<V>)) -> R<V> {
+    let count = net.size_of(ids, 1)?;
+    let places = net.range(None, count)?;
+    let seen = net.causal_mask(places, places, None, None)?;
+    side.run(net, x, Some(seen), Some(memory))
+}
+
+/// What `BART` and Marian have in common.
+fn bart_like(c: &Config, net: &mut Net<'_>, head: Head, marian: bool) -> Result<(), Diags> {
+    let before = c.flag("normalize_before", false);
+    let (up, down) = (
+        Side::of(c, "model.encoder", "encoder", before, [true; 4]),
+        Side::of(c, "model.decoder", "decoder", before, [true; 4]),
+    );
+    let hidden = up.hidden;
+    let vocabulary = c.size("vocab_size");
+    let rows = c.size("max_position_embeddings");
+    let scale = if c.flag("scale_embedding", false) { libm::sqrt(hidden as f64) } else { 1.0 };
+    let closing = c.flag("add_final_layer_norm", false);
+    if !matches!(head, Head::None | Head::ConditionalGeneration) {
+        c.problem(unbuilt(head));
+    }
+    c.check()?;
+    net.base = "model.";
+    let axes = [Axis::Name("batch_size"), Axis::Name("encoder_sequence_length")];
+    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
+    let mask = net.optional_input("attention_mask", false, Some(DType::I64), &axes);
+    let below = decoder_ids(net);
+    let embedded = |net: &mut Net<'_>, side: &Side, ids: V| -> R<V> {
+        let x = net.embedding("model.shared", ids, (vocabulary, hidden))?;
+        let x = net.scaled(x, scale)?;
+        let places = net.places(ids)?;
+        let name = format!("{}.embed_positions", side.at);
+        let y = if marian {
+            net.at(&name);
+            let table = net.floats(&[rows, hidden], waves(rows, hidden));
+            let table = net.cast(table, net.dtype)?;
+            net.op("gather", &[table, places], &[("axis", hoist_ir::attr::Attr::Int(0))])?
+        } else {
+            // Two rows are there for what is no position.
+            let two = net.int(2);
+            let places = net.of("add", &[places, two])?;
+            net.embedding(&name, places, (rows + 2, hidden))?
+        };
+        let x = net.of("add", &[x, y])?;
+        if marian {
+            Ok(x)
+        } else {
+            net.layer_norm(&format!("{}.layernorm_embedding", side.at), x, hidden, EPS)
+        }
+    };
+    let x = embedded(net, &up, ids)?;
+    let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
+    let mut memory = up.run(net, x, seen, None)?;
+    if closing {
+        memory = net.layer_norm("model.encoder.layer_norm", memory, hidden, EPS)?;
+    }
+    let x = embedded(net, &down, below)?;
+    let over = mask.map(|m| net.memory_mask(m, below)).transpose()?;
+    let mut x = causal(net, &down, x, below, (memory, over))?;
+    if closing {
+        x = net.layer_norm("model.decoder.layer_norm", x, hidden, EPS)?;
+    }
+    if head == Head::None {
+        net.output("last_hidden_state", x);
+    } else {
+        let y = net.dense("model.shared", x, (hidden, vocabulary), false)?;
+        let b = net.param("final_logits_bias", &[1, vocabulary])?;
+        let y = net.of("add", &[y, b])?;
+        net.output("logits", y);
+    }
+    net.output("encoder_last_hidden_state", memory);
+    Ok(())
+}
+
+/// Sines in the first half of the features and cosines in the second, of waves whose lengths grow by powers. (Vaswani and others, 2017.)
+fn waves(rows: usize, features: usize) -> Vec<f32> {
+    let angle = |p: usize, i: usize| p as f64 / libm::pow(10000.0, 2.0 * i as f64 / features as f64);
+    let half = features.div_ceil(2);
+    let value =
+        |p: usize, i: usize| if i < half { libm::sin(angle(p, i)) } else { libm::cos(angle(p, i - half)) };
+    (0..rows * features).map(|k| value(k / features, k % features) as f32).collect()
+}
+
+pub(super) fn bart(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    bart_like(c, net, head, false)
+}
+
+pub(super) fn marian(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    bart_like(c, net, head, true)
+}
