@@ -136,6 +136,71 @@ case("distilbert", "DistilBertConfig", "DistilBertForMaskedLM", ["logits"], **DI
 case("distilbert_answers", "DistilBertConfig", "DistilBertForQuestionAnswering", ["start_logits", "end_logits"], **DISTIL)
 
 
+def picture(size=(24, 16), batch=2):
+    return lambda: dict(pixel_values=torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(5)))
+
+
+VIT = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=(24, 16), patch_size=8)
+case("vit", "ViTConfig", "ViTForImageClassification", ["logits"], picture(), num_labels=3, **VIT)
+case("vit_base", "ViTConfig", "ViTModel", STATE, picture(), **VIT)
+case("deit", "DeiTConfig", "DeiTForImageClassification", ["logits"], picture(), **VIT)
+case("dinov2", "Dinov2Config", "Dinov2ForImageClassification", ["logits"], picture((16, 16)), **dict(VIT, image_size=16), mlp_ratio=2)
+case("dinov2_gated", "Dinov2Config", "Dinov2Model", STATE, picture((16, 16)), **dict(VIT, image_size=16), mlp_ratio=2, use_swiglu_ffn=True)
+case("beit", "BeitConfig", "BeitForImageClassification", ["logits"], picture((16, 16)), **dict(VIT, image_size=16), use_relative_position_bias=True)
+case("beit_shared", "BeitConfig", "BeitModel", STATE, picture((16, 16)), **dict(VIT, image_size=16), use_shared_relative_position_bias=True, use_absolute_position_embeddings=True)
+case("swin", "SwinConfig", "SwinForImageClassification", ["logits"], picture((32, 32)), embed_dim=8, depths=[2, 2], num_heads=[2, 4], window_size=4, image_size=32, patch_size=4)
+case("swin_padded", "SwinConfig", "SwinModel", STATE, picture((28, 28)), embed_dim=8, depths=[2, 2], num_heads=[2, 4], window_size=3, image_size=28, patch_size=4)
+case("convnext", "ConvNextConfig", "ConvNextForImageClassification", ["logits"], picture((32, 40)), hidden_sizes=[4, 8], depths=[1, 2], num_stages=2, layer_scale_init_value=0.5)
+SEG = dict(num_encoder_blocks=2, depths=[1, 2], sr_ratios=[2, 1], hidden_sizes=[8, 16], patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[2, 2], decoder_hidden_size=8)
+case("segformer", "SegformerConfig", "SegformerForSemanticSegmentation", ["logits"], picture((32, 48)), num_labels=3, **SEG)
+case("segformer_classes", "SegformerConfig", "SegformerForImageClassification", ["logits"], picture((32, 48)), **SEG)
+PAIR = dict(text_config=dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, max_position_embeddings=16, projection_dim=8, eos_token_id=2, pad_token_id=1, bos_token_id=0), vision_config=dict(VIT, image_size=16))
+
+
+def both(batch=2):
+    x = ids(batch)
+    x["input_ids"][0, 5] = 2
+    x["input_ids"][1, 3] = 2
+    return dict(input_ids=x["input_ids"], pixel_values=picture((16, 16), 3)()["pixel_values"], attention_mask=x["attention_mask"])
+
+
+PAIRED = ["logits_per_image", "logits_per_text", "text_embeds", "image_embeds"]
+case("clip_old", "CLIPConfig", "CLIPModel", PAIRED, both, projection_dim=8, **PAIR)
+case("clip", "CLIPConfig", "CLIPModel", PAIRED, lambda: {**both(), "input_ids": both()["input_ids"]}, projection_dim=8, text_config=dict(PAIR["text_config"], eos_token_id=3), vision_config=PAIR["vision_config"])
+case("siglip", "SiglipConfig", "SiglipModel", PAIRED, lambda: {**both(), "attention_mask": torch.ones(2, 9, dtype=torch.int64)}, **PAIR)
+
+
+def translated(batch=2):
+    g = torch.Generator().manual_seed(3)
+    return dict(input_ids=torch.randint(3, 40, (batch, 9), generator=g), decoder_input_ids=torch.randint(3, 40, (batch, 5), generator=g))
+
+
+TRANSLATED = ["logits", "encoder_last_hidden_state"]
+T5 = dict(vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=4, relative_attention_num_buckets=8, relative_attention_max_distance=12)
+case("t5", "T5Config", "T5ForConditionalGeneration", TRANSLATED, translated, **T5)
+case("t5_gated", "T5Config", "T5ForConditionalGeneration", TRANSLATED, translated, **T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+case("mt5", "MT5Config", "MT5ForConditionalGeneration", TRANSLATED, translated, **T5)
+BART = dict(vocab_size=40, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=20, max_position_embeddings=32, pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2)
+case("bart", "BartConfig", "BartForConditionalGeneration", TRANSLATED, translated, **BART)
+case("bart_base", "BartConfig", "BartModel", ["last_hidden_state", "encoder_last_hidden_state"], translated, **BART, scale_embedding=True)
+case("marian", "MarianConfig", "MarianMTModel", TRANSLATED, translated, **BART, forced_eos_token_id=2)
+WHISPER = {**BART, "max_source_positions": 10, "max_target_positions": 16, "num_mel_bins": 6}
+del WHISPER["max_position_embeddings"]
+case("whisper", "WhisperConfig", "WhisperForConditionalGeneration", TRANSLATED, lambda: dict(input_features=torch.randn(2, 6, 20, generator=torch.Generator().manual_seed(4)), decoder_input_ids=translated()["decoder_input_ids"]), **WHISPER)
+
+
+def sound():
+    return dict(input_values=torch.randn(2, 200, generator=torch.Generator().manual_seed(6)))
+
+
+WAVE = dict(vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, conv_dim=[6, 8], conv_kernel=[5, 3], conv_stride=[4, 2], num_feat_extract_layers=2, num_conv_pos_embedding_groups=2)
+case("wav2vec2", "Wav2Vec2Config", "Wav2Vec2ForCTC", ["logits"], sound, **WAVE, num_conv_pos_embeddings=6)
+case("wav2vec2_stable", "Wav2Vec2Config", "Wav2Vec2Model", ["last_hidden_state"], sound, **WAVE, num_conv_pos_embeddings=5, do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True)
+case("hubert", "HubertConfig", "HubertForCTC", ["logits"], sound, **WAVE, num_conv_pos_embeddings=6)
+case("hubert_stable", "HubertConfig", "HubertModel", ["last_hidden_state"], sound, **WAVE, num_conv_pos_embeddings=6, do_stable_layer_norm=True, feat_extract_norm="layer", feat_proj_layer_norm=False)
+case("mamba", "MambaConfig", "MambaForCausalLM", ["logits"], lambda: dict(input_ids=ids()["input_ids"]), vocab_size=40, hidden_size=16, num_hidden_layers=2, state_size=4, time_step_rank=3)
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     for name in sys.argv[2:] or CASES:

@@ -65,6 +65,15 @@ impl T5 {
 }
 
 pub(super) fn t5(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    t5_like(c, net, head, true)
+}
+
+/// The same model, which never scales what the table of words is applied to.
+pub(super) fn mt5(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
+    t5_like(c, net, head, false)
+}
+
+fn t5_like(c: &Config, net: &mut Net<'_>, head: Head, scaled: bool) -> Result<(), Diags> {
     let hidden = c.size("d_model");
     let way = c.text("feed_forward_proj").unwrap_or("relu").to_owned();
     let gated = way.starts_with("gated-");
@@ -87,8 +96,9 @@ pub(super) fn t5(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags>
     let layers = c.layers("num_layers");
     let below = if c.has("num_decoder_layers") { c.layers("num_decoder_layers") } else { layers };
     let vocabulary = c.size("vocab_size");
-    let tied = c.flag("tie_word_embeddings", true);
-    let scaled = c.flag("scale_decoder_outputs", tied);
+    // Files say that nothing is tied where the sums are not scaled, and keep a table of their own or not.
+    let scaled = scaled && c.flag("scale_decoder_outputs", c.flag("tie_word_embeddings", true));
+    let tied = !net.has("lm_head.weight");
     if !matches!(head, Head::None | Head::ConditionalGeneration) {
         c.problem(unbuilt(head));
     }

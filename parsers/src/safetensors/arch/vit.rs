@@ -227,7 +227,9 @@ pub(super) fn deit(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diag
 }
 
 pub(super) fn dinov2(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
-    let p = Patches { eps: c.float_or("layer_norm_eps", 1e-6), ..Patches::of(c) };
+    let plain = Patches::of(c);
+    let inner = plain.hidden * c.size_or("mlp_ratio", 4);
+    let p = Patches { eps: c.float_or("layer_norm_eps", 1e-6), inner, ..plain };
     let bias = c.flag("qkv_bias", true);
     let gated = c.flag("use_swiglu_ffn", false);
     c.check()?;
