@@ -177,8 +177,12 @@ impl Config {
     }
     /// Texts of a list; none when there is no list.
     pub fn texts(&self, key: &str) -> Vec<&str> {
-        let list = self.get(key).and_then(Json::as_array);
-        list.into_iter().flatten().filter_map(Json::as_str).collect()
+        let Some(found) = self.get(key) else { return vec![] };
+        let list = found.as_array().and_then(|l| l.iter().map(Json::as_str).collect::<Option<Vec<_>>>());
+        list.unwrap_or_else(|| {
+            self.wrong(key, Some(found), "a list of texts");
+            vec![]
+        })
     }
     /// The activation called as `key` says.
     pub fn act(&self, key: &str, default: &str) -> Act {

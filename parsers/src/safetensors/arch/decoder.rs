@@ -219,7 +219,11 @@ impl Decoder {
         net.base = self.base;
         let text = [Axis::Name("batch_size"), Axis::Name("sequence_length")];
         let ids = net.input_of("input_ids", Some(DType::I64), &text);
-        let all = Axis::Name(if wants.past { "total_sequence_length" } else { "sequence_length" });
+        let all = if wants.past {
+            Axis::Sum("past_sequence_length", "sequence_length")
+        } else {
+            Axis::Name("sequence_length")
+        };
         let axes = [Axis::Name("batch_size"), all];
         let mask = match net.optional_input("attention_mask", true, Some(DType::I64), &axes) {
             Some(mask) => mask,

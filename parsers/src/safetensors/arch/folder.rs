@@ -168,7 +168,9 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let Some((_, build)) = FAMILIES.iter().find(|(name, _)| *name == kind) else {
         return Err(unknown(&kind).into());
     };
-    let head = head(&config, options)?;
+    let head = head(&config, options);
+    config.check()?;
+    let head = head?;
     if let Some(how) = config.get("quantization_config").and_then(|q| q.get("quant_method")) {
         let m = format!("its weights are quantized by {how}, which is not read");
         return Err(Diag::error("E0301", m).hint("take the model with weights in fp16, bf16 or fp32").into());

@@ -4,7 +4,7 @@ use super::config::Act;
 use crate::weights::fit::Wanted;
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
-use hoist_ir::dim::Dim;
+use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::dtype::DType;
 use hoist_ir::edit::NewNode;
 use hoist_ir::graph::{Origin, OriginPart};
@@ -17,6 +17,8 @@ use hoist_ir::types::{TensorType, Type};
 pub(super) enum Axis {
     Size(usize),
     Name(&'static str),
+    /// Two named sizes together.
+    Sum(&'static str, &'static str),
 }
 
 fn broken(e: TensorError) -> Diag {
@@ -67,6 +69,7 @@ impl Net<'_> {
         let dim = |a: &Axis| match a {
             Axis::Size(n) => Dim::from(*n as u64),
             Axis::Name(n) => Dim::symbol(n),
+            Axis::Sum(a, b) => Dim::symbol(a).combine(&Dim::symbol(b), SymInt::add),
         };
         let ty =
             TensorType { dtype: dtype.unwrap_or(self.dtype), shape: Some(axes.iter().map(dim).collect()) };
