@@ -9,6 +9,7 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::Graph;
 use hoist_ir::model::Model;
 use hoist_ir::types::{Shape, TensorType, Type};
+use hoist_parsers::safetensors::arch::below::{Part, Wants};
 use hoist_parsers::safetensors::arch::folder;
 use hoist_parsers::source::Source;
 use hoist_parsers::weights::{WeightOptions, Weights};
@@ -59,6 +60,9 @@ pub struct Reading {
     /// What a model from config.json is for, such as text-classification; without it, its class says that
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
+    /// Which part of an encoder with a decoder to take, for models from config.json; without it, both in one graph
+    #[arg(long, value_enum, value_name = "PART")]
+    pub part: Option<Half>,
     /// Keys and values of what came before as inputs `past_key_values.*`, and of all as outputs `present.*`, for models from config.json
     #[arg(long)]
     pub with_past: bool,
@@ -83,7 +87,7 @@ impl Reading {
     fn folder(&self) -> folder::Options {
         folder::Options {
             task: self.task.clone(),
-            with_past: self.with_past,
+            wants: Wants { past: self.with_past, part: self.part.map_or(Part::Whole, Into::into) },
             inputs: self.ends.0.clone(),
             weights: WeightOptions { key: self.key.clone(), tensors_only: self.tensors_only },
         }
@@ -94,6 +98,24 @@ impl Reading {
             shapes: self.input_shapes.clone(),
             dtypes: self.input_dtypes.clone(),
             freeze_state: self.state == Keeping::Frozen,
+        }
+    }
+}
+
+/// A part of an encoder with a decoder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Half {
+    /// the encoder, which gives the keys and values of its states too
+    Encoder,
+    /// the decoder, which takes them
+    Decoder,
+}
+
+impl From<Half> for Part {
+    fn from(half: Half) -> Self {
+        match half {
+            Half::Encoder => Self::Encoder,
+            Half::Decoder => Self::Decoder,
         }
     }
 }

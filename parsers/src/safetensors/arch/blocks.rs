@@ -21,6 +21,7 @@ use hoist_ir::ops::spatial::max_pool::MaxPool;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
 
+use super::below::Wants;
 use crate::weights::Weights;
 use crate::weights::fit::{Wanted, fit};
 
@@ -41,6 +42,10 @@ pub(super) struct Net<'w> {
     pub(super) base: &'static str,
     /// Module that is being built, for the origins of nodes.
     pub(super) module: String,
+    /// What is asked of the model.
+    pub(super) wants: Wants,
+    /// What of that the family looked at.
+    pub(super) built: Wants,
     /// Names of the inputs that are wanted; empty for the usual ones.
     pub(super) asked: Vec<String>,
     /// Outputs that come before the others.
@@ -103,6 +108,8 @@ impl<'w> Net<'w> {
             wanted: vec![],
             base: "",
             module: String::new(),
+            wants: Wants::default(),
+            built: Wants::default(),
             asked: vec![],
             first: vec![],
             rest: vec![],

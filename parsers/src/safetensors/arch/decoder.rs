@@ -151,13 +151,6 @@ pub(super) struct Decoder {
     pub tied: bool,
 }
 
-/// What a model gives, and how it is fed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Wants {
-    /// Keys and values of what came before, and of all, as inputs and outputs.
-    pub past: bool,
-}
-
 impl Decoder {
     /// The parts that most families have, named as Llama names them.
     pub fn llama(c: &Config) -> Self {
@@ -215,7 +208,9 @@ impl Decoder {
     }
 
     /// Hidden states of the last layer, normalized.
-    pub fn states(&self, net: &mut Net<'_>, wants: Wants) -> R<V> {
+    pub fn states(&self, net: &mut Net<'_>) -> R<V> {
+        let wants = net.wants;
+        net.built.past = wants.past;
         net.base = self.base;
         let text = [Axis::Name("batch_size"), Axis::Name("sequence_length")];
         let ids = net.input_of("input_ids", Some(DType::I64), &text);

@@ -1,7 +1,8 @@
 //! Folders of published models: `config.json`, which says which program it is and its sizes, and weights beside it.
+use super::below::{Part, Wants};
 use super::blocks::{Net, R};
 use super::config::{Config, parse};
-use super::decoder::{Decoder, Wants};
+use super::decoder::Decoder;
 use super::{bert, clip, gemma, gpt, llama, mamba, phi, pyramid, seq2seq, speech, vit};
 use crate::source::{Source, resolve_sidecar};
 use crate::weights::{WeightOptions, Weights, in_folder, read as read_weights};
@@ -17,8 +18,8 @@ use std::path::Path;
 pub struct Options {
     /// What the model is for, when it is not what its class says.
     pub task: Option<String>,
-    /// Keys and values of what came before as inputs, and of all as outputs.
-    pub with_past: bool,
+    /// What is asked of the model.
+    pub wants: Wants,
     /// Names of the inputs, out of those that the model may have; empty for the usual ones.
     pub inputs: Vec<String>,
     /// How the weights are read.
@@ -180,22 +181,25 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let (weights, dtype) = of_one_type(weights)?;
     let mut net = Net::of_type(&kind, &weights, dtype);
     net.asked.clone_from(&options.inputs);
+    net.wants = options.wants;
     match build {
         Build::Decoder(spec) => {
             let spec = spec(&config);
             config.check()?;
-            decoder(&spec, &mut net, head, Wants { past: options.with_past })?;
-        }
-        Build::Other(_) if options.with_past => {
-            let m = format!("--with-past: a model of type {kind} has no past");
-            return Err(Diag::error("E0603", m).into());
+            decoder(&spec, &mut net, head)?;
         }
         Build::Other(make) => make(&config, &mut net, head)?,
     }
     config.check()?;
+    if options.wants != net.built {
+        let m = format!("models of type {kind} are made in one part, and without a past");
+        return Err(Diag::error("E0603", m).hint("leave --part and --with-past out").into());
+    }
     check_inputs(&net, options)?;
     let used: Vec<String> = net.wanted.iter().map(|(w, ..)| w.name.clone()).collect();
-    let mut model = net.finish_with(&needed(&weights, &used))?;
+    // A part leaves the weights of the other.
+    let part = options.wants.part != Part::Whole;
+    let mut model = net.finish_with(&needed(&weights, &used, part))?;
     model.warnings.extend(weights.warnings.iter().cloned());
     Ok(model)
 }
@@ -279,22 +283,22 @@ fn of_one_type(mut weights: Weights) -> Result<(Weights, DType), Diag> {
 }
 
 /// The weights without those that no program reads.
-fn needed(weights: &Weights, used: &[String]) -> Weights {
+fn needed(weights: &Weights, used: &[String], part: bool) -> Weights {
     let is_used = |name: &str| used.iter().any(|u| u == name);
     let spare = |name: &str| {
         let parts = std::iter::once(name).chain(name.match_indices('.').map(|(at, _)| &name[at + 1..]));
         COMPUTED.iter().any(|end| name.ends_with(end))
             || parts.take(2).any(|p| HEAD_PARTS.iter().any(|h| p.starts_with(h)))
     };
-    let tensors = weights.tensors.iter().filter(|(name, _)| is_used(name) || !spare(name));
+    let tensors = weights.tensors.iter().filter(|(name, _)| is_used(name) || !part && !spare(name));
     Weights {
         tensors: tensors.map(|(n, t)| (n.clone(), t.clone())).collect(),
         ..Weights { format: weights.format, ..Weights::default() }
     }
 }
 
-fn decoder(spec: &Decoder, net: &mut Net<'_>, head: Head, wants: Wants) -> R<()> {
-    let x = spec.states(net, wants)?;
+fn decoder(spec: &Decoder, net: &mut Net<'_>, head: Head) -> R<()> {
+    let x = spec.states(net)?;
     match head {
         Head::None => net.output_first("last_hidden_state", x),
         Head::CausalLm => {

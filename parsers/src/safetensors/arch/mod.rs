@@ -5,6 +5,7 @@
 //! complete all of them are taken from the file at once, and everything that does not fit is listed.
 
 mod attention;
+pub mod below;
 mod bert;
 mod blocks;
 mod clip;

@@ -1,5 +1,6 @@
 //! Encoders with decoders: T5, `BART`, Marian and Whisper.
 use super::attention::Heads;
+use super::below::{Below, Part, Shape};
 use super::bert::Buckets;
 use super::blocks::{Net, R, V};
 use super::config::{Act, Config};
@@ -13,10 +14,11 @@ fn unbuilt(head: Head) -> Diag {
     Diag::error("E0301", format!("{head:?} on top of an encoder with a decoder is not built"))
 }
 
-/// Numbers of tokens for the decoder.
-fn decoder_ids(net: &mut Net<'_>) -> V {
-    let axes = [Axis::Name("batch_size"), Axis::Name("decoder_sequence_length")];
-    net.input_of("decoder_input_ids", Some(DType::I64), &axes)
+/// The inputs of an encoder of texts.
+fn texts(net: &mut Net<'_>) -> (V, Option<V>) {
+    let axes = [Axis::Name("batch_size"), Axis::Name("encoder_sequence_length")];
+    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
+    (ids, net.optional_input("attention_mask", false, Some(DType::I64), &axes))
 }
 
 /// Sizes of T5.
@@ -32,8 +34,29 @@ struct T5 {
 }
 
 impl T5 {
-    fn attended(&self, net: &mut Net<'_>, at: &str, (x, memory): (V, V), mask: Option<V>) -> R<V> {
-        net.cross_attention(at, (x, memory), ["q", "k", "v", "o"], &self.heads, [false; 4], mask)
+    /// The encoder's states, and which of them count.
+    fn above(&self, net: &mut Net<'_>, layers: usize, vocabulary: usize) -> R<(V, Option<V>)> {
+        let (ids, mask) = texts(net);
+        let mut x = net.embedding("shared", ids, (vocabulary, self.hidden))?;
+        let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
+        let places = net.places(ids)?;
+        let bias = self.bias(net, "encoder", (places, places), seen)?;
+        for i in 0..layers {
+            let at = format!("encoder.block.{i}.layer");
+            let y = net.rms_norm(&format!("{at}.0.layer_norm"), x, self.hidden, self.eps, false)?;
+            let parts = ["q", "k", "v", "o"];
+            let y = net.self_attention(
+                &format!("{at}.0.SelfAttention"),
+                y,
+                parts,
+                &self.heads,
+                false,
+                Some(bias),
+            )?;
+            x = net.of("add", &[x, y])?;
+            x = self.fed(net, &format!("{at}.1"), x)?;
+        }
+        Ok((net.rms_norm("encoder.final_layer_norm", x, self.hidden, self.eps, false)?, mask))
     }
     fn fed(&self, net: &mut Net<'_>, at: &str, x: V) -> R<V> {
         let y = net.rms_norm(&format!("{at}.layer_norm"), x, self.hidden, self.eps, false)?;
@@ -52,12 +75,10 @@ impl T5 {
         net.of("add", &[x, y])
     }
     /// The bias of distances with a mask.
-    fn bias(&self, net: &mut Net<'_>, side: &str, ids: V, seen: Option<V>, both: bool) -> R<V> {
+    fn bias(&self, net: &mut Net<'_>, side: &str, places: (V, V), seen: Option<V>) -> R<V> {
         let name = format!("{side}.block.0.layer.0.SelfAttention.relative_attention_bias");
-        net.at(&name);
-        let places = net.places(ids)?;
-        let buckets = Buckets { count: self.buckets, most: self.most, both };
-        let bias = net.distances(&name, (places, places), &buckets, self.heads.count)?;
+        let buckets = Buckets { count: self.buckets, most: self.most, both: side == "encoder" };
+        let bias = net.distances(&name, places, &buckets, self.heads.count)?;
         let Some(seen) = seen else { return Ok(bias) };
         let masked = net.as_bias(seen)?;
         net.of("add", &[bias, masked])
@@ -103,49 +124,44 @@ fn t5_like(c: &Config, net: &mut Net<'_>, head: Head, scaled: bool) -> Result<()
         c.problem(unbuilt(head));
     }
     c.check()?;
-    let axes = [Axis::Name("batch_size"), Axis::Name("encoder_sequence_length")];
-    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
-    let mask = net.optional_input("attention_mask", false, Some(DType::I64), &axes);
-    let below_ids = decoder_ids(net);
-    let mut x = net.embedding("shared", ids, (vocabulary, hidden))?;
-    let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
-    let bias = t.bias(net, "encoder", ids, seen, true)?;
-    for i in 0..layers {
-        let at = format!("encoder.block.{i}.layer");
-        let y = net.rms_norm(&format!("{at}.0.layer_norm"), x, hidden, t.eps, false)?;
-        let y = t.attended(net, &format!("{at}.0.SelfAttention"), (y, y), Some(bias))?;
-        x = net.of("add", &[x, y])?;
-        x = t.fed(net, &format!("{at}.1"), x)?;
-    }
-    let memory = net.rms_norm("encoder.final_layer_norm", x, hidden, t.eps, false)?;
-    let mut x = net.embedding("shared", below_ids, (vocabulary, hidden))?;
-    let count = net.size_of(below_ids, 1)?;
-    let places = net.range(None, count)?;
-    let seen = net.causal_mask(places, places, None, None)?;
-    let bias = t.bias(net, "decoder", below_ids, Some(seen), false)?;
-    let over = mask.map(|m| net.memory_mask(m, below_ids)).transpose()?;
+    let above = match net.wants.part {
+        Part::Decoder => None,
+        _ => Some(t.above(net, layers, vocabulary)?),
+    };
+    let shape = Shape { layers: below, heads: &t.heads, parts: ["q", "k", "v", "o"], bias: [false; 4] };
+    let cross = |i: usize| format!("decoder.block.{i}.layer.1.EncDecAttention");
+    let Some(down) = Below::new(net, &shape, above, cross)? else { return Ok(()) };
+    let mut x = net.embedding("shared", down.ids, (vocabulary, hidden))?;
+    let seen = net.causal_mask(down.queries, down.keys, None, None)?;
+    let (queries, keys) = (down.places(net)?, net.unsqueeze(down.keys, &[0])?);
+    let bias = t.bias(net, "decoder", (queries, keys), Some(seen))?;
     for i in 0..below {
         let at = format!("decoder.block.{i}.layer");
         let y = net.rms_norm(&format!("{at}.0.layer_norm"), x, hidden, t.eps, false)?;
-        let y = t.attended(net, &format!("{at}.0.SelfAttention"), (y, y), Some(bias))?;
+        let y = down.attended(net, i, &format!("{at}.0.SelfAttention"), y, bias)?;
         x = net.of("add", &[x, y])?;
         let y = net.rms_norm(&format!("{at}.1.layer_norm"), x, hidden, t.eps, false)?;
-        let y = t.attended(net, &format!("{at}.1.EncDecAttention"), (y, memory), over)?;
+        let y = down.crossed(net, i, &cross(i), y)?;
         x = net.of("add", &[x, y])?;
         x = t.fed(net, &format!("{at}.2"), x)?;
     }
     let mut x = net.rms_norm("decoder.final_layer_norm", x, hidden, t.eps, false)?;
-    if head == Head::None {
-        net.output("last_hidden_state", x);
-    } else {
+    if head == Head::ConditionalGeneration {
         if scaled {
             x = net.scaled(x, libm::pow(hidden as f64, -0.5))?;
         }
-        let y = net.dense(if tied { "shared" } else { "lm_head" }, x, (hidden, vocabulary), false)?;
-        net.output("logits", y);
+        x = net.dense(if tied { "shared" } else { "lm_head" }, x, (hidden, vocabulary), false)?;
     }
-    net.output("encoder_last_hidden_state", memory);
+    finish(net, head, x, above);
     Ok(())
+}
+
+/// The outputs of a decoder over an encoder.
+fn finish(net: &mut Net<'_>, head: Head, x: V, above: Option<(V, Option<V>)>) {
+    net.output_first(if head == Head::None { "last_hidden_state" } else { "logits" }, x);
+    if let Some((memory, _)) = above {
+        net.output("encoder_last_hidden_state", memory);
+    }
 }
 
 /// One side of `BART` and what is like it.
@@ -187,28 +203,42 @@ impl Side {
         let x = net.of("add", &[x, y])?;
         if self.before { Ok(x) } else { net.layer_norm(norm, x, self.hidden, EPS) }
     }
-    fn run(&self, net: &mut Net<'_>, mut x: V, mask: Option<V>, memory: Option<(V, Option<V>)>) -> R<V> {
+    /// The layers of an encoder.
+    fn above(&self, net: &mut Net<'_>, mut x: V, mask: Option<V>) -> R<V> {
         for i in 0..self.layers {
             let at = format!("{}.layers.{i}", self.at);
             x = self.with(net, &format!("{at}.self_attn_layer_norm"), x, |net, y| {
                 net.cross_attention(&format!("{at}.self_attn"), (y, y), PARTS, &self.heads, self.bias, mask)
             })?;
-            if let Some((memory, over)) = memory {
-                x = self.with(net, &format!("{at}.encoder_attn_layer_norm"), x, |net, y| {
-                    net.cross_attention(
-                        &format!("{at}.encoder_attn"),
-                        (y, memory),
-                        PARTS,
-                        &self.heads,
-                        self.bias,
-                        over,
-                    )
-                })?;
-            }
-            x = self.with(net, &format!("{at}.final_layer_norm"), x, |net, y| {
-                let names = (format!("{at}.fc1"), format!("{at}.fc2"));
-                net.mlp((&names.0, &names.1), y, (self.hidden, self.inner), self.act, true)
+            x = self.fed(net, &at, x)?;
+        }
+        Ok(x)
+    }
+    fn fed(&self, net: &mut Net<'_>, at: &str, x: V) -> R<V> {
+        self.with(net, &format!("{at}.final_layer_norm"), x, |net, y| {
+            let names = (format!("{at}.fc1"), format!("{at}.fc2"));
+            net.mlp((&names.0, &names.1), y, (self.hidden, self.inner), self.act, true)
+        })
+    }
+    fn shape(&self) -> Shape<'_> {
+        Shape { layers: self.layers, heads: &self.heads, parts: PARTS, bias: self.bias }
+    }
+    /// Name of the attention of layer `i` on an encoder's states.
+    fn cross(&self, i: usize) -> String {
+        format!("{}.layers.{i}.encoder_attn", self.at)
+    }
+    /// The layers of a decoder, where no token sees a later one.
+    fn below(&self, net: &mut Net<'_>, mut x: V, down: &Below<'_>) -> R<V> {
+        let seen = net.causal_mask(down.queries, down.keys, None, None)?;
+        for i in 0..self.layers {
+            let at = format!("{}.layers.{i}", self.at);
+            x = self.with(net, &format!("{at}.self_attn_layer_norm"), x, |net, y| {
+                down.attended(net, i, &format!("{at}.self_attn"), y, seen)
             })?;
+            x = self.with(net, &format!("{at}.encoder_attn_layer_norm"), x, |net, y| {
+                down.crossed(net, i, &self.cross(i), y)
+            })?;
+            x = self.fed(net, &at, x)?;
         }
         Ok(x)
     }
@@ -230,41 +260,36 @@ pub(super) fn whisper(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), D
     }
     c.check()?;
     net.base = "model.";
-    let axes = [Axis::Name("batch_size"), Axis::Size(bins), Axis::Size(2 * frames)];
-    let features = net.input_of("input_features", None, &axes);
-    let ids = decoder_ids(net);
-    let x = net.conv_nd("model.encoder.conv1", features, (bins, hidden), &Window::line(3, 1, 1), true)?;
-    let x = net.act(Act::Gelu, x)?;
-    let x = net.conv_nd("model.encoder.conv2", x, (hidden, hidden), &Window::line(3, 2, 1), true)?;
-    let x = net.act(Act::Gelu, x)?;
-    let x = net.transpose(x, &[0, 2, 1])?;
-    let x = net.placed("model.encoder.embed_positions.weight", x, &[frames, hidden])?;
-    let x = up.run(net, x, None, None)?;
-    let memory = net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?;
-    let x = net.embedding("model.decoder.embed_tokens", ids, (vocabulary, hidden))?;
+    let above = match net.wants.part {
+        Part::Decoder => None,
+        _ => {
+            let axes = [Axis::Name("batch_size"), Axis::Size(bins), Axis::Size(2 * frames)];
+            let x = net.input_of("input_features", None, &axes);
+            let x = net.conv_nd("model.encoder.conv1", x, (bins, hidden), &Window::line(3, 1, 1), true)?;
+            let x = net.act(Act::Gelu, x)?;
+            let x = net.conv_nd("model.encoder.conv2", x, (hidden, hidden), &Window::line(3, 2, 1), true)?;
+            let x = net.act(Act::Gelu, x)?;
+            let x = net.transpose(x, &[0, 2, 1])?;
+            let x = net.placed("model.encoder.embed_positions.weight", x, &[frames, hidden])?;
+            let x = up.above(net, x, None)?;
+            Some((net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?, None))
+        }
+    };
+    let shape = down.shape();
+    let Some(below) = Below::new(net, &shape, above, |i| down.cross(i))? else { return Ok(()) };
+    let x = net.embedding("model.decoder.embed_tokens", below.ids, (vocabulary, hidden))?;
     let x = net.scaled(x, scale)?;
-    let at = net.places(ids)?;
+    let at = below.places(net)?;
     let y = net.embedding("model.decoder.embed_positions", at, (places, hidden))?;
     let x = net.of("add", &[x, y])?;
-    let x = causal(net, &down, x, ids, (memory, None))?;
-    let x = net.layer_norm("model.decoder.layer_norm", x, hidden, EPS)?;
-    if head == Head::None {
-        net.output("last_hidden_state", x);
-    } else {
+    let x = down.below(net, x, &below)?;
+    let mut x = net.layer_norm("model.decoder.layer_norm", x, hidden, EPS)?;
+    if head == Head::ConditionalGeneration {
         let table = if tied { "model.decoder.embed_tokens" } else { "proj_out" };
-        let y = net.dense(table, x, (hidden, vocabulary), false)?;
-        net.output("logits", y);
+        x = net.dense(table, x, (hidden, vocabulary), false)?;
     }
-    net.output("encoder_last_hidden_state", memory);
+    finish(net, head, x, above);
     Ok(())
-}
-
-/// A decoder's layers, where no token sees a later one.
-fn causal(net: &mut Net<'_>, side: &Side, x: V, ids: V, memory: (V, Option<V>)) -> R<V> {
-    let count = net.size_of(ids, 1)?;
-    let places = net.range(None, count)?;
-    let seen = net.causal_mask(places, places, None, None)?;
-    side.run(net, x, Some(seen), Some(memory))
 }
 
 /// What `BART` and Marian have in common.
@@ -284,14 +309,9 @@ fn bart_like(c: &Config, net: &mut Net<'_>, head: Head, marian: bool) -> Result<
     }
     c.check()?;
     net.base = "model.";
-    let axes = [Axis::Name("batch_size"), Axis::Name("encoder_sequence_length")];
-    let ids = net.input_of("input_ids", Some(DType::I64), &axes);
-    let mask = net.optional_input("attention_mask", false, Some(DType::I64), &axes);
-    let below = decoder_ids(net);
-    let embedded = |net: &mut Net<'_>, side: &Side, ids: V| -> R<V> {
+    let embedded = |net: &mut Net<'_>, side: &Side, ids: V, places: V| -> R<V> {
         let x = net.embedding("model.shared", ids, (vocabulary, hidden))?;
         let x = net.scaled(x, scale)?;
-        let places = net.places(ids)?;
         let name = format!("{}.embed_positions", side.at);
         let y = if marian {
             net.at(&name);
@@ -311,27 +331,34 @@ fn bart_like(c: &Config, net: &mut Net<'_>, head: Head, marian: bool) -> Result<
             net.layer_norm(&format!("{}.layernorm_embedding", side.at), x, hidden, EPS)
         }
     };
-    let x = embedded(net, &up, ids)?;
-    let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
-    let mut memory = up.run(net, x, seen, None)?;
-    if closing {
-        memory = net.layer_norm("model.encoder.layer_norm", memory, hidden, EPS)?;
-    }
-    let x = embedded(net, &down, below)?;
-    let over = mask.map(|m| net.memory_mask(m, below)).transpose()?;
-    let mut x = causal(net, &down, x, below, (memory, over))?;
+    let above = match net.wants.part {
+        Part::Decoder => None,
+        _ => {
+            let (ids, mask) = texts(net);
+            let places = net.places(ids)?;
+            let x = embedded(net, &up, ids, places)?;
+            let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
+            let mut x = up.above(net, x, seen)?;
+            if closing {
+                x = net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?;
+            }
+            Some((x, mask))
+        }
+    };
+    let shape = down.shape();
+    let Some(below) = Below::new(net, &shape, above, |i| down.cross(i))? else { return Ok(()) };
+    let places = below.places(net)?;
+    let x = embedded(net, &down, below.ids, places)?;
+    let mut x = down.below(net, x, &below)?;
     if closing {
         x = net.layer_norm("model.decoder.layer_norm", x, hidden, EPS)?;
     }
-    if head == Head::None {
-        net.output("last_hidden_state", x);
-    } else {
+    if head == Head::ConditionalGeneration {
         let y = net.dense("model.shared", x, (hidden, vocabulary), false)?;
         let b = net.param("final_logits_bias", &[1, vocabulary])?;
-        let y = net.of("add", &[y, b])?;
-        net.output("logits", y);
+        x = net.of("add", &[y, b])?;
     }
-    net.output("encoder_last_hidden_state", memory);
+    finish(net, head, x, above);
     Ok(())
 }
 
