@@ -111,24 +111,26 @@ impl Staging {
     /// # Errors
     /// `E0102` with the system's reason.
     pub fn write_model(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Diag> {
-        self.write(&self.target.name, write)
+        self.write(&self.target.name, |file| {
+            let mut sink = BufWriter::with_capacity(1 << 18, file);
+            write(&mut sink)?;
+            sink.flush()
+        })
     }
     /// Writes the data file.
     ///
     /// # Errors
     /// `E0102` with the system's reason.
-    pub fn write_data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Diag> {
+    pub fn write_data(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Diag> {
         self.write(&self.target.data_name(), write)
     }
-    fn write(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Diag> {
+    fn write(&self, name: &str, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Diag> {
         let whole = || {
-            let file = {
+            let mut file = {
                 let _live = lock();
                 File::create_new(self.path.join(name))?
             };
-            let mut sink = BufWriter::with_capacity(1 << 18, file);
-            write(&mut sink)?;
-            sink.flush()
+            write(&mut file)
         };
         whole().map_err(|e| refused(&self.target.shown, reason(&e)))
     }

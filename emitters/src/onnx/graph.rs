@@ -72,6 +72,20 @@ impl Printer<'_> {
         let mut initializers = vec![];
         for (v, value) in graph.values() {
             if let (Some(t), Some(n)) = (graph.constant(v), names.get(v)) {
+                if let Some((stored, perm)) = self.sidecar.stored(t) {
+                    let base = self.namer.constant();
+                    initializers.push(self.sidecar.place(&base, stored)?);
+                    proto.node.push(NodeProto {
+                        op_type: Some("Transpose".to_owned()),
+                        name: self.namer.node(None),
+                        input: vec![base.to_string()],
+                        output: vec![n.to_string()],
+                        attribute: attr("perm", &Attr::Ints(perm), &[])?.into_iter().collect(),
+                        ..NodeProto::default()
+                    });
+                    own.push(base);
+                    continue;
+                }
                 let (mut init, data) = self.sidecar.place(n, t)?;
                 (init.doc_string, init.metadata_props) = props(value.notes.as_deref());
                 initializers.push((init, data));

@@ -6,7 +6,7 @@ use hoist_formats::onnx::generated::tensor_proto::DataLocation;
 use hoist_formats::onnx::generated::{StringStringEntryProto, TensorProto};
 use hoist_ir::diag::Diag;
 use hoist_ir::dtype::DType;
-use hoist_ir::tensor::{Storage, Tensor};
+use hoist_ir::tensor::{Lazy, Storage, Tensor};
 use std::path::{Path, PathBuf};
 
 /// Tensors smaller than this stay in the model: a reference would be as long.
@@ -60,6 +60,13 @@ impl Sidecar {
             }
         }
         Ok((proto, Some(t.clone())))
+    }
+    /// The tensor that a large one is a permutation of, and which one, when only that lies where it may be referred to: it is turned around where the model runs.
+    pub(super) fn stored<'t>(&self, t: &'t Tensor) -> Option<(&'t Tensor, Vec<i64>)> {
+        let Storage::Lazy(lazy) = t.storage() else { return None };
+        let Lazy::Permute { x, perm } = &**lazy else { return None };
+        let refers = self.policy == ExternalData::Reference && t.byte_len() >= SMALLEST_EXTERNAL;
+        (refers && self.reference(x).is_some()).then(|| (x, perm.iter().map(|p| *p as i64).collect()))
     }
     /// Where the bytes of `t` already lie in or below the output's folder.
     fn reference(&self, t: &Tensor) -> Option<(String, u64)> {

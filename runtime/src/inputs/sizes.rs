@@ -78,7 +78,8 @@ fn special(open: Open, symbol: Option<&str>, axis: usize, rank: usize) -> Option
     if axis == 0 || name.contains("batch") || name == "n" || name == "b" {
         return Some(2);
     }
-    (rank == 4 && axis >= 2).then_some(64)
+    // Axes of pictures; those of kept keys and values say what they are.
+    (rank == 4 && axis >= 2 && !name.contains("sequence")).then_some(64)
 }
 
 impl Chosen {

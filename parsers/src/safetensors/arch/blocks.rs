@@ -46,6 +46,8 @@ pub(super) struct Net<'w> {
     pub(super) wants: Wants,
     /// What of that the family looked at.
     pub(super) built: Wants,
+    /// Whether linear layers take their weights as they are stored.
+    pub(super) stored: bool,
     /// Names of the inputs that are wanted; empty for the usual ones.
     pub(super) asked: Vec<String>,
     /// Outputs that come before the others.
@@ -110,6 +112,7 @@ impl<'w> Net<'w> {
             module: String::new(),
             wants: Wants::default(),
             built: Wants::default(),
+            stored: false,
             asked: vec![],
             first: vec![],
             rest: vec![],

@@ -125,6 +125,9 @@ pub fn looks_like_config(text: &[u8]) -> bool {
         && parse(text).is_ok_and(|j| j.get("model_type").is_some_and(Json::is_string))
 }
 
+/// Weights of more bytes lie beside the model, and stay there as they are stored.
+const LARGE: u64 = 1 << 30;
+
 /// Ends of names of tensors that files keep and no program reads: what is computed from the configuration.
 const COMPUTED: &[&str] = &[
     "position_ids",
@@ -180,6 +183,7 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let weights = weights(folder, options)?;
     let (weights, dtype) = of_one_type(weights)?;
     let mut net = Net::of_type(&kind, &weights, dtype);
+    net.stored = weights.bytes() > LARGE;
     net.asked.clone_from(&options.inputs);
     net.wants = options.wants;
     match build {

@@ -184,8 +184,22 @@ impl Net<'_> {
             let w = self.param(&weight, &[outer, inner])?;
             return self.op_opt("gemm", &[Some(x), Some(w), b], &[("trans_b", Attr::Bool(true))]);
         }
+        if self.stored {
+            let w = self.param(&weight, &[outer, inner])?;
+            return self.rows_product(x, w, b, (inner, outer));
+        }
         let w = self.weight_in(&weight, &[outer, inner], Some(&[1, 0]))?;
         self.product(x, w, b)
+    }
+    /// `x w^T + b`, all rows of `x` as those of one matrix.
+    fn rows_product(&mut self, x: V, w: V, b: Option<V>, (inner, outer): (usize, usize)) -> R<V> {
+        let rank = self.rank(x) as i64;
+        let flat = self.reshape(x, &[-1, inner as i64])?;
+        let y = self.op_opt("gemm", &[Some(flat), Some(w), b], &[("trans_b", Attr::Bool(true))])?;
+        let rows = self.op("shape", &[x], &[("start", Attr::Int(0)), ("end", Attr::Int(rank - 1))])?;
+        let own = self.ints(&[outer as i64]);
+        let sizes = self.concat(&[rows, own], 0)?;
+        self.of("reshape", &[y, sizes])
     }
     /// `x w + b` with a weight of this order.
     pub fn product(&mut self, x: V, w: V, b: Option<V>) -> R<V> {
