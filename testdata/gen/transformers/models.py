@@ -199,6 +199,17 @@ case("wav2vec2_stable", "Wav2Vec2Config", "Wav2Vec2Model", ["last_hidden_state"]
 case("hubert", "HubertConfig", "HubertForCTC", ["logits"], sound, **WAVE, num_conv_pos_embeddings=6)
 case("hubert_stable", "HubertConfig", "HubertModel", ["last_hidden_state"], sound, **WAVE, num_conv_pos_embeddings=6, do_stable_layer_norm=True, feat_extract_norm="layer", feat_proj_layer_norm=False)
 case("mamba", "MambaConfig", "MambaForCausalLM", ["logits"], lambda: dict(input_ids=ids()["input_ids"]), vocab_size=40, hidden_size=16, num_hidden_layers=2, state_size=4, time_step_rank=3)
+MODERN = dict(TEXT, num_hidden_layers=3, layer_types=["full_attention", "sliding_attention", "sliding_attention"], sliding_window=3, cls_token_id=0, sep_token_id=2)
+case("modernbert", "ModernBertConfig", "ModernBertForMaskedLM", ["logits"], **MODERN)
+case("modernbert_classes", "ModernBertConfig", "ModernBertForSequenceClassification", ["logits"], **MODERN, classifier_pooling="mean", attention_bias=True, norm_bias=True)
+DEBERTA = dict(TEXT, relative_attention=True, pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0)
+encoder("deberta_v3", "DebertaV2Config", "DebertaV2ForSequenceClassification", ["logits"], **{**DEBERTA, "position_buckets": 4, "norm_rel_ebd": "layer_norm", "share_att_key": True})
+encoder("deberta_v2", "DebertaV2Config", "DebertaV2ForTokenClassification", ["logits"], **{**DEBERTA, "max_relative_positions": 6, "type_vocab_size": 2})
+encoder("deberta_masked", "DebertaV2Config", "DebertaV2ForMaskedLM", ["logits"], **{**DEBERTA, "pos_att_type": ["c2p"], "position_biased_input": True})
+case("resnet_hf", "ResNetConfig", "ResNetForImageClassification", ["logits"], picture((40, 33)), embedding_size=8, hidden_sizes=[16, 32], depths=[1, 2])
+case("resnet_basic", "ResNetConfig", "ResNetModel", STATE, picture((40, 33)), embedding_size=8, hidden_sizes=[8, 16], depths=[2, 1], layer_type="basic", downsample_in_first_stage=True)
+case("mobilenet_v2_hf", "MobileNetV2Config", "MobileNetV2ForImageClassification", ["logits"], picture((33, 40)), depth_multiplier=0.1, depth_divisible_by=2, min_depth=2, finegrained_output=False, expand_ratio=2.0)
+case("mobilenet_v2_strided", "MobileNetV2Config", "MobileNetV2Model", STATE, picture((32, 40)), depth_multiplier=0.1, depth_divisible_by=2, min_depth=2, finegrained_output=False, expand_ratio=2.0, tf_padding=False, output_stride=8, first_layer_is_expansion=False)
 
 
 def main():

@@ -151,9 +151,13 @@ impl Net<'_> {
             }
         }
     }
-    /// A mask of truth values as numbers to add: 0, or the smallest that 32 bits have.
+    /// What is added to scores that do not count: so low that nothing else matters, and not the lowest number, which runtimes take for minus infinity.
+    pub fn lowest(&mut self) -> R<V> {
+        self.num(if self.dtype == DType::F16 { -3e4 } else { -1e30 })
+    }
+    /// A mask of truth values as numbers to add.
     pub fn as_bias(&mut self, seen: V) -> R<V> {
-        let (zero, low) = (self.num(0.0)?, self.num(f64::from(f32::MIN))?);
+        let (zero, low) = (self.num(0.0)?, self.lowest()?);
         self.of("where", &[seen, zero, low])
     }
 }

@@ -217,7 +217,7 @@ pub(super) fn first(net: &mut Net<'_>, x: V) -> R<V> {
 }
 
 /// Two scores for each token: where an answer begins and ends.
-fn answers(net: &mut Net<'_>, x: V, hidden: usize) -> R<()> {
+pub(super) fn answers(net: &mut Net<'_>, x: V, hidden: usize) -> R<()> {
     let y = net.dense("qa_outputs", x, (hidden, 2), true)?;
     for (i, name) in ["start_logits", "end_logits"].into_iter().enumerate() {
         let one = net.slice(y, -1, i as i64, i as i64 + 1)?;

@@ -608,6 +608,6 @@ fn alibi(net: &mut Net<'_>, seen: V, mask: V, heads: usize) -> R<V> {
     let slopes = net.floats(&[heads, 1, 1], slopes);
     let slopes = net.cast(slopes, net.dtype)?;
     let bias = net.of("mul", &[places, slopes])?;
-    let low = net.num(f64::from(f32::MIN))?;
+    let low = net.lowest()?;
     net.of("where", &[seen, bias, low])
 }

@@ -3,7 +3,7 @@ use super::below::{Part, Wants};
 use super::blocks::{Net, R};
 use super::config::{Config, parse};
 use super::decoder::Decoder;
-use super::{bert, clip, gemma, gpt, llama, mamba, phi, pyramid, seq2seq, speech, vit};
+use super::{bert, classic, clip, gemma, gpt, llama, mamba, modern, phi, pyramid, seq2seq, speech, vit};
 use crate::source::{Source, resolve_sidecar};
 use crate::weights::{WeightOptions, Weights, in_folder, read as read_weights};
 use hoist_ir::diag::{Diag, Diags};
@@ -74,6 +74,7 @@ const FAMILIES: &[(&str, Build)] = &[
     ("camembert", Build::Other(bert::roberta)),
     ("clip", Build::Other(clip::clip)),
     ("convnext", Build::Other(pyramid::convnext)),
+    ("deberta-v2", Build::Other(modern::deberta)),
     ("deit", Build::Other(vit::deit)),
     ("dinov2", Build::Other(vit::dinov2)),
     ("distilbert", Build::Other(bert::distilbert)),
@@ -92,6 +93,8 @@ const FAMILIES: &[(&str, Build)] = &[
     ("mistral", Build::Decoder(llama::mistral)),
     ("mixtral", Build::Decoder(llama::mixtral)),
     ("mpnet", Build::Other(bert::mpnet)),
+    ("mobilenet_v2", Build::Other(classic::mobilenet_v2)),
+    ("modernbert", Build::Other(modern::modernbert)),
     ("mt5", Build::Other(seq2seq::mt5)),
     ("olmo2", Build::Decoder(llama::olmo2)),
     ("opt", Build::Decoder(gpt::opt)),
@@ -100,6 +103,7 @@ const FAMILIES: &[(&str, Build)] = &[
     ("qwen2", Build::Decoder(llama::qwen2)),
     ("qwen3", Build::Decoder(llama::qwen3)),
     ("qwen3_moe", Build::Decoder(llama::qwen3_moe)),
+    ("resnet", Build::Other(classic::resnet)),
     ("roberta", Build::Other(bert::roberta)),
     ("segformer", Build::Other(pyramid::segformer)),
     ("siglip", Build::Other(clip::siglip)),

@@ -47,8 +47,9 @@ impl Rope {
             ["rope_parameters", "rope_scaling"].iter().find(|k| config.has(k)).map(|k| nested(config.sub(k)));
         let empty = Config::new(serde_json::Value::Null);
         let own = own.as_ref().unwrap_or(&empty);
-        let local =
-            (kind == Some("sliding_attention")).then(|| config.opt_float("rope_local_base_freq")).flatten();
+        let local = (kind == Some("sliding_attention"))
+            .then(|| ["rope_local_base_freq", "local_rope_theta"].iter().find_map(|k| config.opt_float(k)))
+            .flatten();
         let old =
             ["rope_theta", "rotary_emb_base", "global_rope_theta"].iter().find_map(|k| config.opt_float(k));
         let base = own.opt_float("rope_theta").or(local).or(old).unwrap_or(10000.0);
