@@ -111,16 +111,13 @@ impl<'a> Below<'a> {
         }
         net.at("positions");
         let count = net.size_of(ids, 1)?;
-        let (queries, keys) = match past.first() {
-            Some((key, _)) => {
-                let before = net.size_of(*key, 2)?;
-                let end = net.of("add", &[before, count])?;
-                (net.range(Some(before), end)?, net.range(None, end)?)
-            }
-            None => {
-                let all = net.range(None, count)?;
-                (all, all)
-            }
+        let (queries, keys) = if let Some((key, _)) = past.first() {
+            let before = net.size_of(*key, 2)?;
+            let end = net.of("add", &[before, count])?;
+            (net.range(Some(before), end)?, net.range(None, end)?)
+        } else {
+            let all = net.range(None, count)?;
+            (all, all)
         };
         let over = mask.map(|m| net.memory_mask(m, ids)).transpose()?;
         Ok(Some(Self { shape, ids, queries, keys, past, memory, over }))

@@ -37,9 +37,11 @@ fn finish(c: &Config, net: &mut Net<'_>, head: Head, x: V, classifier: &str) -> 
             net.output("logits", y);
         }
         other => {
-            return Err(
-                Diag::error("E0301", format!("{other:?} on top of a model of pictures is not built")).into()
-            );
+            return Err(Diag::error(
+                "E0301",
+                format!("{other:?} on top of a model of pictures is not built"),
+            )
+            .into());
         }
     }
     Ok(())

@@ -121,17 +121,15 @@ impl Config {
     }
     /// One size, or a list of two equal to it: extents of pictures and patches, height and width.
     pub fn pair(&self, key: &str) -> (usize, usize) {
-        match self.get(key) {
-            Some(Json::Array(_)) => match self.sizes(key)[..] {
-                [h, w] if h > 0 && w > 0 => (h, w),
-                _ => {
-                    self.wrong(key, self.get(key), "two sizes");
-                    (1, 1)
-                }
-            },
+        if !self.get(key).is_some_and(Json::is_array) {
+            let n = self.size(key);
+            return (n, n);
+        }
+        match self.sizes(key)[..] {
+            [h, w] if h > 0 && w > 0 => (h, w),
             _ => {
-                let n = self.size(key);
-                (n, n)
+                self.wrong(key, self.get(key), "two sizes");
+                (1, 1)
             }
         }
     }

@@ -16,6 +16,7 @@ mod densenet;
 pub mod folder;
 mod gemma;
 mod gpt;
+mod layers;
 mod llama;
 mod mamba;
 mod mobilenet;

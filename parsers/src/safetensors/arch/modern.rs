@@ -141,9 +141,117 @@ struct Deberta {
     ways: [bool; 2],
     shared: bool,
     span: usize,
+    /// Buckets of far distances; 0 for none.
+    buckets: usize,
+    most: usize,
+    rows: usize,
+    layers: usize,
+    vocabulary: usize,
+    types: usize,
+    absolute: bool,
+    /// Whether the features of distances are normalized; none where distances do not matter.
+    normed: Option<bool>,
 }
 
 impl Deberta {
+    fn of(c: &Config) -> Self {
+        let (hidden, count) = (c.size("hidden_size"), c.size("num_attention_heads"));
+        let size = c.opt_size("attention_head_size").unwrap_or_else(|| c.head_size(hidden, count));
+        let relative = c.flag("relative_attention", false);
+        let ways: Vec<String> = match c.get("pos_att_type").and_then(serde_json::Value::as_str) {
+            Some(text) => text.split('|').map(str::to_owned).collect(),
+            None => c.texts("pos_att_type").into_iter().map(str::to_owned).collect(),
+        };
+        let has = |way: &str| relative && ways.iter().any(|w| w == way);
+        let ways = [has("c2p"), has("p2c")];
+        let factor = 1 + usize::from(ways[0]) + usize::from(ways[1]);
+        let rows = c.size("max_position_embeddings");
+        let positive =
+            |key: &str| c.get(key).and_then(serde_json::Value::as_i64).filter(|n| *n > 0).map(|n| n as usize);
+        let most = positive("max_relative_positions").unwrap_or(rows);
+        let buckets = positive("position_buckets").unwrap_or(0);
+        if c.count_or("conv_kernel_size", 0) > 0 {
+            let m = "config.json: `conv_kernel_size`: a convolution behind the first layer is not built";
+            c.problem(Diag::error("E0301", m));
+        }
+        if c.size_or("embedding_size", hidden) != hidden {
+            let m = "config.json: an `embedding_size` other than `hidden_size` is not built";
+            c.problem(Diag::error("E0301", m));
+        }
+        let scale = 1.0 / libm::sqrt((size * factor) as f64);
+        let normed = c.text("norm_rel_ebd").unwrap_or("none").contains("layer_norm");
+        Self {
+            hidden,
+            heads: Heads { scale: Some(scale), ..Heads::new(count, size) },
+            inner: c.size("intermediate_size"),
+            act: c.act("hidden_act", "gelu"),
+            eps: c.float_or("layer_norm_eps", 1e-7),
+            ways,
+            shared: c.flag("share_att_key", false),
+            span: if buckets > 0 { buckets } else { most },
+            buckets,
+            most,
+            rows,
+            layers: c.layers("num_hidden_layers"),
+            vocabulary: c.size("vocab_size"),
+            types: c.count_or("type_vocab_size", 0),
+            absolute: c.flag("position_biased_input", true),
+            normed: relative.then_some(normed),
+        }
+    }
+    fn embedded(&self, net: &mut Net<'_>, ids: V, mask: V) -> R<V> {
+        let hidden = self.hidden;
+        let mut x = net.embedding("deberta.embeddings.word_embeddings", ids, (self.vocabulary, hidden))?;
+        if self.absolute {
+            let places = net.places(ids)?;
+            let y = net.embedding("deberta.embeddings.position_embeddings", places, (self.rows, hidden))?;
+            x = net.of("add", &[x, y])?;
+        }
+        if self.types > 0 {
+            let table =
+                net.param("deberta.embeddings.token_type_embeddings.weight", &[self.types, hidden])?;
+            let row = net.slice(table, 0, 0, 1)?;
+            x = net.of("add", &[x, row])?;
+        }
+        let x = net.layer_norm("deberta.embeddings.LayerNorm", x, hidden, self.eps)?;
+        let real = net.cast(mask, net.dtype)?;
+        let real = net.unsqueeze(real, &[-1])?;
+        net.of("mul", &[x, real])
+    }
+    /// The features of distances, and their numbers.
+    fn places(&self, net: &mut Net<'_>, ids: V) -> R<Option<(V, [V; 2])>> {
+        let Some(normed) = self.normed else { return Ok(None) };
+        let mut table = net.param("deberta.encoder.rel_embeddings.weight", &[2 * self.span, self.hidden])?;
+        if normed {
+            table = net.layer_norm("deberta.encoder.LayerNorm", table, self.hidden, self.eps)?;
+        }
+        let table = net.unsqueeze(table, &[0])?;
+        Ok(Some((table, distances(net, ids, self.buckets, self.most, self.span)?)))
+    }
+    fn layer(&self, net: &mut Net<'_>, at: &str, x: V, masked: V, places: Option<(V, [V; 2])>) -> R<V> {
+        let Heads { count, size, .. } = self.heads;
+        let hidden = self.hidden;
+        let inside = format!("{at}.attention.self");
+        let mut part = |name: &str| {
+            let y = net.dense(&format!("{inside}.{name}"), x, (hidden, count * size), true)?;
+            net.apart(y, count, size)
+        };
+        let (q, k, v) = (part("query_proj")?, part("key_proj")?, part("value_proj")?);
+        let mut bias = masked;
+        if let Some(places) = places
+            && let Some(b) = self.bias(net, &inside, (q, k), places)?
+        {
+            bias = net.of("add", &[b, masked])?;
+        }
+        let y = net.attend((q, k, v), &self.heads, Some(bias))?;
+        let y = net.dense(&format!("{at}.attention.output.dense"), y, (count * size, hidden), true)?;
+        let y = net.of("add", &[x, y])?;
+        let y = net.layer_norm(&format!("{at}.attention.output.LayerNorm"), y, hidden, self.eps)?;
+        let names = (format!("{at}.intermediate.dense"), format!("{at}.output.dense"));
+        let z = net.mlp((&names.0, &names.1), y, (hidden, self.inner), self.act, true)?;
+        let z = net.of("add", &[y, z])?;
+        net.layer_norm(&format!("{at}.output.LayerNorm"), z, hidden, self.eps)
+    }
     /// Biases of the scores by positions, of which `table` has the features and `indices` the numbers of rows for each query and key, and the other way round.
     fn bias(
         &self,
@@ -225,104 +333,22 @@ fn distances(net: &mut Net<'_>, ids: V, buckets: usize, most: usize, span: usize
 }
 
 pub(super) fn deberta(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diags> {
-    let (hidden, count) = (c.size("hidden_size"), c.size("num_attention_heads"));
-    let size = c.opt_size("attention_head_size").unwrap_or_else(|| c.head_size(hidden, count));
-    let relative = c.flag("relative_attention", false);
-    let ways: Vec<String> = match c.get("pos_att_type").and_then(serde_json::Value::as_str) {
-        Some(text) => text.split('|').map(str::to_owned).collect(),
-        None => c.texts("pos_att_type").into_iter().map(str::to_owned).collect(),
-    };
-    let has = |way: &str| relative && ways.iter().any(|w| w == way);
-    let ways = [has("c2p"), has("p2c")];
-    let factor = 1 + usize::from(ways[0]) + usize::from(ways[1]);
-    let rows = c.size("max_position_embeddings");
-    let positive =
-        |key: &str| c.get(key).and_then(serde_json::Value::as_i64).filter(|n| *n > 0).map(|n| n as usize);
-    let most = positive("max_relative_positions").unwrap_or(rows);
-    let buckets = positive("position_buckets").unwrap_or(0);
-    let d = Deberta {
-        hidden,
-        heads: Heads { scale: Some(1.0 / libm::sqrt((size * factor) as f64)), ..Heads::new(count, size) },
-        inner: c.size("intermediate_size"),
-        act: c.act("hidden_act", "gelu"),
-        eps: c.float_or("layer_norm_eps", 1e-7),
-        ways,
-        shared: c.flag("share_att_key", false),
-        span: if buckets > 0 { buckets } else { most },
-    };
-    let (layers, vocabulary) = (c.layers("num_hidden_layers"), c.size("vocab_size"));
-    let types = c.count_or("type_vocab_size", 0);
-    let absolute = c.flag("position_biased_input", true);
-    let normed = c.text("norm_rel_ebd").unwrap_or("none").contains("layer_norm");
+    let d = Deberta::of(c);
+    let (hidden, vocabulary) = (d.hidden, d.vocabulary);
     let legacy = c.flag("legacy", true);
     let pooler = c.act("pooler_hidden_act", "gelu");
-    if c.count_or("conv_kernel_size", 0) > 0 {
-        c.problem(Diag::error(
-            "E0301",
-            "config.json: `conv_kernel_size`: a convolution behind the first layer is not built",
-        ));
-    }
-    if c.size_or("embedding_size", hidden) != hidden {
-        c.problem(Diag::error(
-            "E0301",
-            "config.json: an `embedding_size` other than `hidden_size` is not built",
-        ));
-    }
     c.check()?;
     let (ids, mask) = texts(net, "deberta.");
-    let mut x = net.embedding("deberta.embeddings.word_embeddings", ids, (vocabulary, hidden))?;
-    if absolute {
-        let places = net.places(ids)?;
-        let y = net.embedding("deberta.embeddings.position_embeddings", places, (rows, hidden))?;
-        x = net.of("add", &[x, y])?;
-    }
-    if types > 0 {
-        let table = net.param("deberta.embeddings.token_type_embeddings.weight", &[types, hidden])?;
-        let row = net.slice(table, 0, 0, 1)?;
-        x = net.of("add", &[x, row])?;
-    }
-    let x = net.layer_norm("deberta.embeddings.LayerNorm", x, hidden, d.eps)?;
-    let real = net.cast(mask, net.dtype)?;
-    let real = net.unsqueeze(real, &[-1])?;
-    let mut x = net.of("mul", &[x, real])?;
+    let mut x = d.embedded(net, ids, mask)?;
     // Padding sees nothing, and is not seen.
     let seen = net.encoder_mask(mask)?;
     let own = net.truths(mask)?;
     let own = net.unsqueeze(own, &[1, 3])?;
     let seen = net.of("and", &[seen, own])?;
     let masked = net.as_bias(seen)?;
-    let places = if relative {
-        let mut table = net.param("deberta.encoder.rel_embeddings.weight", &[2 * d.span, hidden])?;
-        if normed {
-            table = net.layer_norm("deberta.encoder.LayerNorm", table, hidden, d.eps)?;
-        }
-        let table = net.unsqueeze(table, &[0])?;
-        Some((table, distances(net, ids, buckets, most, d.span)?))
-    } else {
-        None
-    };
-    for i in 0..layers {
-        let at = format!("deberta.encoder.layer.{i}");
-        let inside = format!("{at}.attention.self");
-        let mut part = |name: &str| {
-            let y = net.dense(&format!("{inside}.{name}"), x, (hidden, count * size), true)?;
-            net.apart(y, count, size)
-        };
-        let (q, k, v) = (part("query_proj")?, part("key_proj")?, part("value_proj")?);
-        let mut bias = masked;
-        if let Some(places) = places
-            && let Some(b) = d.bias(net, &inside, (q, k), places)?
-        {
-            bias = net.of("add", &[b, masked])?;
-        }
-        let y = net.attend((q, k, v), &d.heads, Some(bias))?;
-        let y = net.dense(&format!("{at}.attention.output.dense"), y, (count * size, hidden), true)?;
-        let y = net.of("add", &[x, y])?;
-        let y = net.layer_norm(&format!("{at}.attention.output.LayerNorm"), y, hidden, d.eps)?;
-        let names = (format!("{at}.intermediate.dense"), format!("{at}.output.dense"));
-        let z = net.mlp((&names.0, &names.1), y, (hidden, d.inner), d.act, true)?;
-        let z = net.of("add", &[y, z])?;
-        x = net.layer_norm(&format!("{at}.output.LayerNorm"), z, hidden, d.eps)?;
+    let places = d.places(net, ids)?;
+    for i in 0..d.layers {
+        x = d.layer(net, &format!("deberta.encoder.layer.{i}"), x, masked, places)?;
     }
     match head {
         Head::None => net.output("last_hidden_state", x),

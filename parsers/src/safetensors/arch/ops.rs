@@ -21,7 +21,7 @@ pub(super) enum Axis {
     Sum(&'static str, &'static str),
 }
 
-fn broken(e: TensorError) -> Diag {
+fn broken(e: &TensorError) -> Diag {
     Diag::error("E0206", format!("sizes of the configuration: {e}"))
 }
 
@@ -101,12 +101,12 @@ impl Net<'_> {
     /// The shape of a value as far as it is known.
     pub fn dims(&self, x: V) -> Vec<Dim> {
         let Type::Tensor(t) = self.graph.ty(x) else { return vec![] };
-        t.shape.as_ref().map(|s| s.to_vec()).unwrap_or_default()
+        t.shape.clone().unwrap_or_default()
     }
 
     /// A number of the weights' type.
     pub fn num(&mut self, value: f64) -> R<V> {
-        let t = Tensor::scalar(value).cast(self.dtype, false).map_err(broken)?;
+        let t = Tensor::scalar(value).cast(self.dtype, false).map_err(|e| broken(&e))?;
         Ok(self.graph.add_const(t))
     }
     /// Integers.
@@ -132,9 +132,9 @@ impl Net<'_> {
             }
             return Err(Diag::error("E0206", format!("tensor `{name}` is used with two shapes")));
         }
-        let zero = Tensor::scalar(0.0_f32).cast(self.dtype, false).map_err(broken)?;
-        let t = Tensor::splat(&zero, shape).map_err(broken)?;
-        let t = order.map_or(Ok(t.clone()), |o| t.permute(o)).map_err(broken)?;
+        let zero = Tensor::scalar(0.0_f32).cast(self.dtype, false).map_err(|e| broken(&e))?;
+        let t = Tensor::splat(&zero, shape).map_err(|e| broken(&e))?;
+        let t = order.map_or(Ok(t.clone()), |o| t.permute(o)).map_err(|e| broken(&e))?;
         let v = self.graph.add_const(t);
         self.graph.set_name(v, Some(name.as_str().into()));
         let wanted = Wanted { name, dtype: self.dtype, shape: shape.to_vec(), tied: vec![] };

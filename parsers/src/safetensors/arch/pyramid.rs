@@ -235,6 +235,15 @@ struct Block {
     shift: usize,
 }
 
+/// Rows and columns moved round by so many.
+fn rolled(net: &mut Net<'_>, mut x: V, by: i64) -> R<V> {
+    for axis in [1, 2] {
+        let (a, b) = (net.slice(x, axis, by, i64::MAX)?, net.slice(x, axis, 0, by)?);
+        x = net.concat(&[a, b], axis)?;
+    }
+    Ok(x)
+}
+
 impl Block {
     /// `[batch, height, width, size]` in windows, `[windows, window^2, size]`.
     fn windows(&self, net: &mut Net<'_>, x: V, (h, w): (usize, usize)) -> R<V> {
@@ -249,15 +258,6 @@ impl Block {
         let x = net.reshape(x, &[-1, h as i64 / n, w as i64 / n, n, n, self.size as i64])?;
         let x = net.transpose(x, &[0, 1, 3, 2, 4, 5])?;
         net.reshape(x, &[-1, h as i64, w as i64, self.size as i64])
-    }
-    /// Rows and columns moved round by so many.
-    fn rolled(&self, net: &mut Net<'_>, x: V, by: i64) -> R<V> {
-        let mut x = x;
-        for axis in [1, 2] {
-            let (a, b) = (net.slice(x, axis, by, i64::MAX)?, net.slice(x, axis, 0, by)?);
-            x = net.concat(&[a, b], axis)?;
-        }
-        Ok(x)
     }
     /// Which pairs of a window lie beside each other in the picture too, for each window: -100 for the others.
     fn apart(&self, (h, w): (usize, usize)) -> Vec<f32> {
@@ -284,13 +284,13 @@ impl Block {
             y = net.of("pad", &[y, pads])?;
         }
         if self.shift > 0 {
-            y = self.rolled(net, y, self.shift as i64)?;
+            y = rolled(net, y, self.shift as i64)?;
         }
         let y = self.windows(net, y, (high, wide))?;
         let y = self.attended(net, at, y, (high, wide))?;
         let mut y = self.whole(net, y, (high, wide))?;
         if self.shift > 0 {
-            y = self.rolled(net, y, -(self.shift as i64))?;
+            y = rolled(net, y, -(self.shift as i64))?;
         }
         if (high, wide) != (h, w) {
             y = net.slice(y, 1, 0, h as i64)?;
@@ -307,7 +307,7 @@ impl Block {
         let (n, area) = (self.window, self.window * self.window);
         let table = (2 * n - 1) * (2 * n - 1);
         let name = format!("{at}.attention.self.relative_position_bias_table");
-        let bias = window_bias(net, &name, (table, self.heads), window_index(n, n), area)?;
+        let bias = window_bias(net, &name, (table, self.heads), &window_index(n, n), area)?;
         let heads = Heads::new(self.heads, self.size / self.heads);
         let mut part = |name: &str| {
             let y =

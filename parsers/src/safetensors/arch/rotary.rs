@@ -1,6 +1,6 @@
 //! Rotary positions and their scaling variants.
 //!
-//! Sources: Su and others, "RoFormer" (2021); Peng and others, "YaRN" (2023); Ding and others, "LongRoPE" (2024); the frequencies of Llama 3.1 as published with
+//! Sources: Su and others, "`RoFormer`" (2021); Peng and others, "`YaRN`" (2023); Ding and others, "`LongRoPE`" (2024); the frequencies of Llama 3.1 as published with
 //! its weights. Names as in `rope_parameters` of transformers 5, and `rope_scaling` with `rope_theta` before.
 use super::blocks::{Net, R, V};
 use super::config::Config;
@@ -59,95 +59,33 @@ impl Rope {
         let turned = ((size as f64 * part) as usize).clamp(2, size.max(2)) / 2 * 2;
         let plain: Vec<f64> =
             (0..turned / 2).map(|i| libm::pow(base, -(2.0 * i as f64) / turned as f64)).collect();
-        let (mut out, mut factor) = (plain.clone(), 1.0);
-        let mut long = None;
         let scaling = local.is_none().then(|| own.text("rope_type").or_else(|| own.text("type"))).flatten();
-        let positions = config.size_or("max_position_embeddings", 2048);
-        let first = own
-            .opt_size("original_max_position_embeddings")
-            .or_else(|| config.opt_size("original_max_position_embeddings"));
+        let first = "original_max_position_embeddings";
+        let scaled = Scaling {
+            config,
+            own,
+            base,
+            plain,
+            positions: config.size_or("max_position_embeddings", 2048),
+            first: own.opt_size(first).or_else(|| config.opt_size(first)),
+        };
         match scaling.unwrap_or("default") {
-            "default" => {}
-            "linear" => {
-                let by = own.float("factor");
-                out.iter_mut().for_each(|f| *f /= by);
-            }
-            "llama3" => {
-                let (by, low, high) =
-                    (own.float("factor"), own.float("low_freq_factor"), own.float("high_freq_factor"));
-                let first = first.unwrap_or(positions) as f64;
-                for f in &mut out {
-                    let length = TAU / *f;
-                    if length > first / low {
-                        *f /= by;
-                    } else if length >= first / high {
-                        let smooth = (first / length - low) / (high - low);
-                        *f = (1.0 - smooth) * *f / by + smooth * *f;
-                    }
-                }
-            }
-            "yarn" => {
-                let by = own.float("factor");
-                let first = first.unwrap_or(positions) as f64;
-                let edge =
-                    |turns: f64| turned as f64 * libm::log(first / (turns * TAU)) / (2.0 * libm::log(base));
-                let (fast, slow) =
-                    (edge(own.float_or("beta_fast", 32.0)), edge(own.float_or("beta_slow", 1.0)));
-                let (fast, slow) =
-                    if own.flag("truncate", true) { (fast.floor(), slow.ceil()) } else { (fast, slow) };
-                let (low, mut high) = (fast.max(0.0), slow.min(turned as f64 - 1.0));
-                if low == high {
-                    high += 0.001;
-                }
-                for (i, f) in out.iter_mut().enumerate() {
-                    let ramp = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
-                    *f = *f / by * ramp + *f * (1.0 - ramp);
-                }
-                let scale = |m: f64| if by <= 1.0 { 1.0 } else { 0.1 * m * libm::log(by) + 1.0 };
-                factor = match (
-                    own.opt_float("attention_factor"),
-                    own.opt_float("mscale"),
-                    own.opt_float("mscale_all_dim"),
-                ) {
-                    (Some(f), ..) => f,
-                    (None, Some(m), Some(all)) if m != 0.0 && all != 0.0 => scale(m) / scale(all),
-                    _ => scale(1.0),
-                };
-            }
-            "longrope" | "su" => {
-                let each = |key: &str| -> Vec<f64> {
-                    let list = own.get(key).and_then(serde_json::Value::as_array);
-                    let all: Vec<f64> =
-                        list.into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
-                    if all.len() != plain.len() {
-                        let m = format!(
-                            "config.json: `{key}` has {} numbers for {} frequencies",
-                            all.len(),
-                            plain.len()
-                        );
-                        config.problem(Diag::error("E0206", m));
-                    }
-                    plain.iter().zip(all).map(|(f, e)| f / e).collect()
-                };
-                out = each("short_factor");
-                let start = first.unwrap_or(positions);
-                long = Some((start, each("long_factor").iter().map(|f| *f as f32).collect()));
-                let by = if first.is_some() {
-                    positions as f64 / start as f64
-                } else {
-                    own.float_or("factor", 1.0)
-                };
-                let default =
-                    if by <= 1.0 { 1.0 } else { libm::sqrt(1.0 + libm::log(by) / libm::log(start as f64)) };
-                factor = own.float_or("attention_factor", default);
-            }
+            "default" => scaled.plain(),
+            "linear" => scaled.linear(),
+            "llama3" => scaled.llama3(),
+            "yarn" => scaled.yarn(),
+            "longrope" | "su" => scaled.long(),
             other => {
                 let m = format!("config.json: positions of kind `{other}` are not read");
                 let known = "there are: default, linear, llama3, yarn, longrope";
                 config.problem(Diag::error("E0301", m).hint(known));
+                scaled.plain()
             }
         }
-        Self { frequencies: out.iter().map(|f| *f as f32).collect(), long, factor, interleaved: false }
+    }
+    fn new(frequencies: &[f64], factor: f64) -> Self {
+        let frequencies = frequencies.iter().map(|f| *f as f32).collect();
+        Self { frequencies, long: None, factor, interleaved: false }
     }
     /// Cosines and sines of `positions`, `[batch, sequence]`.
     pub fn angles(&self, net: &mut Net<'_>, positions: V) -> R<Angles> {
@@ -177,6 +115,95 @@ impl Rope {
             net.cast(y, net.dtype)
         };
         Ok(Angles { cos: part("cos")?, sin: part("sin")?, interleaved: self.interleaved, size: 2 * count })
+    }
+}
+
+/// What scaling starts from.
+struct Scaling<'c> {
+    config: &'c Config,
+    /// What the configuration says about positions.
+    own: &'c Config,
+    base: f64,
+    /// Frequencies without scaling.
+    plain: Vec<f64>,
+    /// Positions of the model, and of the one that was trained first.
+    positions: usize,
+    first: Option<usize>,
+}
+
+impl Scaling<'_> {
+    fn plain(&self) -> Rope {
+        Rope::new(&self.plain, 1.0)
+    }
+    fn linear(&self) -> Rope {
+        let by = self.own.float("factor");
+        Rope::new(&self.plain.iter().map(|f| f / by).collect::<Vec<_>>(), 1.0)
+    }
+    /// Long waves by the factor, short ones not, those between by a mean.
+    fn llama3(&self) -> Rope {
+        let own = self.own;
+        let (by, low, high) =
+            (own.float("factor"), own.float("low_freq_factor"), own.float("high_freq_factor"));
+        let first = self.first.unwrap_or(self.positions) as f64;
+        let scaled = |f: &f64| {
+            let length = TAU / f;
+            if length > first / low {
+                f / by
+            } else if length >= first / high {
+                let smooth = (first / length - low) / (high - low);
+                (1.0 - smooth) * f / by + smooth * f
+            } else {
+                *f
+            }
+        };
+        Rope::new(&self.plain.iter().map(scaled).collect::<Vec<_>>(), 1.0)
+    }
+    /// A ramp between waves that turn often, which stay, and those that turn seldom.
+    fn yarn(&self) -> Rope {
+        let (own, size) = (self.own, 2.0 * self.plain.len() as f64);
+        let by = own.float("factor");
+        let first = self.first.unwrap_or(self.positions) as f64;
+        let edge = |turns: f64| size * libm::log(first / (turns * TAU)) / (2.0 * libm::log(self.base));
+        let (fast, slow) = (edge(own.float_or("beta_fast", 32.0)), edge(own.float_or("beta_slow", 1.0)));
+        let (fast, slow) =
+            if own.flag("truncate", true) { (fast.floor(), slow.ceil()) } else { (fast, slow) };
+        let (low, mut high) = (fast.max(0.0), slow.min(size - 1.0));
+        if low >= high {
+            high = low + 0.001;
+        }
+        let ramp = |i: usize| ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+        let scaled: Vec<f64> =
+            self.plain.iter().enumerate().map(|(i, f)| f / by * ramp(i) + f * (1.0 - ramp(i))).collect();
+        let scale = |m: f64| if by <= 1.0 { 1.0 } else { 0.1 * m * libm::log(by) + 1.0 };
+        let stated = ["attention_factor", "mscale", "mscale_all_dim"].map(|k| own.opt_float(k));
+        let factor = match stated {
+            [Some(f), ..] => f,
+            [None, Some(m), Some(all)] if m != 0.0 && all != 0.0 => scale(m) / scale(all),
+            _ => scale(1.0),
+        };
+        Rope::new(&scaled, factor)
+    }
+    /// A factor for each frequency, others beyond the positions that were trained first.
+    fn long(&self) -> Rope {
+        let each = |key: &str| -> Vec<f64> {
+            let list = self.own.get(key).and_then(serde_json::Value::as_array);
+            let all: Vec<f64> = list.into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+            if all.len() != self.plain.len() {
+                let (n, m) = (all.len(), self.plain.len());
+                let m = format!("config.json: `{key}` has {n} numbers for {m} frequencies");
+                self.config.problem(Diag::error("E0206", m));
+            }
+            self.plain.iter().zip(all).map(|(f, e)| f / e).collect()
+        };
+        let start = self.first.unwrap_or(self.positions);
+        let by = match self.first {
+            Some(first) => self.positions as f64 / first as f64,
+            None => self.own.float_or("factor", 1.0),
+        };
+        let default = if by <= 1.0 { 1.0 } else { libm::sqrt(1.0 + libm::log(by) / libm::log(start as f64)) };
+        let plain = Rope::new(&each("short_factor"), self.own.float_or("attention_factor", default));
+        let long = each("long_factor").iter().map(|f| *f as f32).collect();
+        Rope { long: Some((start, long)), ..plain }
     }
 }
 

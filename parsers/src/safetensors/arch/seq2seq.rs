@@ -124,10 +124,7 @@ fn t5_like(c: &Config, net: &mut Net<'_>, head: Head, scaled: bool) -> Result<()
         c.problem(unbuilt(head));
     }
     c.check()?;
-    let above = match net.wants.part {
-        Part::Decoder => None,
-        _ => Some(t.above(net, layers, vocabulary)?),
-    };
+    let above = if net.wants.part == Part::Decoder { None } else { Some(t.above(net, layers, vocabulary)?) };
     let shape = Shape { layers: below, heads: &t.heads, parts: ["q", "k", "v", "o"], bias: [false; 4] };
     let cross = |i: usize| format!("decoder.block.{i}.layer.1.EncDecAttention");
     let Some(down) = Below::new(net, &shape, above, cross)? else { return Ok(()) };
@@ -260,20 +257,19 @@ pub(super) fn whisper(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), D
     }
     c.check()?;
     net.base = "model.";
-    let above = match net.wants.part {
-        Part::Decoder => None,
-        _ => {
-            let axes = [Axis::Name("batch_size"), Axis::Size(bins), Axis::Size(2 * frames)];
-            let x = net.input_of("input_features", None, &axes);
-            let x = net.conv_nd("model.encoder.conv1", x, (bins, hidden), &Window::line(3, 1, 1), true)?;
-            let x = net.act(Act::Gelu, x)?;
-            let x = net.conv_nd("model.encoder.conv2", x, (hidden, hidden), &Window::line(3, 2, 1), true)?;
-            let x = net.act(Act::Gelu, x)?;
-            let x = net.transpose(x, &[0, 2, 1])?;
-            let x = net.placed("model.encoder.embed_positions.weight", x, &[frames, hidden])?;
-            let x = up.above(net, x, None)?;
-            Some((net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?, None))
-        }
+    let above = if net.wants.part == Part::Decoder {
+        None
+    } else {
+        let axes = [Axis::Name("batch_size"), Axis::Size(bins), Axis::Size(2 * frames)];
+        let x = net.input_of("input_features", None, &axes);
+        let x = net.conv_nd("model.encoder.conv1", x, (bins, hidden), &Window::line(3, 1, 1), true)?;
+        let x = net.act(Act::Gelu, x)?;
+        let x = net.conv_nd("model.encoder.conv2", x, (hidden, hidden), &Window::line(3, 2, 1), true)?;
+        let x = net.act(Act::Gelu, x)?;
+        let x = net.transpose(x, &[0, 2, 1])?;
+        let x = net.placed("model.encoder.embed_positions.weight", x, &[frames, hidden])?;
+        let x = up.above(net, x, None)?;
+        Some((net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?, None))
     };
     let shape = down.shape();
     let Some(below) = Below::new(net, &shape, above, |i| down.cross(i))? else { return Ok(()) };
@@ -331,19 +327,18 @@ fn bart_like(c: &Config, net: &mut Net<'_>, head: Head, marian: bool) -> Result<
             net.layer_norm(&format!("{}.layernorm_embedding", side.at), x, hidden, EPS)
         }
     };
-    let above = match net.wants.part {
-        Part::Decoder => None,
-        _ => {
-            let (ids, mask) = texts(net);
-            let places = net.places(ids)?;
-            let x = embedded(net, &up, ids, places)?;
-            let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
-            let mut x = up.above(net, x, seen)?;
-            if closing {
-                x = net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?;
-            }
-            Some((x, mask))
+    let above = if net.wants.part == Part::Decoder {
+        None
+    } else {
+        let (ids, mask) = texts(net);
+        let places = net.places(ids)?;
+        let x = embedded(net, &up, ids, places)?;
+        let seen = mask.map(|m| net.encoder_mask(m)).transpose()?;
+        let mut x = up.above(net, x, seen)?;
+        if closing {
+            x = net.layer_norm("model.encoder.layer_norm", x, hidden, EPS)?;
         }
+        Some((x, mask))
     };
     let shape = down.shape();
     let Some(below) = Below::new(net, &shape, above, |i| down.cross(i))? else { return Ok(()) };

@@ -293,12 +293,12 @@ pub(super) fn window_bias(
     net: &mut Net<'_>,
     name: &str,
     (rows, heads): (usize, usize),
-    index: Vec<i64>,
+    index: &[i64],
     n: usize,
 ) -> R<V> {
     net.at(name);
     let table = net.param(name, &[rows, heads])?;
-    let index = net.ints(&index);
+    let index = net.ints(index);
     let bias = net.op("gather", &[table, index], &[("axis", Attr::Int(0))])?;
     let bias = net.reshape(bias, &[1, n as i64, n as i64, heads as i64])?;
     net.transpose(bias, &[0, 3, 1, 2])
@@ -331,13 +331,7 @@ pub(super) fn beit(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diag
         } as i64)
         .collect();
     let bias = |net: &mut Net<'_>, name: &str| {
-        window_bias(
-            net,
-            &format!("{name}.relative_position_bias_table"),
-            (table + 3, p.heads),
-            index.clone(),
-            n,
-        )
+        window_bias(net, &format!("{name}.relative_position_bias_table"), (table + 3, p.heads), &index, n)
     };
     let common = if shared { Some(bias(net, "beit.encoder.relative_position_bias")?) } else { None };
     for i in 0..p.layers {
