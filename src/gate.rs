@@ -7,7 +7,7 @@
 //! only the written model does. Everything but floats must be equal. Results of operators on quantized tensors may be a step off where rounding is all but a tie: see [`crate::steps`].
 //!
 //! A model is left unchecked, with the reason said, when the *source* cannot be run: operators without evaluation, inputs that cannot be made
-//! up, inputs it refuses, or a cost beyond [`MAX_MACS`], [`MAX_LIVE`] or the time allowed. A source that runs and a result that does
+//! up, inputs it refuses, or a cost beyond [`MAX_MACS`], [`MAX_LIVE`], [`MAX_WEIGHTS`] or the time allowed. A source that runs and a result that does
 //! not is a failure.
 use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dtype::DType;
@@ -32,6 +32,8 @@ pub const MAX_MACS: u64 = 20_000_000_000;
 pub const MAX_LIVE: u64 = 2 << 30;
 /// Most bytes of all results of a run together.
 const MAX_RESULTS: u64 = 64 << 30;
+/// Most bytes of weights, all of which a run reads: beyond them memory and time would follow the model's size.
+const MAX_WEIGHTS: u64 = 2 << 30;
 /// Bytes spent on constants in the form that operators read fastest: little, so that memory does not follow the model's size.
 const CONSTANTS: usize = 16 << 20;
 /// Time for all runs, and when the cost depends on data.
@@ -436,9 +438,11 @@ pub fn affordable(graph: &Graph, inputs: &[Type]) -> Result<(), String> {
             crate::render::count(MAX_MACS),
         );
     }
-    for (what, has, most) in
-        [("of activations", cost.peak_bytes, MAX_LIVE), ("of results", cost.result_bytes, MAX_RESULTS)]
-    {
+    for (what, has, most) in [
+        ("of weights", cost.parameter_bytes, MAX_WEIGHTS),
+        ("of activations", cost.peak_bytes, MAX_LIVE),
+        ("of results", cost.result_bytes, MAX_RESULTS),
+    ] {
         if has > most {
             return too(what, crate::render::bytes(has), crate::render::bytes(most));
         }
