@@ -171,6 +171,9 @@ fn inputs_are_those_that_are_asked_for() {
     assert!(read(&fixture("bert"), &past).expect_err("is refused").to_string().contains("without a past"));
 }
 
+/// A model, a change of its configuration, and what is said about it.
+type Case = (&'static str, fn(&mut Json), &'static str);
+
 /// What is said about the model `name` with another configuration.
 fn complaint(name: &str, change: impl FnOnce(&mut Json)) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -194,7 +197,6 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once() {
     for part in ["`hidden_size` is missing", "`sparkle`", "`vocab_size` is \"many\""] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    type Case = (&'static str, fn(&mut Json), &'static str);
     let cases: &[Case] = &[
         ("mistral", |c| c["model_type"] = json!("mistralx"), "the nearest is mistral"),
         ("mistral", |c| c["architectures"] = json!("MistralForCausalLM"), "a list of texts"),
