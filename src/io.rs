@@ -89,6 +89,7 @@ impl Reading {
             task: self.task.clone(),
             wants: Wants { past: self.with_past, part: self.part.map_or(Part::Whole, Into::into) },
             inputs: self.ends.0.clone(),
+            stored: false,
             weights: WeightOptions { key: self.key.clone(), tensors_only: self.tensors_only },
         }
     }
@@ -276,11 +277,26 @@ fn lift(path: &Path, options: &Reading) -> Result<(Model, InputFormat), Diags> {
         | InputFormat::TensorBundle
         | InputFormat::Safetensors
         | InputFormat::Index => {
+            if options.arch.is_none()
+                && let Some(config) = described(&source)
+            {
+                return Ok((folder::read(&config, &options.folder())?, InputFormat::HuggingFace));
+            }
             let weights = weights(&source, path, options)?;
             architecture::model(weights, options)
         }
     }?;
     Ok((model, format))
+}
+
+/// The configuration of the published model whose weights `source` is.
+fn described(source: &Source) -> Option<Source> {
+    let folder = source.path().parent()?;
+    let weights = hoist_parsers::weights::in_folder(folder)?;
+    if source.path().file_name()? != weights {
+        return None;
+    }
+    Source::open(format::config_beside(source.path())?).ok()
 }
 
 fn text(source: &Source) -> Result<Model, Diags> {

@@ -1,4 +1,5 @@
 //! What `convert` and `optimize` have in common: read, rewrite, write, check, put in place.
+use crate::companions;
 use crate::format::OutputFormat;
 use crate::gate::{self, Checking, Verdict};
 use crate::io::{self, Reading};
@@ -50,6 +51,9 @@ pub struct Writing {
     /// ONNX operator set of the output; without it, the lowest from 17 on that serves
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
+    /// Copy configuration, tokenizer and generation settings of a published model beside the output, and write what onnxruntime-genai needs for decoders with a past
+    #[arg(long)]
+    pub with_files: bool,
     /// Expand calls of functions that the model itself defines; they are expanded anyway where --opset is not that of the source
     #[arg(long)]
     pub inline_functions: bool,
@@ -210,8 +214,14 @@ impl Job<'_> {
             }
             None => self.check(&source, &staging, format)?,
         };
+        let beside = if self.writing.with_files {
+            companions::stage(self.input, self.output, &model.graph)?
+        } else {
+            vec![]
+        };
         let nodes = (nodes_before, model.graph.node_count());
         let bytes = staging.commit()?;
+        beside.into_iter().try_for_each(Extra::commit)?;
         let mut quantization = None;
         if let Some((told, extras)) = quantized {
             extras.into_iter().try_for_each(Extra::commit)?;

@@ -3,6 +3,7 @@
 mod architecture;
 mod calibration;
 mod cli;
+mod companions;
 mod difference;
 mod engine;
 mod error_report;

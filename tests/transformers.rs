@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn read(folder: &Path, options: &Options) -> Result<Model, Diags> {
     let source = Source::open(folder.join("config.json")).map_err(|e| Diag::error("E0101", e.to_string()))?;
@@ -30,6 +31,16 @@ fn lift(folder: &Path, _: &Meta) -> Result<Model, Diags> {
 #[test]
 fn every_model_computes_what_transformers_computes() {
     recorded::check_all("testdata/transformers", lift);
+}
+
+/// As models with many weights are built.
+fn lift_stored(folder: &Path, _: &Meta) -> Result<Model, Diags> {
+    read(folder, &Options { stored: true, ..Options::default() })
+}
+
+#[test]
+fn stored_weights_give_the_same() {
+    recorded::check_all("testdata/transformers", lift_stored);
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -258,6 +269,65 @@ fn weights_of_several_types_are_of_one() {
     let model = read(folder.path(), &Options::default()).expect("is read");
     let types = model.graph.values().filter_map(|(v, _)| model.graph.constant(v).map(Tensor::dtype));
     assert!(!types.into_iter().any(|d| d == DType::BF16), "all are of one type");
+}
+
+/// Runs `hoist`; what it says when it fails.
+fn hoist(args: &[&str]) -> Result<(), String> {
+    let out = Command::new(env!("CARGO_BIN_EXE_hoist")).args(args).output().expect("starts");
+    if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+}
+
+#[test]
+fn files_that_users_need_come_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let text = |path: &Path| path.to_str().expect("a path").to_owned();
+    let (input, output) = (text(&fixture("mistral")), text(&at("m.onnx")));
+    hoist(&["convert", &input, "-o", &output, "--with-past", "--with-files"]).expect("is converted");
+    let same = |name: &str| {
+        fs::read(at(name)).expect("there") == fs::read(fixture("mistral").join(name)).expect("there")
+    };
+    assert!(same("config.json"));
+    let genai: Json =
+        serde_json::from_slice(&fs::read(at("genai_config.json")).expect("there")).expect("JSON");
+    let decoder = &genai["model"]["decoder"];
+    let figures =
+        ["num_hidden_layers", "num_key_value_heads", "num_attention_heads", "head_size", "hidden_size"];
+    assert_eq!(figures.map(|k| decoder[k].as_u64()), [2, 2, 4, 4, 16].map(Some), "{genai}");
+    assert_eq!((&genai["model"]["type"], &decoder["filename"]), (&json!("mistral"), &json!("m.onnx")));
+    // Of a model without a past, only what was there; of another file, nothing.
+    let second = tempfile::tempdir().expect("a folder");
+    let path = text(&second.path().join("m.onnx"));
+    hoist(&["convert", &input, "-o", &path, "--with-files"]).expect("is converted");
+    assert!(second.path().join("config.json").is_file() && !second.path().join("genai_config.json").exists());
+    let third = tempfile::tempdir().expect("a folder");
+    fs::remove_file(second.path().join("config.json")).expect("removed");
+    let said = hoist(&["convert", &path, "-o", &text(&third.path().join("o.onnx")), "--with-files"]);
+    assert!(said.is_err_and(|e| e.contains("there is no config.json")));
+    assert!(!third.path().join("o.onnx").exists(), "a failed run leaves nothing");
+}
+
+#[test]
+fn weights_may_stay_where_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(fixture("llama_linear").join(file), folder.path().join(file)).expect("copied");
+    }
+    let text = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let size = |name: &str| fs::metadata(folder.path().join(name)).expect("there").len();
+    // The weights alone are the model, since their configuration lies beside them.
+    for (input, output) in [(text(""), "a.onnx"), (text("model.safetensors"), "b.onnx")] {
+        hoist(&["convert", &input, "-o", &text(output), "--external-data", "reference"])
+            .expect("is converted");
+        assert!(!folder.path().join(format!("{output}.data")).exists());
+        // Only matrices of a kilobyte and more are referred to.
+        assert!(size(output) < size("model.safetensors"), "{}", size(output));
+        hoist(&["verify", &text(output), &text("")]).expect("the same");
+    }
+    assert_eq!(
+        fs::read(folder.path().join("a.onnx")).expect("a"),
+        fs::read(folder.path().join("b.onnx")).expect("b")
+    );
 }
 
 #[test]

@@ -54,7 +54,11 @@ pub struct Step<'a> {
 pub struct Extra(Staging);
 
 impl Extra {
-    fn new(path: &Path, bytes: &[u8]) -> Result<Self, Diag> {
+    /// Prepares the file `path`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(path: &Path, bytes: &[u8]) -> Result<Self, Diag> {
         let staging = Staging::new(&Place::new(path)?)?;
         staging.write_model(|sink| sink.write_all(bytes))?;
         Ok(Self(staging))

@@ -22,6 +22,8 @@ pub struct Options {
     pub wants: Wants,
     /// Names of the inputs, out of those that the model may have; empty for the usual ones.
     pub inputs: Vec<String>,
+    /// Whether linear layers take their weights as they are stored even where there are few.
+    pub stored: bool,
     /// How the weights are read.
     pub weights: WeightOptions,
 }
@@ -187,7 +189,7 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
     let weights = weights(folder, options)?;
     let (weights, dtype) = of_one_type(weights)?;
     let mut net = Net::of_type(&kind, &weights, dtype);
-    net.stored = weights.bytes() > LARGE;
+    net.stored = options.stored || weights.bytes() > LARGE;
     net.asked.clone_from(&options.inputs);
     net.wants = options.wants;
     match build {
