@@ -100,7 +100,8 @@ fn folder(path: &Path) -> PathBuf {
 /// What onnxruntime-genai needs to know about a decoder with a past; none for other models.
 fn genai(config: &Json, graph: &Graph, output: &Path) -> Option<Json> {
     let names: Vec<String> = graph.inputs().iter().map(|v| graph.value_label(*v)).collect();
-    let layers = names.iter().filter(|n| n.starts_with("past_key_values.") && n.ends_with(".key")).count();
+    // Each has a key and a value.
+    let layers = names.iter().filter(|n| n.starts_with("past_key_values.")).count() / 2;
     let first = names.iter().position(|n| n == "past_key_values.0.key")?;
     let dims = graph.ty(graph.inputs()[first]).as_tensor()?.shape.clone()?;
     let (groups, size) = (dims.get(1).and_then(Dim::known)?, dims.get(3).and_then(Dim::known)?);
