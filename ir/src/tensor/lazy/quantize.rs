@@ -179,13 +179,17 @@ pub(super) fn read_real(
     Ok(())
 }
 
+/// Added to and taken off a number below 2^22, this leaves the nearest integer.
+const ROUND: f32 = 12_582_912.0;
+
 /// What gives the stored bits for a number of steps and a zero point: `saturate(round_half_even(v) + zero_point)` for integers (ONNX `QuantizeLinear`).
 fn encoder(dtype: DType) -> impl Fn(f32, i32) -> u8 {
     let kind = f8_kind(dtype);
     let (low, high) = dtype.int_range().map_or((0.0, 0.0), |(l, h)| (l as f32, h as f32));
     move |v: f32, zero: i32| match kind {
         Some(kind) => encode_f8(v, kind, true),
-        None => (v.round_ties_even() + zero as f32).clamp(low, high) as i32 as u8,
+        // The nearest integer, halves to even; larger numbers leave the range anyway.
+        None => (((v + ROUND) - ROUND) + zero as f32).clamp(low, high) as i32 as u8,
     }
 }
 

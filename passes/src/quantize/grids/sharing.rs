@@ -7,6 +7,8 @@ use hoist_ir::dtype::DType;
 use hoist_ir::graph::ValueId;
 use hoist_ir::ops::quant::dequantize_linear::DequantizeLinear;
 use hoist_ir::tensor::{Tensor, TensorError};
+use pulp::Arch;
+use rayon::prelude::*;
 
 /// Which elements of weights share a scale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,23 +111,26 @@ struct Rows {
 const PIECE: usize = 1 << 16;
 
 impl Rows {
-    /// Calls `each` with every row and the position of its scale; rows are read in pieces.
-    fn each(
+    /// What `of` makes of every row, with the position of its scale; rows are read in pieces, by several threads.
+    fn map<T: Send>(
         &self,
-        mut each: impl FnMut(usize, &[f32]) -> Result<(), TensorError>,
-    ) -> Result<(), TensorError> {
-        let &[rows, len] = self.view.shape() else { return Ok(()) };
+        of: impl Fn(&[f32]) -> Result<T, TensorError> + Sync,
+    ) -> Result<Vec<(usize, T)>, TensorError> {
+        let &[rows, len] = self.view.shape() else { return Ok(vec![]) };
         let flat = self.view.reshape(&[self.view.len()])?;
         let at_once = (PIECE / len.max(1)).max(1);
-        for start in (0..rows).step_by(at_once) {
+        let piece = |n: usize| {
+            let start = n * at_once;
             let count = at_once.min(rows - start);
             let part = flat.slice(&[start * len], &[count * len])?;
-            for (i, row) in part.to_f32s()?.chunks(len.max(1)).enumerate() {
-                let r = start + i;
-                each(self.at.first + r / self.at.run * self.at.step + r % self.at.run, row)?;
-            }
-        }
-        Ok(())
+            let place = |r: usize| self.at.first + r / self.at.run * self.at.step + r % self.at.run;
+            let data = part.to_f32s()?;
+            let each = data.chunks(len.max(1)).enumerate();
+            each.map(|(i, row)| Ok((place(start + i), of(row)?))).collect::<Result<Vec<_>, TensorError>>()
+        };
+        let pieces: Vec<Vec<_>> =
+            (0..rows.div_ceil(at_once)).into_par_iter().map(piece).collect::<Result<_, _>>()?;
+        Ok(pieces.into_iter().flatten().collect())
     }
 }
 
@@ -150,16 +155,18 @@ pub fn share(
         vec![Params { scale: 1.0, zero_point: 0 }; sizes.iter().copied().fold(1, usize::saturating_mul)];
     let searched = grid.dtype.is_int() && grid.dtype.bits() <= SEARCHED;
     for rows in sharing.rows(w)? {
-        rows.each(|at, row| {
+        let found = rows.map(|row| {
             if !row.iter().all(|v| v.is_finite()) {
                 return Err(TensorError::Shape("there are numbers that are not finite".to_owned()));
             }
-            let found = if searched { search(row, grid, signed) } else { grid.params(interval(row)) };
-            if let Some(p) = all.get_mut(at) {
-                *p = found;
-            }
-            Ok(())
+            let search = || search(row, grid, signed);
+            Ok(if searched { Arch::new().dispatch(search) } else { grid.params(interval(row)) })
         })?;
+        for (at, params) in found {
+            if let Some(p) = all.get_mut(at) {
+                *p = params;
+            }
+        }
     }
     let (scales, zeros): (Vec<f32>, Vec<i32>) = all.into_iter().map(|p| (p.scale, p.zero_point)).unzip();
     let scales = Tensor::from_vec(&sizes, scales).cast(scale, false)?;
@@ -200,6 +207,11 @@ fn interval(row: &[f32]) -> Interval {
 
 /// Scale and zero point of least squared error for `row`. The interval is narrowed step by step; for the integers of each step the best factor is known:
 /// with `q` what is stored less the zero point, `sum(w q) / sum(q q)`, which leaves `sum(w w) - sum(w q)^2 / sum(q q)`.
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for the processor that is there only inside of the caller"
+)]
+#[inline(always)]
 fn search(row: &[f32], grid: Grid, signed: bool) -> Params {
     /// Widest and narrowest interval tried, and steps between them, in parts of the whole.
     const TRIED: std::ops::RangeInclusive<u32> = 50..=112;
@@ -207,8 +219,8 @@ fn search(row: &[f32], grid: Grid, signed: bool) -> Params {
     let around = interval(row);
     let (low, high) = grid.dtype.int_range().map_or((-8, 7), |(l, h)| (l as i32, h as i32));
     let middle = (high - low + 1) / 2 + low;
-    let mut best =
-        (0.0f64, Params { scale: 1.0, zero_point: if grid.symmetric { middle } else { 0i32.max(low) } });
+    let start = if grid.symmetric { middle } else { 0i32.max(low) };
+    let mut best = (0.0f64, None);
     for part in TRIED.step_by(STEP) {
         let part = part as f32 / 100.0;
         let (scale, zero) = if grid.symmetric {
@@ -226,20 +238,66 @@ fn search(row: &[f32], grid: Grid, signed: bool) -> Params {
             continue;
         }
         let (least, most, inverse) = ((low - zero) as f32, (high - zero) as f32, scale.recip());
-        let (mut products, mut squares) = (0.0f64, 0.0f64);
-        for v in row {
-            let q = (v * inverse).round_ties_even().clamp(least, most);
-            products += f64::from(*v) * f64::from(q);
-            squares += f64::from(q) * f64::from(q);
-        }
-        if squares > 0.0 && products * products / squares > best.0 {
-            best = (
-                products * products / squares,
-                Params { scale: (products / squares) as f32, zero_point: zero },
-            );
+        let (products, squares) = sums(row, inverse, least, most);
+        let gain = f64::from(products) * f64::from(products) / f64::from(squares);
+        if squares > 0.0 && gain > best.0 {
+            best = (gain, Some((inverse, least, most, zero)));
         }
     }
-    best.1
+    match best.1 {
+        Some((inverse, least, most, zero)) => {
+            Params { scale: factor(row, inverse, least, most), zero_point: zero }
+        }
+        None => Params { scale: 1.0, zero_point: start },
+    }
+}
+
+/// The integer next to `v * inverse`, halves to even, between `least` and `most`.
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for the processor that is there only inside of the caller"
+)]
+#[inline(always)]
+fn step(v: f32, inverse: f32, least: f32, most: f32) -> f32 {
+    /// Added to and taken off a number below 2^22, this leaves the nearest integer.
+    const ROUND: f32 = 12_582_912.0;
+    ((v * inverse + ROUND) - ROUND).max(least).min(most)
+}
+
+/// With `q` the steps of a row: the sums of `v q` and `q q`, in 32 bits and, whatever the processor, in one order.
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for the processor that is there only inside of the caller"
+)]
+#[inline(always)]
+fn sums(row: &[f32], inverse: f32, least: f32, most: f32) -> (f32, f32) {
+    const LANES: usize = 16;
+    let (mut products, mut squares) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for ((v, p), s) in chunk.iter().zip(&mut products).zip(&mut squares) {
+            let q = step(*v, inverse, least, most);
+            *p += *v * q;
+            *s += q * q;
+        }
+    }
+    for ((v, p), s) in rest.iter().zip(&mut products).zip(&mut squares) {
+        let q = step(*v, inverse, least, most);
+        *p += *v * q;
+        *s += q * q;
+    }
+    (products.iter().sum(), squares.iter().sum())
+}
+
+/// `sum(v q) / sum(q q)`.
+fn factor(row: &[f32], inverse: f32, least: f32, most: f32) -> f32 {
+    let (mut products, mut squares) = (0.0f64, 0.0f64);
+    for v in row {
+        let q = f64::from(step(*v, inverse, least, most));
+        products += f64::from(*v) * q;
+        squares += q * q;
+    }
+    (products / squares) as f32
 }
 
 impl Quantized {

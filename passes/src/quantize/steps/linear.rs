@@ -165,6 +165,20 @@ impl Linear {
         while at < w.len() {
             let count = PIECE.min(w.len() - at);
             let part = flat.slice(&[at], &[count])?;
+            if let (&[_, columns], 1) = (w.shape(), self.groups) {
+                // A matrix: rows one after another.
+                let (mut row, mut column) = (at / columns, at % columns);
+                for (k, v) in part.to_f32s()?.iter().enumerate() {
+                    let (o, i) = if self.out_axis == 0 { (row, column) } else { (column, row) };
+                    seen(at + k, o, i, *v);
+                    column += 1;
+                    if column == columns {
+                        (row, column) = (row + 1, 0);
+                    }
+                }
+                at += count;
+                continue;
+            }
             for (k, v) in part.to_f32s()?.iter().enumerate() {
                 let (o, i) = self.channels(w.shape(), at + k);
                 seen(at + k, o, i, *v);
