@@ -207,10 +207,6 @@ fn interval(row: &[f32]) -> Interval {
 
 /// Scale and zero point of least squared error for `row`. The interval is narrowed step by step; for the integers of each step the best factor is known:
 /// with `q` what is stored less the zero point, `sum(w q) / sum(q q)`, which leaves `sum(w w) - sum(w q)^2 / sum(q q)`.
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the processor that is there only inside of the caller"
-)]
 #[inline(always)]
 fn search(row: &[f32], grid: Grid, signed: bool) -> Params {
     /// Widest and narrowest interval tried, and steps between them, in parts of the whole.
@@ -253,10 +249,6 @@ fn search(row: &[f32], grid: Grid, signed: bool) -> Params {
 }
 
 /// The integer next to `v * inverse`, halves to even, between `least` and `most`.
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the processor that is there only inside of the caller"
-)]
 #[inline(always)]
 fn step(v: f32, inverse: f32, least: f32, most: f32) -> f32 {
     /// Added to and taken off a number below 2^22, this leaves the nearest integer.
@@ -265,10 +257,6 @@ fn step(v: f32, inverse: f32, least: f32, most: f32) -> f32 {
 }
 
 /// With `q` the steps of a row: the sums of `v q` and `q q`, in 32 bits and, whatever the processor, in one order.
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the processor that is there only inside of the caller"
-)]
 #[inline(always)]
 fn sums(row: &[f32], inverse: f32, least: f32, most: f32) -> (f32, f32) {
     const LANES: usize = 16;
