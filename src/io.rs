@@ -235,7 +235,10 @@ pub fn find(path: &Path, options: &Reading) -> Result<(Source, InputFormat), Dia
         Err(error) => {
             let inside =
                 |inner: PathBuf| Source::open(inner).map_err(|e| Diag::error("E0101", e.to_string()));
-            if let Some((inner, format)) = format::in_folder(path).or_else(|| format::of_prefix(path)) {
+            // With --arch, a folder is its weights.
+            let found = format::in_folder(path)
+                .filter(|(_, format)| options.arch.is_none() || *format != InputFormat::HuggingFace);
+            if let Some((inner, format)) = found.or_else(|| format::of_prefix(path)) {
                 return Ok((inside(inner)?, format));
             }
             match format::weights_in(path) {

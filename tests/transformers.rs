@@ -328,6 +328,16 @@ fn weights_may_stay_where_they_are() {
         fs::read(folder.path().join("a.onnx")).expect("a"),
         fs::read(folder.path().join("b.onnx")).expect("b")
     );
+    // What is written as weights is the weights, and with --arch there is another program.
+    hoist(&["convert", &text(""), "-o", &text("again.safetensors")]).expect("is written");
+    let weights = |name: &str| -> BTreeMap<String, Vec<u8>> {
+        let source = Source::open(folder.path().join(name)).expect("opens");
+        let read = hoist_parsers::safetensors::read(&source).expect("is read");
+        read.tensors.iter().map(|(n, t)| (n.clone(), t.bytes().expect("bytes").into_owned())).collect()
+    };
+    assert_eq!(weights("again.safetensors"), weights("model.safetensors"));
+    let said = hoist(&["convert", &text(""), "--arch", "resnet18", "-o", &text("c.onnx")]);
+    assert!(said.is_err_and(|e| e.contains("`conv1.weight` is missing")));
 }
 
 #[test]

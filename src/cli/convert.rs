@@ -1,7 +1,7 @@
 //! `hoist convert`.
 use super::rewrite::{Asked, Rewrite};
 use super::{EXIT_CODES, Report, Session};
-use crate::format::OutputFormat;
+use crate::format::{OutputFormat, weights_in};
 use crate::gate::Verdict;
 use crate::io::{self, Content};
 use crate::job::Done;
@@ -69,7 +69,9 @@ impl Opts {
 
 impl Opts {
     fn write_weights(&self) -> Result<Report> {
-        let Content::Weights(held) = io::open(&self.input, &self.rewrite.reading)? else {
+        // Of a published model, the weights are written, and not the program that its configuration describes.
+        let input = weights_in(&self.input).unwrap_or_else(|| self.input.clone());
+        let Content::Weights(held) = io::open(&input, &self.rewrite.reading)? else {
             let m = format!(
                 "{}: only weights are written as safetensors, and this is a model",
                 self.input.display()

@@ -285,6 +285,14 @@ fn classified(net: &mut Net<'_>, name: &str, x: V, hidden: usize, labels: usize)
     Ok(())
 }
 
+/// Classes of a text: a layer on the first token, an activation, and a layer.
+fn by_first(net: &mut Net<'_>, e: &Encoder, x: V, (dense, act, out): (&str, Act, &str)) -> R<()> {
+    let y = first(net, x)?;
+    let y = net.dense(dense, y, (e.hidden, e.hidden), true)?;
+    let y = net.act(act, y)?;
+    classified(net, out, y, e.hidden, e.labels)
+}
+
 const BERT_TOPS: Tops<'_> = Tops {
     words: Some(("cls.predictions.transform.dense", Act::Gelu, "cls.predictions.transform.LayerNorm")),
     word_bias: "cls.predictions.bias",
@@ -321,10 +329,7 @@ pub(super) fn roberta(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), D
     match head {
         Head::None => bare(net, &e, x, "pooler.dense")?,
         Head::SequenceClassification => {
-            let y = first(net, x)?;
-            let y = net.dense("classifier.dense", y, (e.hidden, e.hidden), true)?;
-            let y = net.of("tanh", &[y])?;
-            classified(net, "classifier.out_proj", y, e.hidden, e.labels)?;
+            by_first(net, &e, x, ("classifier.dense", Act::Tanh, "classifier.out_proj"))?;
         }
         other => {
             let tops = Tops {
@@ -354,10 +359,7 @@ pub(super) fn electra(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), D
     match head {
         Head::None => net.output("last_hidden_state", x),
         Head::SequenceClassification => {
-            let y = first(net, x)?;
-            let y = net.dense("classifier.dense", y, (e.hidden, e.hidden), true)?;
-            let y = net.act(Act::Gelu, y)?;
-            classified(net, "classifier.out_proj", y, e.hidden, e.labels)?;
+            by_first(net, &e, x, ("classifier.dense", Act::Gelu, "classifier.out_proj"))?;
         }
         other => {
             let tops = Tops {
@@ -394,10 +396,7 @@ pub(super) fn distilbert(c: &Config, net: &mut Net<'_>, head: Head) -> Result<()
     match head {
         Head::None => net.output("last_hidden_state", x),
         Head::SequenceClassification => {
-            let y = first(net, x)?;
-            let y = net.dense("pre_classifier", y, (hidden, hidden), true)?;
-            let y = net.relu(y)?;
-            classified(net, "classifier", y, hidden, e.labels)?;
+            by_first(net, &e, x, ("pre_classifier", Act::Relu, "classifier"))?;
         }
         other => {
             let tops = Tops {
@@ -418,10 +417,7 @@ pub(super) fn mpnet(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Dia
     match head {
         Head::None => bare(net, &e, x, "pooler.dense")?,
         Head::SequenceClassification => {
-            let y = first(net, x)?;
-            let y = net.dense("classifier.dense", y, (e.hidden, e.hidden), true)?;
-            let y = net.of("tanh", &[y])?;
-            classified(net, "classifier.out_proj", y, e.hidden, e.labels)?;
+            by_first(net, &e, x, ("classifier.dense", Act::Tanh, "classifier.out_proj"))?;
         }
         other => {
             let tops = Tops {
