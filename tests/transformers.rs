@@ -12,6 +12,7 @@ use hoist_parsers::safetensors::arch::below::{Part, Wants};
 use hoist_parsers::safetensors::arch::folder::{self, Options};
 use hoist_parsers::source::Source;
 use hoist_runtime::reference::{Reference, ReferenceOptions};
+use rayon::prelude::*;
 use recorded::Meta;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -234,11 +235,83 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once() {
         ),
         ("vit", |c| c["patch_size"] = json!(64), "larger than `image_size`"),
         ("wav2vec2", |c| c["conv_stride"] = json!([4]), "not lists of one length"),
+        ("wav2vec2", |c| c["conv_stride"] = json!([4, 0]), "sizes from 1 on"),
+        ("albert", |c| c["inner_group_num"] = json!(1 << 24), "more than 262144 operators"),
+        ("marian", |c| c["max_position_embeddings"] = json!(1 << 24), "a table of 16777216 x 16 numbers"),
+        ("bert", |c| c["num_attention_heads"] = json!(3), "do not divide into 3 heads"),
     ];
     for (name, change, part) in cases {
         let said = complaint(name, change);
         assert!(said.contains(part), "{name}: `{said}` instead of `{part}`");
     }
+}
+
+/// Values that no configuration states, and some that contradict the others.
+fn odd_values() -> Vec<Json> {
+    let many = 1u64 << 24;
+    vec![
+        json!(0),
+        json!(1),
+        json!(3),
+        json!(many),
+        json!(u64::MAX),
+        json!(-1),
+        json!(1e300),
+        json!(0.001),
+        json!(null),
+        json!("x"),
+        json!(true),
+        json!(false),
+        json!([]),
+        json!([0]),
+        json!([3, 5]),
+        json!([many, many]),
+        json!({}),
+    ]
+}
+
+/// Every value of `json` with the way to it, those of inner objects too.
+fn values_of(json: &Json, at: &str, out: &mut Vec<String>) {
+    for (key, value) in json.as_object().into_iter().flatten() {
+        let path = format!("{at}/{key}");
+        if value.is_object() {
+            values_of(value, &path, out);
+        }
+        out.push(path);
+    }
+}
+
+/// Whatever a value of a configuration becomes, the model is read or refused. `ALL=1` tries every value in every place, not one in each.
+#[test]
+fn any_change_of_a_configuration_is_survived() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/transformers");
+    let all = std::env::var_os("ALL").is_some();
+    let only = std::env::var("CASES").unwrap_or_default();
+    let mut names: Vec<String> = fs::read_dir(root)
+        .expect("cases")
+        .map(|e| e.expect("one").file_name().into_string().expect("a name"))
+        .collect();
+    names.retain(|n| n.contains(&only));
+    names.sort();
+    names.par_iter().enumerate().for_each(|(n, name)| {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::copy(fixture(name).join("model.safetensors"), folder.path().join("model.safetensors"))
+            .expect("copied");
+        let json: Json = serde_json::from_slice(&fs::read(fixture(name).join("config.json")).expect("read"))
+            .expect("JSON");
+        let mut places = vec![];
+        values_of(&json, "", &mut places);
+        let odd = odd_values();
+        for (i, place) in places.iter().enumerate() {
+            let tried = if all { odd.iter().collect() } else { vec![&odd[(n + i) % odd.len()]] };
+            for value in tried {
+                let mut changed = json.clone();
+                *changed.pointer_mut(place).expect("a value") = value.clone();
+                fs::write(folder.path().join("config.json"), changed.to_string()).expect("written");
+                drop(read(folder.path(), &Options::default()));
+            }
+        }
+    });
 }
 
 #[test]
@@ -266,9 +339,15 @@ fn weights_of_several_types_are_of_one() {
     let header = header.to_string();
     let whole = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
     fs::write(folder.path().join("model.safetensors"), whole).expect("written");
+    let header8 = header.replace("\"BF16\"", "\"F8_E4M3\"").replace("[16]", "[32]");
     let model = read(folder.path(), &Options::default()).expect("is read");
     let types = model.graph.values().filter_map(|(v, _)| model.graph.constant(v).map(Tensor::dtype));
     assert!(!types.into_iter().any(|d| d == DType::BF16), "all are of one type");
+    // Floats of 8 bits mean something only with their scales.
+    let whole = [&(header8.len() as u64).to_le_bytes(), header8.as_bytes(), &data].concat();
+    fs::write(folder.path().join("model.safetensors"), whole).expect("written");
+    let said = read(folder.path(), &Options::default()).expect_err("is refused").to_string();
+    assert!(said.contains("without their scales"), "{said}");
 }
 
 /// Runs `hoist`; what it says when it fails.

@@ -348,3 +348,18 @@ impl Op {
         out
     }
 }
+
+impl Op {
+    /// The operator of that name with these attributes.
+    ///
+    /// # Errors
+    /// When there is no such operator, or it has no such attribute of that kind.
+    pub fn named(name: &str, attrs: &[(&str, crate::attr::Attr)]) -> Result<Self, crate::diag::Diag> {
+        let missing = || crate::diag::Diag::error("E0901", format!("the IR has no operator `{name}`"));
+        let mut op = Self::by_name(name).ok_or_else(missing)?;
+        for (key, value) in attrs {
+            op.def_mut().set_attr(key, value).map_err(|e| crate::diag::Diag::error(e.code, e.message))?;
+        }
+        Ok(op)
+    }
+}

@@ -137,9 +137,11 @@ fn tensor(entry: &Entry<'_>, files: &Files, at: &mut usize) -> Result<Tensor, Di
 
 /// `scale * t + min` in double precision; rounded to the nearest integer, halves up, where the weight is one of integers. (`decodeWeight` of tfjs-core.)
 fn affine(t: &Tensor, dtype: DType, scale: f64, min: f64) -> Result<Tensor, Diag> {
-    let stored = t.to_i64s().map_err(|e| bad(e.to_string()))?;
+    let bytes = t.bytes().map_err(|e| bad(e.to_string()))?;
+    let width = if t.dtype() == DType::U8 { 1 } else { 2 };
     // Integers of 16 bits are exact in double precision.
-    let values = stored.into_iter().map(|v| v as f64 * scale + min);
+    let stored = |b: &[u8]| b.iter().rev().fold(0u32, |n, b| n << 8 | u32::from(*b));
+    let values = bytes.chunks_exact(width).map(|b| f64::from(stored(b)) * scale + min);
     if dtype == DType::F32 {
         return Ok(Tensor::from_vec(t.shape(), values.map(|v| v as f32).collect::<Vec<_>>()));
     }

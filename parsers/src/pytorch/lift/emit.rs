@@ -9,7 +9,6 @@ use hoist_ir::diag::Diag;
 use hoist_ir::dim::Dim;
 use hoist_ir::dtype::DType;
 use hoist_ir::edit::NewNode;
-use hoist_ir::op::OpDef;
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::Tensor;
 use hoist_ir::types::TensorType;
@@ -69,12 +68,7 @@ impl Cx {
         attrs: &[(&str, Attr)],
         outputs: usize,
     ) -> R<Vec<V>> {
-        let missing = || Diag::error("E0901", format!("the IR has no operator `{name}`"));
-        let mut op = Op::by_name(name).ok_or_else(missing)?;
-        for (key, value) in attrs {
-            let def: &mut dyn OpDef = op.def_mut();
-            def.set_attr(key, value).map_err(|e| Diag::error(e.code, e.message))?;
-        }
+        let op = Op::named(name, attrs)?;
         let new = NewNode { outputs, origin: self.origin.clone(), ..NewNode::new(op, inputs) };
         let n = self.graph.append(new)?;
         Ok(self.graph.node(n).outputs().to_vec())

@@ -24,6 +24,10 @@ use hoist_ir::types::TensorType;
 use super::below::Wants;
 use crate::weights::Weights;
 use crate::weights::fit::{Wanted, fit};
+use std::collections::HashMap;
+
+/// Most operators of a program: several times those of the largest models.
+const MOST_NODES: usize = 1 << 18;
 
 /// What building gives.
 pub(super) type R<T> = Result<T, Diag>;
@@ -38,6 +42,9 @@ pub(super) struct Net<'w> {
     pub(super) dtype: DType,
     /// Weights that were declared, and the constants that stand for them; these may have other orders of axes.
     pub(super) wanted: Vec<(Wanted, V, Option<Vec<usize>>)>,
+    /// Where each is, by name and order.
+    pub(super) declared: HashMap<(String, Option<Vec<usize>>), usize>,
+    nodes: usize,
     /// What the names of the model's weights begin with, where it has a head.
     pub(super) base: &'static str,
     /// Module that is being built, for the origins of nodes.
@@ -108,6 +115,8 @@ impl<'w> Net<'w> {
             weights,
             dtype,
             wanted: vec![],
+            declared: HashMap::new(),
+            nodes: 0,
             base: "",
             module: String::new(),
             wants: Wants::default(),
@@ -185,19 +194,25 @@ impl<'w> Net<'w> {
         Ok(Model { graph: self.graph, source: self.weights.format.into(), ..Model::default() })
     }
 
-    pub(super) fn node(&mut self, op: impl Into<Op>, inputs: &[Option<V>]) -> R<V> {
-        let part = OriginPart {
-            name: self.module.as_str().into(),
-            module: Some(self.module.as_str().into()),
-            ..OriginPart::default()
-        };
-        let n = self.graph.append(NewNode { origin: Origin::new(part), ..NewNode::new(op, inputs) })?;
-        self.graph
-            .node(n)
-            .outputs()
-            .first()
-            .copied()
-            .ok_or_else(|| Diag::error("E0901", "an operator without a result"))
+    fn node(&mut self, op: impl Into<Op>, inputs: &[Option<V>]) -> R<V> {
+        let out = self.append(op.into(), inputs, 1)?;
+        out.first().copied().ok_or_else(|| Diag::error("E0901", "an operator without a result"))
+    }
+
+    /// A node of the module that is being built.
+    pub(super) fn append(&mut self, op: Op, inputs: &[Option<V>], outputs: usize) -> R<Vec<V>> {
+        self.nodes += 1;
+        if self.nodes > MOST_NODES {
+            return Err(Diag::error(
+                "E0205",
+                format!("the configuration describes more than {MOST_NODES} operators"),
+            ));
+        }
+        let module = self.module.as_str();
+        let part = OriginPart { name: module.into(), module: Some(module.into()), ..OriginPart::default() };
+        let new = NewNode { outputs, origin: Origin::new(part), ..NewNode::new(op, inputs) };
+        let n = self.graph.append(new)?;
+        Ok(self.graph.node(n).outputs().to_vec())
     }
 
     /// `torch.nn.Conv2d` called `name`.

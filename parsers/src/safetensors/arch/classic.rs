@@ -3,16 +3,9 @@ use super::bert::labels;
 use super::blocks::{Net, R, V};
 use super::config::{Act, Config};
 use super::folder::Head;
-use super::ops::Axis;
 use super::vit::Window;
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::{Diag, Diags};
-
-/// A picture of any height and width.
-fn picture(net: &mut Net<'_>, channels: usize) -> V {
-    let axes = [Axis::Name("batch_size"), Axis::Size(channels), Axis::Name("height"), Axis::Name("width")];
-    net.input_of("pixel_values", None, &axes)
-}
 
 /// A batch normalization called `name`.
 fn normed(net: &mut Net<'_>, name: &str, x: V, size: usize, eps: f64) -> R<V> {
@@ -69,7 +62,7 @@ pub(super) fn resnet(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Di
     }
     c.check()?;
     net.base = "resnet.";
-    let x = picture(net, channels);
+    let x = net.picture(channels);
     let x = unit(net, "resnet.embedder.embedder", x, (channels, stem), &Window::square(7, 2, 3), Some(act))?;
     let mut x = net.max_pool(x, 3, 2, 1, false)?;
     let mut inner = stem;
@@ -179,7 +172,7 @@ pub(super) fn mobilenet_v2(c: &Config, net: &mut Net<'_>, head: Head) -> Result<
     c.check()?;
     let of = |n: usize| divisible(libm::rint(n as f64 * factor), divisor, least);
     net.base = "mobilenet_v2.";
-    let x = picture(net, channels);
+    let x = net.picture(channels);
     let (wide, mut inner) = (of(32), of(16));
     let at = "mobilenet_v2.conv_stem";
     let mut x = m.unit(net, &format!("{at}.first_conv"), x, (channels, wide), (3, 2, 1), true)?;

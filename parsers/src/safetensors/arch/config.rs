@@ -7,6 +7,10 @@ use std::rc::Rc;
 
 /// Largest size and count that a configuration may state: far above all models, far below what overflows.
 const MOST: u64 = 1 << 24;
+/// Most stages of a network whose stages have sizes of their own.
+const MOST_STAGES: usize = 32;
+/// Largest number that is no size: factors and bases stay far below.
+const MOST_NUMBER: f64 = 1e12;
 /// Most layers of a stack.
 const MOST_LAYERS: u64 = 1 << 10;
 
@@ -99,12 +103,17 @@ impl Config {
             0
         })
     }
-    /// Sizes; a problem when there are none.
+    /// Sizes of at least 1, one for each stage; a problem when there are none.
     pub fn sizes(&self, key: &str) -> Vec<usize> {
-        self.opt_sizes(key).unwrap_or_else(|| {
+        let all = self.opt_sizes(key).unwrap_or_else(|| {
             self.wrong(key, None, "a list of sizes");
             vec![]
-        })
+        });
+        if all.len() > MOST_STAGES || all.contains(&0) {
+            self.wrong(key, self.get(key), &format!("a list of at most {MOST_STAGES} sizes from 1 on"));
+            return vec![1];
+        }
+        all
     }
     /// Sizes, when they are stated.
     pub fn opt_sizes(&self, key: &str) -> Option<Vec<usize>> {
@@ -125,13 +134,11 @@ impl Config {
             let n = self.size(key);
             return (n, n);
         }
-        match self.sizes(key)[..] {
-            [h, w] if h > 0 && w > 0 => (h, w),
-            _ => {
-                self.wrong(key, self.get(key), "two sizes");
-                (1, 1)
-            }
+        if let [h, w] = self.sizes(key)[..] {
+            return (h, w);
         }
+        self.wrong(key, self.get(key), "two sizes");
+        (1, 1)
     }
     /// A number; a problem when there is none.
     pub fn float(&self, key: &str) -> f64 {
@@ -143,7 +150,7 @@ impl Config {
     /// A number, when there is one.
     pub fn opt_float(&self, key: &str) -> Option<f64> {
         let found = self.get(key)?;
-        let n = found.as_f64();
+        let n = found.as_f64().filter(|n| n.abs() <= MOST_NUMBER);
         if n.is_none() {
             self.wrong(key, Some(found), "a number");
         }

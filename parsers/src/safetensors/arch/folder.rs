@@ -10,7 +10,7 @@ use hoist_ir::diag::{Diag, Diags};
 use hoist_ir::dtype::DType;
 use hoist_ir::model::Model;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// What the folder does not say.
@@ -206,7 +206,7 @@ pub fn read(source: &Source, options: &Options) -> Result<Model, Diags> {
         return Err(Diag::error("E0603", m).hint("leave --part and --with-past out").into());
     }
     check_inputs(&net, options)?;
-    let used: Vec<String> = net.wanted.iter().map(|(w, ..)| w.name.clone()).collect();
+    let used: HashSet<String> = net.wanted.iter().map(|(w, ..)| w.name.clone()).collect();
     // A part leaves the weights of the other.
     let part = options.wants.part != Part::Whole;
     let mut model = net.finish_with(&needed(&weights, &used, part))?;
@@ -278,8 +278,9 @@ fn of_one_type(mut weights: Weights) -> Result<(Weights, DType), Diag> {
         *bytes.entry(t.dtype()).or_default() += t.byte_len();
     }
     let dtype = bytes.iter().max_by_key(|(_, n)| **n).map_or(DType::F32, |(d, _)| *d);
-    if !matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16) {
-        let m = format!("its weights are of type {dtype}, which is not read without their scales");
+    let read = |d: DType| matches!(d, DType::F32 | DType::F64 | DType::F16 | DType::BF16);
+    if let Some(narrow) = bytes.keys().find(|d| !read(**d)) {
+        let m = format!("it has weights of type {narrow}, which are not read without their scales");
         return Err(Diag::error("E0301", m).hint("take the model with weights in fp16, bf16 or fp32"));
     }
     for (name, t) in &mut weights.tensors {
@@ -293,14 +294,13 @@ fn of_one_type(mut weights: Weights) -> Result<(Weights, DType), Diag> {
 }
 
 /// The weights without those that no program reads.
-fn needed(weights: &Weights, used: &[String], part: bool) -> Weights {
-    let is_used = |name: &str| used.iter().any(|u| u == name);
+fn needed(weights: &Weights, used: &HashSet<String>, part: bool) -> Weights {
     let spare = |name: &str| {
         let parts = std::iter::once(name).chain(name.match_indices('.').map(|(at, _)| &name[at + 1..]));
         COMPUTED.iter().any(|end| name.ends_with(end))
             || parts.take(2).any(|p| HEAD_PARTS.iter().any(|h| p.starts_with(h)))
     };
-    let tensors = weights.tensors.iter().filter(|(name, _)| is_used(name) || !part && !spare(name));
+    let tensors = weights.tensors.iter().filter(|(name, _)| used.contains(*name) || !part && !spare(name));
     Weights {
         tensors: tensors.map(|(n, t)| (n.clone(), t.clone())).collect(),
         ..Weights { format: weights.format, ..Weights::default() }

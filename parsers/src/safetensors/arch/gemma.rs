@@ -1,5 +1,5 @@
 //! Gemma 1, 2 and 3.
-use super::config::Config;
+use super::config::{Act, Config};
 use super::decoder::{Decoder, Norm, Order};
 use super::rotary::Rope;
 
@@ -18,9 +18,9 @@ pub(super) fn gemma(c: &Config) -> Decoder {
     Decoder {
         norm: Norm::Rms { eps: c.float_or("rms_norm_eps", 1e-6), plus_one: true },
         bias: [bias, bias, false, false],
-        // Files of the first version say `gelu` and mean the formula with tanh.
+        // Files of the first version say `hidden_act: gelu` and mean the formula with tanh.
         act: match c.act(key, "gelu_pytorch_tanh") {
-            super::config::Act::Gelu => super::config::Act::GeluTanh,
+            Act::Gelu if key == "hidden_act" => Act::GeluTanh,
             other => other,
         },
         embed_scale: libm::sqrt(d.hidden as f64),

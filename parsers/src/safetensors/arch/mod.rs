@@ -13,6 +13,7 @@ mod clip;
 mod config;
 mod decoder;
 mod densenet;
+mod distances;
 pub mod folder;
 mod gemma;
 mod gpt;

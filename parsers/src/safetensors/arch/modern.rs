@@ -166,8 +166,11 @@ impl Deberta {
         let ways = [has("c2p"), has("p2c")];
         let factor = 1 + usize::from(ways[0]) + usize::from(ways[1]);
         let rows = c.size("max_position_embeddings");
-        let positive =
-            |key: &str| c.get(key).and_then(serde_json::Value::as_i64).filter(|n| *n > 0).map(|n| n as usize);
+        // -1 is none.
+        let positive = |key: &str| {
+            let stated = c.get(key).and_then(serde_json::Value::as_i64).is_some_and(|n| n > 0);
+            if stated { c.opt_size(key) } else { None }
+        };
         let most = positive("max_relative_positions").unwrap_or(rows);
         let buckets = positive("position_buckets").unwrap_or(0);
         if c.count_or("conv_kernel_size", 0) > 0 {

@@ -6,8 +6,6 @@ use hoist_ir::attr::Attr;
 use hoist_ir::diag::Diag;
 use hoist_ir::dim::{Dim, SymInt};
 use hoist_ir::dtype::DType;
-use hoist_ir::edit::NewNode;
-use hoist_ir::graph::{Origin, OriginPart};
 use hoist_ir::ops::Op;
 use hoist_ir::tensor::{Tensor, TensorError};
 use hoist_ir::types::{TensorType, Type};
@@ -25,6 +23,9 @@ fn broken(e: &TensorError) -> Diag {
     Diag::error("E0206", format!("sizes of the configuration: {e}"))
 }
 
+/// Most numbers of a table that is computed from a configuration.
+const MOST_NUMBERS: usize = 1 << 24;
+
 impl Net<'_> {
     /// A node with `outputs` results.
     pub fn many(
@@ -34,16 +35,7 @@ impl Net<'_> {
         attrs: &[(&str, Attr)],
         outputs: usize,
     ) -> R<Vec<V>> {
-        let missing = || Diag::error("E0901", format!("the IR has no operator `{name}`"));
-        let mut op = Op::by_name(name).ok_or_else(missing)?;
-        for (key, value) in attrs {
-            op.def_mut().set_attr(key, value).map_err(|e| Diag::error(e.code, e.message))?;
-        }
-        let module = self.module.as_str();
-        let part = OriginPart { name: module.into(), module: Some(module.into()), ..OriginPart::default() };
-        let n =
-            self.graph.append(NewNode { outputs, origin: Origin::new(part), ..NewNode::new(op, inputs) })?;
-        Ok(self.graph.node(n).outputs().to_vec())
+        self.append(Op::named(name, attrs)?, inputs, outputs)
     }
     /// A node with one result, some of whose operands may be absent.
     pub fn op_opt(&mut self, name: &str, inputs: &[Option<V>], attrs: &[(&str, Attr)]) -> R<V> {
@@ -109,6 +101,19 @@ impl Net<'_> {
         let t = Tensor::scalar(value).cast(self.dtype, false).map_err(|e| broken(&e))?;
         Ok(self.graph.add_const(t))
     }
+    /// Whether a table of `rows * columns` numbers that the configuration asks for may be computed.
+    ///
+    /// # Errors
+    /// When it is larger than any model's.
+    pub fn room(rows: usize, columns: usize) -> R<()> {
+        match rows.checked_mul(columns) {
+            Some(n) if n <= MOST_NUMBERS => Ok(()),
+            _ => Err(Diag::error(
+                "E0205",
+                format!("config.json asks for a table of {rows} x {columns} numbers"),
+            )),
+        }
+    }
     /// Integers.
     pub fn ints(&mut self, values: &[i64]) -> V {
         self.graph.add_const(Tensor::from_ints(values))
@@ -125,8 +130,8 @@ impl Net<'_> {
     /// The weight `name`, declared once, with its axes in another order.
     pub fn weight_in(&mut self, name: &str, shape: &[usize], order: Option<&[usize]>) -> R<V> {
         let name = self.resolved(name);
-        let same = |(w, _, o): &&(Wanted, V, Option<Vec<usize>>)| w.name == name && o.as_deref() == order;
-        if let Some((known, v, _)) = self.wanted.iter().find(same) {
+        let key = (name.clone(), order.map(<[usize]>::to_vec));
+        if let Some((known, v, _)) = self.declared.get(&key).and_then(|i| self.wanted.get(*i)) {
             if known.shape == shape {
                 return Ok(*v);
             }
@@ -138,6 +143,7 @@ impl Net<'_> {
         let v = self.graph.add_const(t);
         self.graph.set_name(v, Some(name.as_str().into()));
         let wanted = Wanted { name, dtype: self.dtype, shape: shape.to_vec(), tied: vec![] };
+        self.declared.insert(key, self.wanted.len());
         self.wanted.push((wanted, v, order.map(<[usize]>::to_vec)));
         Ok(v)
     }

@@ -9,12 +9,6 @@ use super::vit::{Window, window_bias, window_index};
 use hoist_ir::attr::Attr;
 use hoist_ir::diag::{Diag, Diags};
 
-/// A picture of any height and width.
-fn picture(net: &mut Net<'_>, channels: usize) -> V {
-    let axes = [Axis::Name("batch_size"), Axis::Size(channels), Axis::Name("height"), Axis::Name("width")];
-    net.input_of("pixel_values", None, &axes)
-}
-
 fn unbuilt(head: Head) -> Diag {
     Diag::error("E0301", format!("{head:?} on top of a model of pictures is not built"))
 }
@@ -44,7 +38,7 @@ pub(super) fn convnext(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), 
     let scaled = c.float_or("layer_scale_init_value", 1e-6) > 0.0;
     c.check()?;
     net.base = "convnext.";
-    let x = picture(net, channels);
+    let x = net.picture(channels);
     let first = sizes.first().copied().unwrap_or(1);
     let x = net.conv_nd(
         "convnext.embeddings.patch_embeddings",
@@ -112,7 +106,7 @@ pub(super) fn segformer(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(),
     }
     c.check()?;
     net.base = "segformer.";
-    let mut x = picture(net, channels);
+    let mut x = net.picture(channels);
     let (mut inner, mut stages) = (channels, vec![]);
     for (s, size) in sizes.iter().copied().enumerate() {
         let at = format!("segformer.encoder.patch_embeddings.{s}");
@@ -305,6 +299,7 @@ impl Block {
     }
     fn attended(&self, net: &mut Net<'_>, at: &str, x: V, (high, wide): (usize, usize)) -> R<V> {
         let (n, area) = (self.window, self.window * self.window);
+        Net::room(area, area)?;
         let table = (2 * n - 1) * (2 * n - 1);
         let name = format!("{at}.attention.self.relative_position_bias_table");
         let bias = window_bias(net, &name, (table, self.heads), &window_index(n, n), area)?;
@@ -319,6 +314,7 @@ impl Block {
         let mut mask = bias;
         if self.shift > 0 {
             let windows = (high / n) * (wide / n);
+            Net::room(windows, area * area)?;
             let apart = net.floats(&[windows, 1, area, area], self.apart((high, wide)));
             let apart = net.cast(apart, net.dtype)?;
             let all = net.of("add", &[bias, apart])?;

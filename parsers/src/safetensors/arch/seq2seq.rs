@@ -1,9 +1,9 @@
 //! Encoders with decoders: T5, `BART`, Marian and Whisper.
 use super::attention::Heads;
 use super::below::{Below, Part, Shape};
-use super::bert::Buckets;
 use super::blocks::{Net, R, V};
 use super::config::{Act, Config};
+use super::distances::Buckets;
 use super::folder::Head;
 use super::ops::Axis;
 use super::vit::Window;
@@ -114,6 +114,9 @@ fn t5_like(c: &Config, net: &mut Net<'_>, head: Head, scaled: bool) -> Result<()
         buckets: c.size_or("relative_attention_num_buckets", 32),
         most: c.size_or("relative_attention_max_distance", 128),
     };
+    if t.buckets < 4 {
+        c.problem(Diag::error("E0206", "config.json: `relative_attention_num_buckets` is less than 4"));
+    }
     let layers = c.layers("num_layers");
     let below = if c.has("num_decoder_layers") { c.layers("num_decoder_layers") } else { layers };
     let vocabulary = c.size("vocab_size");
@@ -311,6 +314,7 @@ fn bart_like(c: &Config, net: &mut Net<'_>, head: Head, marian: bool) -> Result<
         let name = format!("{}.embed_positions", side.at);
         let y = if marian {
             net.at(&name);
+            Net::room(rows, hidden)?;
             let table = net.floats(&[rows, hidden], waves(rows, hidden));
             let table = net.cast(table, net.dtype)?;
             net.op("gather", &[table, places], &[("axis", hoist_ir::attr::Attr::Int(0))])?

@@ -101,6 +101,12 @@ impl Window {
 }
 
 impl Net<'_> {
+    /// The input of a model of pictures of any height and width.
+    pub fn picture(&mut self, channels: usize) -> V {
+        let axes =
+            [Axis::Name("batch_size"), Axis::Size(channels), Axis::Name("height"), Axis::Name("width")];
+        self.input_of("pixel_values", None, &axes)
+    }
     /// `torch.nn.Conv1d` or `Conv2d` called `name`.
     pub fn conv_nd(
         &mut self,
@@ -319,6 +325,7 @@ pub(super) fn beit(c: &Config, net: &mut Net<'_>, head: Head) -> Result<(), Diag
         x = net.placed("beit.embeddings.position_embeddings", x, &[1, p.count() + 1, p.hidden])?;
     }
     let (rows, columns) = p.grid();
+    Net::room(p.count() + 1, p.count() + 1)?;
     let (n, table) = (p.count() + 1, (2 * rows - 1) * (2 * columns - 1));
     // The first token's pairs have three places behind the others.
     let inner = window_index(rows, columns);
