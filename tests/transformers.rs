@@ -314,40 +314,74 @@ fn any_change_of_a_configuration_is_survived() {
     });
 }
 
-#[test]
-fn weights_of_several_types_are_of_one() {
-    // Half of the weights in 16 bits: most bytes decide, and the others follow.
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::copy(fixture("mistral").join("config.json"), folder.path().join("config.json")).expect("copied");
-    let file = fs::read(fixture("mistral").join("model.safetensors")).expect("weights");
+/// The weights of the model `name` in `folder`, with what `change` makes of the bytes of each and of what is said about it.
+fn repacked(name: &str, folder: &Path, mut change: impl FnMut(&str, &mut Json, &[u8]) -> Vec<u8>) {
+    let file = fs::read(fixture(name).join("model.safetensors")).expect("weights");
     let length = u64::from_le_bytes(file[..8].try_into().expect("8 bytes")) as usize;
     let mut header: Json = serde_json::from_slice(&file[8..8 + length]).expect("JSON");
     let (old, mut data) = (&file[8 + length..], vec![]);
     for (name, info) in header.as_object_mut().expect("an object") {
         let Some(range) = info.get("data_offsets").cloned() else { continue };
         let at = |i: usize| range[i].as_u64().expect("an offset") as usize;
-        let (from, bytes) = (data.len(), &old[at(0)..at(1)]);
-        if name.contains("norm") {
-            // The upper halves of 32-bit floats are brain floats.
-            data.extend(bytes.chunks(4).flat_map(|b| [b[2], b[3]]));
-            info["dtype"] = json!("BF16");
-        } else {
-            data.extend(bytes);
-        }
+        let from = data.len();
+        data.extend(change(name, info, &old[at(0)..at(1)]));
         info["data_offsets"] = json!([from, data.len()]);
     }
     let header = header.to_string();
     let whole = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
-    fs::write(folder.path().join("model.safetensors"), whole).expect("written");
-    let header8 = header.replace("\"BF16\"", "\"F8_E4M3\"").replace("[16]", "[32]");
+    fs::write(folder.join("model.safetensors"), whole).expect("written");
+}
+
+#[test]
+fn weights_of_several_types_are_of_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(fixture("mistral").join("config.json"), folder.path().join("config.json")).expect("copied");
+    // Most bytes decide, and the others follow. The upper halves of 32-bit floats are brain floats.
+    repacked("mistral", folder.path(), |name, info, bytes| {
+        if !name.contains("norm") {
+            return bytes.to_vec();
+        }
+        info["dtype"] = json!("BF16");
+        bytes.chunks(4).flat_map(|b| [b[2], b[3]]).collect()
+    });
     let model = read(folder.path(), &Options::default()).expect("is read");
     let types = model.graph.values().filter_map(|(v, _)| model.graph.constant(v).map(Tensor::dtype));
     assert!(!types.into_iter().any(|d| d == DType::BF16), "all are of one type");
     // Floats of 8 bits mean something only with their scales.
-    let whole = [&(header8.len() as u64).to_le_bytes(), header8.as_bytes(), &data].concat();
-    fs::write(folder.path().join("model.safetensors"), whole).expect("written");
+    repacked("mistral", folder.path(), |name, info, bytes| {
+        if !name.contains("norm") {
+            return bytes.to_vec();
+        }
+        info["dtype"] = json!("F8_E4M3");
+        bytes.chunks(4).map(|b| b[3]).collect()
+    });
     let said = read(folder.path(), &Options::default()).expect_err("is refused").to_string();
     assert!(said.contains("without their scales"), "{said}");
+}
+
+#[test]
+fn large_weights_are_copied_from_file_to_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let mut config: Json =
+        serde_json::from_slice(&fs::read(fixture("gpt2_base").join("config.json")).expect("read"))
+            .expect("JSON");
+    config["vocab_size"] = json!(4000);
+    fs::write(at("config.json"), config.to_string()).expect("written");
+    repacked("gpt2_base", folder.path(), |name, info, bytes| {
+        if !name.ends_with("wte.weight") {
+            return bytes.to_vec();
+        }
+        info["shape"] = json!([4000, 16]);
+        // Each row is another one.
+        (0..4000 * 16).flat_map(|i| (((i * 37 % 1009) as f32 - 504.0) / 300.0).to_le_bytes()).collect()
+    });
+    hoist(&["convert", &at(""), "-o", &at("m.onnx"), "--external-data", "always"]).expect("is converted");
+    hoist(&["verify", &at("m.onnx"), &at("")]).expect("the same");
+    let data = fs::read(at("m.onnx.data")).expect("there");
+    let row: Vec<u8> =
+        (0..16).flat_map(|i| (((i * 37 % 1009) as f32 - 504.0) / 300.0).to_le_bytes()).collect();
+    assert!(data.windows(row.len()).any(|w| w == row), "its rows lie in the data file");
 }
 
 /// Runs `hoist`; what it says when it fails.
